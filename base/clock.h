@@ -13,5 +13,5 @@ void clock_both(int64_t *ret_real, uint64_t *ret_mono);
 int clock_boot_id(uint8_t ret[16]);
 
 enum clock_state { CLOCK_NEVER = 0, CLOCK_RTC = 1, CLOCK_SYNC = 2, CLOCK_FREE = 3 };
-/* What adjtimex(2) says: *ret_synced = STA_UNSYNC clear, *ret_error_us = esterror bounded by maxerror. */
+/* What adjtimex(2) says: *ret_synced = STA_UNSYNC clear, *ret_error_us = the larger of esterror and maxerror. */
 int clock_sync(bool *ret_synced, uint64_t *ret_error_us);

@@ -3,7 +3,7 @@
 
 #include "base/crypto.h"
 
-/* `PRIVATE KEY`-armoured text of an ECDSA key, which OpenSSL, GnuTLS and mbedTLS read. Appends to ret. */
+/* PEM text (EC PRIVATE KEY, RFC 5915) of an ECDSA key, which OpenSSL, GnuTLS and mbedTLS read. Appends to ret. */
 int csr_key_pem(struct crypto_key *k, struct buf *ret);
 /* Reads what csr_key_pem wrote, or any unencrypted P-256 key in PEM; CRYPTO_BAD when it is something else. */
 int csr_key_parse(struct bytes pem, struct crypto_key **ret_key);

@@ -1,0 +1,26 @@
+/* Kill points for tests; empty without -DPUNCH_FAULT. */
+#include "base/fault.h"
+
+#ifdef PUNCH_FAULT
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+void fault_kill(const char *point)
+{
+    static long left = -1;
+    const char *want = getenv("PUNCH_FAULT_KILL");
+    if (want == NULL)
+        return;
+    size_t n = strlen(point);
+    if (strncmp(want, point, n) != 0 || want[n] != ':')
+        return;
+    if (left < 0)
+        left = strtol(want + n + 1, NULL, 10);
+    if (--left == 0)
+        kill(getpid(), SIGKILL);
+}
+#else
+typedef int fault_is_compiled_out; /* ISO C wants a declaration */
+#endif
