@@ -1,0 +1,50 @@
+/* The installation: settings, store, keyrings, epoch, opened once by `run` or by an admin command and shared by the
+ * HTTP threads, the admin socket and ingest. What is in here is thread-safe unless it says otherwise.
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "cloud/db.h"
+#include "cloud/settings.h"
+
+struct cloud;
+struct keyring;
+
+/* Outcomes of all store functions (tenant, gateway, token, people, credential, query). */
+enum cloud_outcome {
+    CLOUD_ABSENT = 1,   /* no such thing in this tenant */
+    CLOUD_CONFLICT = 2, /* it exists already, or overlaps */
+    CLOUD_INVALID = 3,  /* an argument outside its limits */
+    CLOUD_EPOCH = 4,    /* cloud_open: the store and the keyring are not of one time */
+    CLOUD_RUNNING = 5,  /* cloud_open: another process has the installation */
+    CLOUD_AMBIGUOUS = 6 /* several match */
+};
+
+#define TENANT_MAX 32
+#define NAME_MAX_LEN 200      /* a person's name, bytes */
+#define REFERENCE_MAX_LEN 100 /* the customer's own number for a person */
+#define SITE_MAX_LEN 64
+#define LABEL_MAX_LEN 64
+#define ID_LEN 16 /* people, credentials */
+
+/* `punchcloud init`: CA, certificates, root key, store, keyring folder, escrow, epoch, first operator token (text, at
+ * most 64 bytes with NUL). CLOUD_CONFLICT when the state folder holds an installation already. */
+int cloud_init(const struct settings *set, char ret_token[64]);
+
+/* Takes the state lock (CLOUD_RUNNING), opens store and keyrings, compares the epochs (CLOUD_EPOCH). -ENOENT: no
+ * installation there. crypto_init() comes before. */
+int cloud_open(const struct settings *set, struct cloud **ret_cloud);
+void cloud_close(struct cloud *c);
+
+const struct settings *cloud_settings(const struct cloud *c);
+uint64_t cloud_epoch(const struct cloud *c);
+/* <state>/<name> into ret[size]; -ENAMETOOLONG. "pki/api.crt", "pki/api.key", "pki/ca.crt", ... */
+int cloud_path(const struct cloud *c, const char *name, char *ret, size_t size);
+bool cloud_ready(struct cloud *c); /* the store answers a SELECT and the last escrow write went well */
+
+/* A connection of the caller's own, from a pool. Give it back in the same state: no open transaction. */
+int cloud_db_take(struct cloud *c, struct db **ret_db);
+void cloud_db_give(struct cloud *c, struct db *db); /* rolls back what is open; takes NULL */
+
+/* The tenant's keyring; CLOUD_ABSENT. Borrowed for the life of c. */
+int cloud_keyring(struct cloud *c, const char *tenant, struct keyring **ret_ring);

@@ -1,0 +1,63 @@
+/* Credentials: who holds a card from when until when, and the inbox of cards nobody holds. A row is found by the blind
+ * index HMAC(tenant's index key, CBOR [tech, bits, data]); person and number in it are sealed.
+ *
+ * A punch belongs to who held its credential at its corrected time, so both assign and unassign re-file rows, in the
+ * transaction that changes the assignment.
+ */
+#pragma once
+
+#include "cloud/people.h"
+#include "wire/punch.h"
+
+#define TIME_MIN INT64_MIN /* from: always */
+#define TIME_MAX INT64_MAX /* until: open */
+
+struct credential {
+    uint8_t id[ID_LEN];
+    uint8_t person[ID_LEN];
+    struct cred cred;
+    uint8_t rendering;   /* how the number is shown */
+    int64_t from, until; /* us, [from, until) */
+    int64_t created;
+};
+struct credential_list {
+    struct credential *items;
+    size_t n;
+};
+
+/* CLOUD_ABSENT: no such person. CLOUD_CONFLICT: somebody holds it within [from, until). CLOUD_INVALID: not a
+ * credential, or from >= until. Own transaction. *ret_refiled (may be NULL) counts the waiting punches that became the
+ * person's. */
+int credential_assign(struct cloud *c, struct db *db, const char *tenant, const uint8_t person[ID_LEN],
+                      const struct cred *cred, uint8_t rendering, int64_t from, int64_t until,
+                      struct credential *ret_credential, uint64_t *ret_refiled);
+/* Ends the assignment at `until`; later punches go back to waiting. CLOUD_ABSENT; CLOUD_INVALID: until beyond the end
+ * it has already, or before its beginning by which it would never have been: then use until = from. Own transaction. */
+int credential_unassign(struct cloud *c, struct db *db, const char *tenant, const uint8_t id[ID_LEN], int64_t until,
+                        struct credential *ret_credential, uint64_t *ret_refiled);
+int credential_get(struct cloud *c, struct db *db, const char *tenant, const uint8_t id[ID_LEN],
+                   struct credential *ret_credential); /* CLOUD_ABSENT */
+/* Those of one person, ended ones too, by from. CLOUD_ABSENT: no such person. */
+int credential_list(struct cloud *c, struct db *db, const char *tenant, const uint8_t person[ID_LEN],
+                    struct credential_list *ret_list);
+void credential_list_done(struct credential_list *l);
+
+/* From a number as people write it: hex10 says all of an EM4100 card; dec10 and 3+5 are lossy and may only claim the
+ * one waiting credential that shows so. CLOUD_ABSENT, CLOUD_AMBIGUOUS, CLOUD_INVALID: not such a number. */
+int credential_by_number(struct cloud *c, struct db *db, const char *tenant, const char *number, uint8_t rendering,
+                         struct cred *ret_cred);
+
+struct waiting {
+    struct cred cred;
+    uint8_t rendering;
+    int64_t first, last; /* us, corrected or, for pending ones, received */
+    uint64_t count;
+};
+struct waiting_list {
+    struct waiting *items;
+    size_t n;
+    bool more;
+};
+/* The inbox: last seen first, at most limit. */
+int credential_waiting(struct cloud *c, struct db *db, const char *tenant, size_t limit, struct waiting_list *ret_list);
+void waiting_list_done(struct waiting_list *l);

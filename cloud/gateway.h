@@ -1,0 +1,48 @@
+/* Gateways: who may send, under which generation, with which signing key, for which tenant and site. */
+#pragma once
+
+#include "cloud/cloud.h"
+#include "wire/enrol.h"
+#include "wire/status.h"
+
+struct gateway {
+    char tenant[TENANT_MAX + 1];
+    uint8_t gw[GW_LEN];
+    uint64_t gen;
+    char site[SITE_MAX_LEN + 1];
+    uint8_t sign_point[CRYPTO_POINT];
+    char serial[64]; /* of the TLS certificate, hex */
+    int64_t added;   /* us */
+    int64_t revoked; /* us, 0 = not */
+    /* What its last signed status said; has_status false: none yet. */
+    bool has_status;
+    bool online;
+    int64_t status_received;
+    uint64_t counts[COUNT_MAX];
+    int64_t last_upload; /* us, 0 = never */
+};
+struct gateway_list {
+    struct gateway *items;
+    size_t n;
+};
+
+/* Checks the request (self-signature, CSR's CN = gateway id), signs the certificate, gives the generation previous + 1
+ * (across tenants: a gateway that changes its tenant gets a new generation) and appends the bundle's text.
+ * CLOUD_ABSENT: no such tenant; CLOUD_INVALID: request or site. Own transaction. */
+int gateway_add(struct cloud *c, struct db *db, const char *tenant, const char *site, struct bytes request,
+                struct buf *ret_bundle, struct gateway *ret_gateway);
+/* Every generation of it, in all tenants. CLOUD_ABSENT. Own transaction. */
+int gateway_revoke(struct cloud *c, struct db *db, const uint8_t gw[GW_LEN]);
+/* The newest generation in this tenant. CLOUD_ABSENT. */
+int gateway_get(struct db *db, const char *tenant, const uint8_t gw[GW_LEN], struct gateway *ret_gateway);
+/* tenant NULL: all tenants. The newest generation of each, by id. */
+int gateway_list(struct db *db, const char *tenant, struct gateway_list *ret_list);
+void gateway_list_done(struct gateway_list *l);
+int gateway_set_site(struct cloud *c, struct db *db, const char *tenant, const uint8_t gw[GW_LEN],
+                     const char *site); /* CLOUD_ABSENT, CLOUD_INVALID. Own transaction. */
+
+/* For ingest: that very generation, whichever tenant's, revoked or not; *ret_latest: no higher generation exists.
+ * CLOUD_ABSENT. */
+int gateway_find(struct db *db, const uint8_t gw[GW_LEN], uint64_t gen, struct gateway *ret_gateway, bool *ret_latest);
+/* Stores the latest status; inside the caller's transaction. */
+int gateway_put_status(struct db *db, const struct gateway *g, const struct status *s, int64_t now);

@@ -1,0 +1,24 @@
+/* What punchcloud.yaml says. settings.c holds the key table and loads it; everything here is borrowed from its conf. */
+#pragma once
+
+#include "base/conf.h"
+
+struct settings {
+    char *state;             /* pki/, store.db, keyring/, punchcloud.sock */
+    struct conf_list escrow; /* char *: folders that hold a second copy of every ring and KEK; at least one */
+    int log;                 /* enum log_level by the table's order: error warn note info debug */
+    struct {
+        char *listen;           /* host:port */
+        struct conf_list names; /* char *: DNS names and addresses in the API's certificate */
+    } api;
+    struct {
+        char *address;          /* host:port, for punchcloud and for the gateways' bundles */
+        struct conf_list names; /* char *: in the broker's certificate */
+    } broker;
+    struct {
+        uint64_t queue;       /* messages waiting for the ingest thread; beyond it they are dropped and counted */
+        uint64_t batch_ms;    /* a transaction is committed at least this often */
+        uint64_t backoff_min; /* ms between connection attempts to the broker */
+        uint64_t backoff_max;
+    } ingest;
+};

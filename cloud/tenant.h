@@ -1,0 +1,26 @@
+/* Tenants: customer companies, each with its own keyring, index key and recipient keys. */
+#pragma once
+
+#include "base/crypto.h"
+#include "cloud/cloud.h"
+
+struct tenant {
+    char id[TENANT_MAX + 1];
+    int64_t created; /* us */
+};
+struct tenant_list {
+    struct tenant *items;
+    size_t n;
+};
+
+/* [a-z0-9-]{1,32}, not beginning or ending with a hyphen. */
+bool tenant_valid(const char *id);
+/* Makes ring, KEK, index key and recipient key. CLOUD_INVALID, CLOUD_CONFLICT. Own transaction. */
+int tenant_add(struct cloud *c, struct db *db, const char *id, struct tenant *ret_tenant);
+int tenant_get(struct db *db, const char *id, struct tenant *ret_tenant); /* CLOUD_ABSENT */
+int tenant_list(struct db *db, struct tenant_list *ret_list);             /* by id */
+void tenant_list_done(struct tenant_list *l);
+
+/* Points of the tenant's recipient keys, oldest first, at most `max` of the newest. */
+int tenant_recipients(struct db *db, const char *tenant, size_t max, uint8_t (*ret_points)[CRYPTO_POINT],
+                      size_t *ret_n);
