@@ -1,0 +1,159 @@
+#!/usr/bin/python3
+"""A 125 kHz serial reader (facts: RDM6300 and ID-12LA, layouts A and B) on a pty.
+
+    serial125.py --link /tmp/x/ttyCARD --ledger /tmp/x/serial.jsonl --rate 20 [--count 1200]
+
+Prints `ready <link>` when the line can be opened. Each presentation is one frame and one `present` event, written
+before the frame. Such a reader cannot be answered: what counts as stored is told by `punchgate tail --json`.
+
+Commands on standard input: present [HEX10] | bad | garbage [N] | raw HEX | rate R | pause | resume | quit
+"""
+import argparse
+import os
+import random
+import signal
+import sys
+import threading
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from simlib import Cards, Ledger, Loop, Pacer, PtyLine, read_ledger, stdin_commands  # noqa: E402
+
+
+def frame(card, layout="A", lower=False):
+    """Layout A: 02, ten digits, two of check, 03. Layout B: 0D 0A before the 03. Check: XOR of the five bytes."""
+    check = 0
+    for b in card:
+        check ^= b
+    digits = (card.hex() + f"{check:02x}").encode()
+    if not lower:
+        digits = digits.upper()
+    return b"\x02" + digits + (b"\r\n\x03" if layout == "B" else b"\x03")
+
+
+class Serial125:
+    def __init__(self, link, ledger=None, name="serial", layout="A", rate=0.0, count=None, distinct=0, seed=1,
+                 garbage=0.0, bad=0.0, split=False, start=0):
+        self.loop = Loop()
+        self.line = PtyLine(link)
+        self.address = link
+        self.ledger = Ledger(ledger, name)
+        self.layout, self.garbage_share, self.bad_share, self.split = layout, garbage, bad, split
+        self.cards = Cards(5, f"{seed}/{name}", distinct, start)
+        self.pacer = Pacer(rate, count)
+        self.noise = random.Random(f"noise/{seed}/{name}")
+        self.seq = start
+        self.paused = False
+        self.thread = None
+
+    def present(self, card=None):
+        card = card or self.cards.next()
+        if self.noise.random() < self.garbage_share:
+            self.garbage()
+        if self.noise.random() < self.bad_share:
+            self.bad()
+        self.seq += 1
+        self.ledger.write("present", seq=self.seq, card=card.hex().upper())
+        if not self.send(frame(card, self.layout)):
+            self.ledger.write("dropped", seq=self.seq)
+        return self.seq
+
+    def send(self, data):
+        if not self.split:
+            return self.line.write(data)
+        whole = True
+        while data:
+            n = self.noise.randint(1, len(data))
+            whole = self.line.write(data[:n]) and whole
+            data = data[n:]
+        return whole
+
+    def garbage(self, n=None):
+        """Bytes that can be no frame; a start byte may be among them."""
+        self.line.write(self.noise.randbytes(n or self.noise.randint(1, 40)))
+
+    def bad(self):
+        """A frame whose check is wrong, of a card that is never presented."""
+        f = bytearray(frame(self.noise.randbytes(5), self.layout))
+        f[12] = ord("0") if f[12] != ord("0") else ord("1")
+        self.line.write(bytes(f))
+        self.ledger.write("bad")
+
+    def tick(self):
+        if self.paused:
+            return None
+        if self.pacer.wait() == 0.0:
+            self.present()
+            self.pacer.taken()
+        return self.pacer.wait()
+
+    def command(self, words):
+        what, args = words[0], words[1:]
+        if what == "present":
+            self.present(bytes.fromhex(args[0]) if args else None)
+        elif what == "bad":
+            self.bad()
+        elif what == "garbage":
+            self.garbage(int(args[0]) if args else None)
+        elif what == "raw":
+            self.line.write(bytes.fromhex("".join(args)))
+        elif what == "rate":
+            self.pacer.set_rate(float(args[0]))
+        elif what in ("pause", "resume"):
+            self.paused = what == "pause"
+        elif what == "quit":
+            self.loop.stop()
+        else:
+            print("unknown command", what, file=sys.stderr)
+
+    def run(self):
+        self.loop.on_read(self.line.master, self.line.read)
+        try:
+            self.loop.run(self.tick)
+        finally:
+            self.line.close()
+            self.ledger.close()
+            self.loop.close()
+
+    # As a class in a test: `with Serial125(link) as sim: sim.call(sim.present)`.
+    def __enter__(self):
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+        return self
+
+    def __exit__(self, *exc):
+        self.loop.stop()
+        self.thread.join()
+
+    def call(self, fn, *args):
+        self.loop.call(lambda: fn(*args))
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--link", required=True, help="symlink to make to the pty")
+    p.add_argument("--ledger", help="JSON lines file to append to")
+    p.add_argument("--name", default="serial", help="reader name in the ledger")
+    p.add_argument("--layout", choices=["A", "B"], default="A")
+    p.add_argument("--rate", type=float, default=0.0, help="presentations a second; 0: only on command")
+    p.add_argument("--count", type=int, help="stop presenting after so many")
+    p.add_argument("--cards", type=int, default=0, help="so many different cards in turn; 0: always a fresh one")
+    p.add_argument("--seed", default="1")
+    p.add_argument("--garbage", type=float, default=0.0, help="share of presentations preceded by noise")
+    p.add_argument("--bad", type=float, default=0.0, help="share of presentations preceded by a wrong check")
+    p.add_argument("--split", action="store_true", help="write each frame in random pieces")
+    p.add_argument("--resume", action="store_true", help="continue the ledger's sequence after a restart")
+    a = p.parse_args()
+    start = max([e["seq"] for e in read_ledger(a.ledger) if e["event"] == "present"
+                 and e["reader"] == a.name], default=0) if a.resume and a.ledger else 0
+    count = None if a.count is None else max(0, a.count - start)
+    sim = Serial125(a.link, a.ledger, a.name, a.layout, a.rate, count, a.cards, a.seed, a.garbage, a.bad, a.split,
+                    start)
+    signal.signal(signal.SIGTERM, lambda *_: sim.loop.stop())
+    signal.signal(signal.SIGINT, lambda *_: sim.loop.stop())
+    stdin_commands(sim.loop, sim.command)
+    print("ready", sim.address, flush=True)
+    sim.run()
+
+
+if __name__ == "__main__":
+    main()
