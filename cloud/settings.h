@@ -10,6 +10,10 @@ struct settings {
     struct {
         char *listen;           /* host:port */
         struct conf_list names; /* char *: DNS names and addresses in the API's certificate */
+        uint64_t threads;       /* of the HTTPS listener */
+        uint64_t connections;   /* at most, all together */
+        uint64_t per_address;   /* at most, from one address; 0: no limit */
+        uint64_t idle;          /* ms; a silent connection is closed after so long */
     } api;
     struct {
         char *address;          /* host:port, for punchcloud and for the gateways' bundles */
@@ -22,3 +26,9 @@ struct settings {
         uint64_t backoff_max;
     } ingest;
 };
+
+extern const struct conf_table settings_table;
+#define SETTINGS_DEFAULT "/etc/punchcloud.yaml"
+/* 0; CONF_BAD: conf_text(*ret_conf) tells. *ret_conf owns what `ret` points to. */
+int settings_load(const char *path, struct settings *ret, struct conf **ret_conf);
+

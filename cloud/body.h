@@ -1,0 +1,31 @@
+/* Request bodies: one strict JSON object against a table of fields. Every mistake is reported, not the first only. */
+#pragma once
+
+#include "cloud/problem.h"
+
+#define BODY_FIELDS_MAX 8
+#define BODY_DEPTH_MAX 8
+
+enum body_type {
+    BODY_STRING, /* min..max characters, no control characters */
+    BODY_UINT,   /* min..max */
+    BODY_TIME,   /* RFC 3339, microseconds in `i` */
+};
+struct body_field {
+    const char *name;
+    enum body_type type;
+    bool required;
+    int64_t min, max;
+};
+struct body_value {
+    bool set;
+    const char *s; /* BODY_STRING; borrowed from the body */
+    int64_t i;     /* BODY_UINT, BODY_TIME */
+};
+
+/* How deep the brackets of a text go, those in strings not counted. Before jansson, which recurses. */
+size_t body_depth(struct bytes text);
+/* Checks type, size and syntax, then reads `n` fields. False: *ret holds the problem. An empty body counts as {} when
+ * no field is required. *ret_json is the caller's to json_decref() and owns the strings. */
+bool body_read(const struct http_request *q, const struct body_field *fields, size_t n, struct body_value *ret_values,
+               json_t **ret_json, struct http_reply *ret);

@@ -1,0 +1,62 @@
+/* The HTTPS listener: TLS, a pool of threads, whole requests within bounds, whole replies. It knows nothing of routes,
+ * tokens or JSON; every request reaches one handler, on a thread of the pool. */
+#pragma once
+
+#include "base/buf.h"
+
+#define HTTP_BODY_MAX 65536u
+#define HTTP_REPLY_MAX (4u << 20)
+#define HTTP_QUERY_MAX 16
+#define HTTP_HEADERS_MAX 4
+
+struct http_pair {
+    const char *name, *value;
+};
+
+/* What the listener noticed about a request; the handler answers it. */
+enum http_fault {
+    HTTP_SOUND = 0,
+    HTTP_BODY_TOO_LARGE, /* body is empty */
+    HTTP_QUERY_BAD,      /* more than HTTP_QUERY_MAX parameters, or one with a NUL inside */
+};
+
+/* Borrowed; lives for the call. Path and query are percent-decoded; %00 stays as it was written. */
+struct http_request {
+    const char *method, *path;
+    const char *authorization, *content_type; /* NULL when absent */
+    struct http_pair query[HTTP_QUERY_MAX];
+    size_t n_query;
+    struct bytes body;
+    enum http_fault fault;
+};
+
+/* Filled by the handler. `body` is initialised by the listener with HTTP_REPLY_MAX and stays its. */
+struct http_reply {
+    unsigned status;
+    const char *type;                           /* static; NULL: no body */
+    struct http_pair headers[HTTP_HEADERS_MAX]; /* names static; values copied by http_header() */
+    size_t n_headers;
+    char header_text[512];
+    size_t header_used;
+    struct buf body;
+};
+/* Adds a header; one that does not fit is a bug of ours. */
+void http_header(struct http_reply *r, const char *name, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+typedef void http_fn(void *arg, const struct http_request *q, struct http_reply *ret);
+
+struct http_options {
+    const char *listen; /* "127.0.0.1:8443", "[::]:8443"; port 0: a free one */
+    const char *cert_file, *key_file;
+    unsigned threads;     /* 1 .. 64 */
+    unsigned connections; /* at most, all together */
+    unsigned per_address; /* at most, of one address; 0: no limit, for behind a proxy */
+    unsigned idle_s;      /* a connection that is silent for so long is closed */
+    http_fn *fn;
+    void *arg;
+};
+struct http;
+int http_start(const struct http_options *o, struct http **ret_http);
+/* Waits for the handlers that run; takes NULL. */
+void http_stop(struct http *h);
+unsigned http_port(const struct http *h);

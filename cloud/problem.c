@@ -1,0 +1,127 @@
+/* Problem details. Type URIs are URNs: they name the kind of problem and are not meant to be fetched; docs/API.md lists
+ * them. */
+#include "cloud/problem.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+
+static const struct {
+    unsigned status;
+    const char *slug, *title;
+} problems[PROBLEM_COUNT] = {
+    [PROBLEM_BAD_REQUEST] = {400, "bad-request", "The request cannot be understood"},
+    [PROBLEM_BAD_PARAMETER] = {400, "bad-parameter", "A query parameter is wrong"},
+    [PROBLEM_BAD_CURSOR] = {400, "bad-cursor", "The cursor is not valid here"},
+    [PROBLEM_BAD_JSON] = {400, "bad-json", "The body is not the JSON that is expected"},
+    [PROBLEM_INVALID] = {400, "invalid", "Some members of the body are wrong"},
+    [PROBLEM_TOKEN_MISSING] = {401, "token-missing", "A token is needed"},
+    [PROBLEM_TOKEN_UNKNOWN] = {401, "token-unknown", "The token is not known"},
+    [PROBLEM_TOKEN_EXPIRED] = {401, "token-expired", "The token has expired"},
+    [PROBLEM_FORBIDDEN] = {403, "forbidden", "The token does not carry this right"},
+    [PROBLEM_NOT_FOUND] = {404, "not-found", "There is no such resource"},
+    [PROBLEM_METHOD] = {405, "method-not-allowed", "The method does not fit the resource"},
+    [PROBLEM_CONFLICT] = {409, "conflict", "The request conflicts with what is stored"},
+    [PROBLEM_TOO_LARGE] = {413, "too-large", "The body is too large"},
+    [PROBLEM_MEDIA_TYPE] = {415, "media-type", "The body's type is not supported"},
+    [PROBLEM_INTERNAL] = {500, "internal", "The service failed"},
+    [PROBLEM_UNAVAILABLE] = {503, "unavailable", "The service is not ready"},
+};
+
+const char *problem_slug(enum problem p)
+{
+    return problems[p].slug;
+}
+
+json_t *problem_text(const char *s)
+{
+    json_t *j = json_string(s);
+    if (j)
+        return j;
+    char ascii[512];
+    size_t n = 0;
+    for (; s[n] && n < sizeof ascii - 1; n++)
+        ascii[n] = (signed char)s[n] > 0 ? s[n] : '?';
+    ascii[n] = '\0';
+    return json_string(ascii);
+}
+
+static int dump_chunk(const char *p, size_t n, void *arg)
+{
+    return buf_add(arg, p, n) < 0 ? -1 : 0;
+}
+
+static void dump(struct http_reply *ret, unsigned status, const char *type, json_t *body)
+{
+    buf_reset(&ret->body);
+    ret->status = status;
+    ret->type = type;
+    if (!body || json_dump_callback(body, dump_chunk, &ret->body, JSON_COMPACT) < 0 || buf_add(&ret->body, "\n", 1) < 0)
+        ret->body.failed = true; /* memory, or HTTP_REPLY_MAX: http.c logs it and closes the connection */
+    json_decref(body);
+}
+
+void problem_json(struct http_reply *ret, unsigned status, json_t *body)
+{
+    dump(ret, status, "application/json", body);
+}
+
+static void reply(struct http_reply *ret, enum problem p, json_t *errors, const char *fmt, va_list ap)
+{
+    char detail[512], type[64];
+    vsnprintf(detail, sizeof detail, fmt, ap);
+    snprintf(type, sizeof type, "urn:punchline:problem:%s", problems[p].slug);
+    json_t *o = json_pack("{s:s, s:s, s:i, s:o}", "type", type, "title", problems[p].title, "status",
+                          (int)problems[p].status, "detail", problem_text(detail));
+    if (o && errors)
+        json_object_set(o, "errors", errors);
+    json_decref(errors);
+    dump(ret, problems[p].status, "application/problem+json", o);
+}
+
+void problem_reply(struct http_reply *ret, enum problem p, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    reply(ret, p, NULL, fmt, ap);
+    va_end(ap);
+}
+
+void problem_reply_errors(struct http_reply *ret, enum problem p, json_t *errors, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    reply(ret, p, errors, fmt, ap);
+    va_end(ap);
+}
+
+/* RFC 6901 section 3: ~ is ~0, / is ~1. A name longer than 100 bytes is cut: it is the client's own. */
+static void make_pointer(const char *name, char ret[256])
+{
+    char *w = ret;
+    *w++ = '/';
+    for (size_t i = 0; name[i] && i < 100; i++) {
+        if (name[i] == '~' || name[i] == '/') {
+            *w++ = '~';
+            *w++ = name[i] == '~' ? '0' : '1';
+        } else {
+            *w++ = name[i];
+        }
+    }
+    *w = '\0';
+}
+
+void problem_error(json_t *errors, const char *name, const char *fmt, ...)
+{
+    char pointer[256] = "", detail[384];
+    if (*name)
+        make_pointer(name, pointer);
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(detail, sizeof detail, fmt, ap);
+    va_end(ap);
+    json_array_append_new(errors,
+                          json_pack("{s:o, s:o}", "pointer", problem_text(pointer), "detail", problem_text(detail)));
+}

@@ -1,0 +1,42 @@
+/* RFC 9457 problem details: every error of the API, made in one place from one table. */
+#pragma once
+
+#include <jansson.h>
+
+#include "cloud/http.h"
+
+enum problem {
+    PROBLEM_BAD_REQUEST,
+    PROBLEM_BAD_PARAMETER,
+    PROBLEM_BAD_CURSOR,
+    PROBLEM_BAD_JSON,
+    PROBLEM_INVALID,
+    PROBLEM_TOKEN_MISSING,
+    PROBLEM_TOKEN_UNKNOWN,
+    PROBLEM_TOKEN_EXPIRED,
+    PROBLEM_FORBIDDEN,
+    PROBLEM_NOT_FOUND,
+    PROBLEM_METHOD,
+    PROBLEM_CONFLICT,
+    PROBLEM_TOO_LARGE,
+    PROBLEM_MEDIA_TYPE,
+    PROBLEM_INTERNAL,
+    PROBLEM_UNAVAILABLE,
+    PROBLEM_COUNT
+};
+
+/* "token-expired" etc.: the last part of the problem's type URI. */
+const char *problem_slug(enum problem p);
+/* Replaces whatever the reply held. The detail may quote what the client sent: bytes that are not UTF-8 become '?'. */
+void problem_reply(struct http_reply *ret, enum problem p, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* The same with `errors`: [{"pointer", "detail"}], stolen; NULL is none. */
+void problem_reply_errors(struct http_reply *ret, enum problem p, json_t *errors, const char *fmt, ...)
+    PRINTF_LIKE(4, 5);
+
+/* Appends {"pointer": "/name", "detail"} to `errors`; the name is escaped as RFC 6901 wants. */
+void problem_error(json_t *errors, const char *name, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/* A string whatever its bytes are, as above. */
+json_t *problem_text(const char *s);
+/* Puts `body` (stolen) into the reply as application/json. */
+void problem_json(struct http_reply *ret, unsigned status, json_t *body);

@@ -1,0 +1,159 @@
+/* The keys of punchcloud.yaml: one table yields validation, the example file and the manual's list. */
+#include "cloud/settings.h"
+
+#include <string.h>
+
+#define AT(member) offsetof(struct settings, member)
+
+/* A member's offset within its own map: conf fills maps relative to their own start. */
+#define IN(map, member) (offsetof(struct settings, map.member) - offsetof(struct settings, map))
+
+static const char *const log_names[] = {"error", "warn", "note", "info", "debug", NULL};
+
+static const struct conf_key api_keys[] = {
+    {.name = "listen",
+     .type = CONF_STRING,
+     .off = IN(api, listen),
+     .min = 3,
+     .max = 255,
+     .def = "127.0.0.1:8443",
+     .help = "Address and port of the HTTPS API; [::]:8443 for all addresses."},
+    {.name = "names",
+     .type = CONF_STRINGS,
+     .off = IN(api, names),
+     .min = 1,
+     .max = 16,
+     .def = "[localhost, 127.0.0.1]",
+     .help = "Names and addresses under which clients reach the API; they stand in its certificate."},
+    {.name = "threads",
+     .type = CONF_UINT,
+     .off = IN(api, threads),
+     .min = 1,
+     .max = 64,
+     .def = "4",
+     .help = "Threads that answer requests."},
+    {.name = "connections",
+     .type = CONF_UINT,
+     .off = IN(api, connections),
+     .min = 8,
+     .max = 4096,
+     .def = "256",
+     .help = "Connections at one time, all together."},
+    {.name = "per_address",
+     .type = CONF_UINT,
+     .off = IN(api, per_address),
+     .min = 0,
+     .max = 4096,
+     .def = "64",
+     .help = "Connections at one time from one address; 0 is no limit, for behind a proxy."},
+    {.name = "idle",
+     .type = CONF_MS,
+     .off = IN(api, idle),
+     .min = 1000,
+     .max = 600000,
+     .def = "30s",
+     .help = "A connection that is silent for so long is closed."},
+};
+static const struct conf_table api_table = {
+    .what = "api", .size = sizeof(((struct settings *)0)->api), .keys = api_keys, .n = ARRAY_LEN(api_keys)};
+
+static const struct conf_key broker_keys[] = {
+    {.name = "address",
+     .type = CONF_STRING,
+     .off = IN(broker, address),
+     .min = 3,
+     .max = 255,
+     .def = "localhost:8883",
+     .help = "Host and port of the MQTT broker; it is also written into the gateways' bundles."},
+    {.name = "names",
+     .type = CONF_STRINGS,
+     .off = IN(broker, names),
+     .min = 1,
+     .max = 16,
+     .def = "[localhost, 127.0.0.1]",
+     .help = "Names and addresses of the broker; they stand in its certificate."},
+};
+static const struct conf_table broker_table = {
+    .what = "broker", .size = sizeof(((struct settings *)0)->broker), .keys = broker_keys, .n = ARRAY_LEN(broker_keys)};
+
+static const struct conf_key ingest_keys[] = {
+    {.name = "queue",
+     .type = CONF_UINT,
+     .off = IN(ingest, queue),
+     .min = 16,
+     .max = 65536,
+     .def = "1024",
+     .help = "Messages waiting for the store; more are dropped, counted and sent again by their gateways."},
+    {.name = "batch",
+     .type = CONF_MS,
+     .off = IN(ingest, batch_ms),
+     .min = 1,
+     .max = 1000,
+     .def = "50ms",
+     .help = "A transaction is committed at least this often."},
+    {.name = "backoff_min",
+     .type = CONF_MS,
+     .off = IN(ingest, backoff_min),
+     .min = 100,
+     .max = 60000,
+     .def = "1s",
+     .help = "First pause between attempts to reach the broker."},
+    {.name = "backoff_max",
+     .type = CONF_MS,
+     .off = IN(ingest, backoff_max),
+     .min = 100,
+     .max = 600000,
+     .def = "30s",
+     .help = "Longest pause between attempts to reach the broker."},
+};
+static const struct conf_table ingest_table = {
+    .what = "ingest", .size = sizeof(((struct settings *)0)->ingest), .keys = ingest_keys, .n = ARRAY_LEN(ingest_keys)};
+
+static const struct conf_key keys[] = {
+    {.name = "state",
+     .type = CONF_STRING,
+     .off = AT(state),
+     .min = 1,
+     .max = 200,
+     .def = "/var/lib/punchcloud",
+     .help = "Folder of the store, the keyrings, the certificates and the control socket."},
+    {.name = "escrow",
+     .type = CONF_STRINGS,
+     .off = AT(escrow),
+     .min = 1,
+     .max = 8,
+     .def = "[/var/lib/punchcloud-escrow]",
+     .help = "Folders that get a second copy of every key before it is used; put them on another disk."},
+    {.name = "log",
+     .type = CONF_ENUM,
+     .off = AT(log),
+     .def = "info",
+     .names = log_names,
+     .help = "Least important lines that are logged: error, warn, note, info or debug."},
+    {.name = "api", .type = CONF_MAP, .off = AT(api), .sub = &api_table, .help = "The HTTPS API."},
+    {.name = "broker", .type = CONF_MAP, .off = AT(broker), .sub = &broker_table, .help = "The MQTT broker."},
+    {.name = "ingest", .type = CONF_MAP, .off = AT(ingest), .sub = &ingest_table, .help = "From broker to store."},
+};
+
+static void check(struct conf *c, void *object)
+{
+    struct settings *s = object;
+    char *const *escrow = s->escrow.items;
+    if (s->ingest.backoff_max < s->ingest.backoff_min)
+        conf_mistake(c, &s->ingest.backoff_max, "backoff_max is shorter than backoff_min");
+    for (size_t i = 0; i < s->escrow.n; i++)
+        if (strcmp(escrow[i], s->state) == 0)
+            conf_mistake(c, &s->escrow, "an escrow folder is the state folder itself; a copy there saves nothing");
+    if (!strrchr(s->api.listen, ':'))
+        conf_mistake(c, &s->api.listen, "write it as address:port, such as 127.0.0.1:8443");
+    if (!strrchr(s->broker.address, ':'))
+        conf_mistake(c, &s->broker.address, "write it as host:port, such as localhost:8883");
+}
+
+const struct conf_table settings_table = {
+    .what = "configuration", .size = sizeof(struct settings), .keys = keys, .n = ARRAY_LEN(keys), .check = check};
+
+int settings_load(const char *path, struct settings *ret, struct conf **ret_conf)
+{
+    return conf_load(path, &settings_table, ret, ret_conf);
+}
