@@ -34,7 +34,9 @@ struct bytes cbor_get_text(struct cbor_r *r, size_t min, size_t max); /* UTF-8 c
 size_t cbor_get_array(struct cbor_r *r, size_t min, size_t max);
 size_t cbor_get_map(struct cbor_r *r, size_t max);
 bool cbor_get_bool(struct cbor_r *r);
-struct bytes cbor_get_any(struct cbor_r *r); /* one whole item, depth <= 8, checked, as it stands */
+struct bytes cbor_get_any(struct cbor_r *r); /* one whole item, depth <= 8, checked, as it stands; null may occur */
+/* Whether an encoded map key may stand after another: bytewise larger (RFC 8949 section 4.2.1). */
+bool cbor_key_follows(struct bytes before, struct bytes key);
 /* Major type of the next item 0..7, or -1 at the end or when bad. */
 int cbor_peek(const struct cbor_r *r);
 /* True when nothing went wrong and nothing is left over. */

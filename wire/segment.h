@@ -30,6 +30,9 @@ struct seg_writer; /* holds the record key; wiped by seg_writer_free */
 /* hdr->rkid is filled from `recipient`. */
 int seg_writer_new(const struct seg_hdr *hdr, const uint8_t recipient[CRYPTO_POINT], struct crypto_key *sign,
                    struct seg_writer **ret);
+/* With a given ephemeral key: worked examples only. */
+int seg_writer_new_with(const struct seg_hdr *hdr, struct crypto_key *ephemeral, const uint8_t recipient[CRYPTO_POINT],
+                        struct crypto_key *sign, struct seg_writer **ret);
 void seg_writer_free(struct seg_writer *w);
 const uint8_t *seg_writer_id(const struct seg_writer *w);   /* SEGID_LEN bytes */
 struct bytes seg_writer_signed(const struct seg_writer *w); /* the `signed` bytes, sent as they are */
