@@ -1,0 +1,298 @@
+/* Routes, authorisation, health. One table says who may do what; what it does not say is denied.
+ *
+ * A request is answered in this order: route (404, 405), token (401), right (403), query parameters (400), then its
+ * handler. So nobody without a token learns anything but which routes exist, and those are public. */
+#include "cloud/api_impl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "cloud/report.h"
+
+struct api {
+    struct cloud *cloud;
+    struct ingest *ingest;
+    struct http *http;
+    uint8_t cursor_key[CRYPTO_KEY];
+};
+
+static void get_health(struct api_call *k)
+{
+    problem_json(k->r, 200, json_pack("{s:s}", "status", "ok"));
+}
+
+static void get_ready(struct api_call *k)
+{
+    bool store = cloud_ready(k->cloud), broker = k->api->ingest && ingest_connected(k->api->ingest);
+    json_t *o = json_pack("{s:s, s:{s:s, s:s}}", "status", store && broker ? "ready" : "not ready", "checks", "store",
+                          store ? "ok" : "failing", "broker", broker ? "ok" : "not connected");
+    problem_json(k->r, store && broker ? 200 : 503, o);
+}
+
+static void get_status(struct api_call *k)
+{
+    json_t *o = NULL;
+    int r = report_status(k->cloud, k->db, k->api->ingest, &o);
+    if (r != 0)
+        call_outcome(k, r, "status");
+    else
+        problem_json(k->r, 200, o);
+}
+
+static const char *const page_query[] = {"limit", "cursor", NULL};
+static const char *const limit_query[] = {"limit", NULL};
+static const char *const punches_query[] = {"person", "site", "reader", "from", "to", "state", "limit", "cursor", NULL};
+
+/* Of two patterns that fit, the earlier counts. */
+static const struct api_route routes[] = {
+    {"GET", "/healthz", SCOPE_OPEN, get_health, NULL},
+    {"GET", "/readyz", SCOPE_OPEN, get_ready, NULL},
+    {"GET", "/v1/status", SCOPE_OPERATOR, get_status, NULL},
+    {"GET", "/v1/people", SCOPE_TENANT, api_people_list, page_query},
+    {"POST", "/v1/people", SCOPE_TENANT, api_people_create, NULL},
+    {"GET", "/v1/people/{id}", SCOPE_TENANT, api_people_get, NULL},
+    {"GET", "/v1/people/{id}/credentials", SCOPE_TENANT, api_credentials_of, NULL},
+    {"POST", "/v1/people/{id}/credentials", SCOPE_TENANT, api_credentials_assign, NULL},
+    {"GET", "/v1/credentials/waiting", SCOPE_TENANT, api_credentials_waiting, limit_query},
+    {"GET", "/v1/credentials/{id}", SCOPE_TENANT, api_credentials_get, NULL},
+    {"POST", "/v1/credentials/{id}/unassign", SCOPE_TENANT, api_credentials_unassign, NULL},
+    {"GET", "/v1/gateways", SCOPE_TENANT, api_gateways_list, NULL},
+    {"GET", "/v1/gateways/{id}", SCOPE_TENANT, api_gateways_get, NULL},
+    {"PATCH", "/v1/gateways/{id}", SCOPE_TENANT, api_gateways_patch, NULL},
+    {"GET", "/v1/punches", SCOPE_TENANT, api_punches_list, punches_query},
+};
+
+/* Segment by segment; an empty segment fits nothing. */
+static bool fits(const char *pattern, const char *path, char ret_param[80])
+{
+    char param[80] = "";
+    while (*pattern == '/' && *path == '/') {
+        size_t pn = strcspn(++pattern, "/"), n = strcspn(++path, "/");
+        if (n == 0)
+            return false;
+        if (pattern[0] == '{') {
+            if (n >= sizeof param)
+                return false;
+            memcpy(param, path, n);
+            param[n] = '\0';
+        } else if (pn != n || memcmp(pattern, path, n) != 0) {
+            return false;
+        }
+        pattern += pn;
+        path += n;
+    }
+    if (*pattern || *path)
+        return false;
+    memcpy(ret_param, param, sizeof param);
+    return true;
+}
+
+static bool method_fits(const struct api_route *t, const char *method)
+{
+    return strcmp(t->method, method) == 0 || (strcmp(t->method, "GET") == 0 && strcmp(method, "HEAD") == 0);
+}
+
+/* NULL: the reply is made. The first pattern that fits decides which resource it is, and so which methods it has. */
+static const struct api_route *find_route(struct api_call *k)
+{
+    const char *pattern = NULL;
+    char allow[64] = "";
+    for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
+        const struct api_route *t = &routes[i];
+        if (pattern ? strcmp(pattern, t->pattern) != 0 : !fits(t->pattern, k->q->path, k->param))
+            continue;
+        pattern = t->pattern;
+        if (method_fits(t, k->q->method))
+            return t;
+        size_t n = strlen(allow);
+        snprintf(allow + n, sizeof allow - n, "%s%s", n ? ", " : "",
+                 strcmp(t->method, "GET") ? t->method : "GET, HEAD");
+    }
+    if (!pattern) {
+        problem_reply(k->r, PROBLEM_NOT_FOUND, "there is nothing at this path");
+    } else {
+        http_header(k->r, "Allow", "%s", allow);
+        problem_reply(k->r, PROBLEM_METHOD, "this resource knows %s", allow);
+    }
+    return NULL;
+}
+
+static void unauthorised(struct api_call *k, enum problem p, const char *detail)
+{
+    if (p == PROBLEM_TOKEN_MISSING) /* RFC 6750 section 3.1: no error code when nothing was presented */
+        http_header(k->r, "WWW-Authenticate", "Bearer realm=\"punchcloud\"");
+    else
+        http_header(k->r, "WWW-Authenticate",
+                    "Bearer realm=\"punchcloud\", error=\"invalid_token\", error_description=\"%s\"", detail);
+    problem_reply(k->r, p, "%s", detail);
+}
+
+static bool authorised(struct api_call *k)
+{
+    const char *h = k->q->authorization;
+    if (!h || strncasecmp(h, "Bearer ", 7) != 0) {
+        unauthorised(k, PROBLEM_TOKEN_MISSING, "send Authorization: Bearer and a token");
+        return false;
+    }
+    h += 7 + strspn(h + 7, " ");
+    int r = token_check(k->db, h, clock_real(), &k->token);
+    if (r == CLOUD_ABSENT) {
+        /* The store gives one answer to all bad tokens. At time 0 none has expired; who knows an expired token's text
+         * may be told what is wrong with it. */
+        bool expired = token_check(k->db, h, 0, &k->token) == 0;
+        unauthorised(k, expired ? PROBLEM_TOKEN_EXPIRED : PROBLEM_TOKEN_UNKNOWN,
+                     expired ? "the token has expired" : "the token is unknown or revoked");
+        return false;
+    }
+    if (r != 0) {
+        call_outcome(k, r, "token");
+        return false;
+    }
+    if (k->token.is_operator != (k->route->scope == SCOPE_OPERATOR)) {
+        problem_reply(k->r, PROBLEM_FORBIDDEN,
+                      k->token.is_operator ? "an operator's token does not reach a tenant's data; use a tenant's token"
+                                           : "this needs an operator's token");
+        return false;
+    }
+    k->tenant = k->token.tenant;
+    return true;
+}
+
+static bool query_known(struct api_call *k)
+{
+    const struct http_request *q = k->q;
+    for (size_t i = 0; i < q->n_query; i++) {
+        const char *const *name = k->route->query;
+        while (name && *name && strcmp(*name, q->query[i].name) != 0)
+            name++;
+        if (!name || !*name) {
+            problem_reply(k->r, PROBLEM_BAD_PARAMETER, "there is no parameter \"%.60s\" here", q->query[i].name);
+            return false;
+        }
+        for (size_t j = 0; j < i; j++) {
+            if (strcmp(q->query[j].name, *name) == 0) {
+                problem_reply(k->r, PROBLEM_BAD_PARAMETER, "\"%s\" is given twice", *name);
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+static void dispatch(struct api_call *k)
+{
+    if (k->q->fault == HTTP_BODY_TOO_LARGE) {
+        problem_reply(k->r, PROBLEM_TOO_LARGE, "a body may have %u bytes", HTTP_BODY_MAX);
+        return;
+    }
+    if (k->q->fault == HTTP_QUERY_BAD) {
+        problem_reply(k->r, PROBLEM_BAD_PARAMETER, "there are more than %d query parameters, or a NUL in one",
+                      HTTP_QUERY_MAX);
+        return;
+    }
+    if (!(k->route = find_route(k)))
+        return;
+    if (k->route->scope != SCOPE_OPEN) {
+        int r = cloud_db_take(k->cloud, &k->db);
+        if (r != 0) {
+            call_outcome(k, r, "store");
+            return;
+        }
+        if (!authorised(k))
+            return;
+    }
+    if (query_known(k))
+        k->route->fn(k);
+}
+
+static const char *known_method(const char *m)
+{
+    static const char *const known[] = {"GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"};
+    for (size_t i = 0; i < ARRAY_LEN(known); i++)
+        if (strcmp(known[i], m) == 0)
+            return known[i];
+    return "other";
+}
+
+static void on_request(void *arg, const struct http_request *q, struct http_reply *ret)
+{
+    struct api *a = arg;
+    int64_t began = clock_ms();
+    struct api_call k = {.api = a, .cloud = a->cloud, .q = q, .r = ret};
+    dispatch(&k);
+    cloud_db_give(a->cloud, k.db);
+    /* The pattern, never the path or the query: ids and names of people stand there. */
+    log_debug("api.request", "method=%s route=%s status=%u ms=%lld", known_method(q->method),
+              k.route ? k.route->pattern : "-", ret->status, (long long)(clock_ms() - began));
+}
+
+const uint8_t *api_cursor_key(const struct api *a)
+{
+    return a->cursor_key;
+}
+
+/* From the private key of the API's certificate: kept over restarts, so that a page can follow after one. */
+static int make_cursor_key(const char *key_file, uint8_t ret[CRYPTO_KEY])
+{
+    uint8_t prk[CRYPTO_HASH];
+    struct buf CLEANUP(buf_wipe) pem;
+    buf_init(&pem, 65536);
+    int r = file_read(key_file, &pem);
+    if (r == 0)
+        r = crypto_hkdf_extract(BYTES_NONE, buf_bytes(&pem), prk);
+    if (r == 0)
+        r = crypto_hkdf_expand(BYTES(prk, sizeof prk), BYTES_STR("punchcloud cursor"), ret, CRYPTO_KEY);
+    crypto_wipe(prk, sizeof prk);
+    return r;
+}
+
+int api_start(struct cloud *c, struct ingest *in, struct api **ret_api)
+{
+    const struct settings *set = cloud_settings(c);
+    char crt[512], key[512];
+    int r;
+    if ((r = cloud_path(c, "pki/api.crt", crt, sizeof crt)) < 0 ||
+        (r = cloud_path(c, "pki/api.key", key, sizeof key)) < 0)
+        return r;
+    struct api *a = calloc(1, sizeof *a);
+    if (!a)
+        return -ENOMEM;
+    a->cloud = c;
+    a->ingest = in;
+    const struct http_options o = {
+        .listen = set->api.listen,
+        .cert_file = crt,
+        .key_file = key,
+        .threads = (unsigned)set->api.threads,
+        .connections = (unsigned)set->api.connections,
+        .per_address = (unsigned)set->api.per_address,
+        .idle_s = (unsigned)((set->api.idle + 999) / 1000),
+        .fn = on_request,
+        .arg = a,
+    };
+    if ((r = make_cursor_key(key, a->cursor_key)) < 0 || (r = http_start(&o, &a->http)) < 0) {
+        api_stop(a);
+        return r;
+    }
+    *ret_api = a;
+    return 0;
+}
+
+void api_stop(struct api *a)
+{
+    if (!a)
+        return;
+    http_stop(a->http);
+    crypto_wipe(a->cursor_key, sizeof a->cursor_key);
+    free(a);
+}
+
+unsigned api_port(const struct api *a)
+{
+    return http_port(a->http);
+}

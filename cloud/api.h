@@ -1,0 +1,12 @@
+/* The HTTPS API: one table of routes over the store's functions. docs/API.md describes it to its users. */
+#pragma once
+
+#include "cloud/cloud.h"
+#include "cloud/ingest.h"
+
+struct api;
+/* Listens where the settings say. `in` may be NULL: then the broker counts as not connected. Both are borrowed until
+ * api_stop(). -EADDRINUSE, ... */
+int api_start(struct cloud *c, struct ingest *in, struct api **ret_api);
+void api_stop(struct api *a); /* waits for requests that run; takes NULL */
+unsigned api_port(const struct api *a);

@@ -1,0 +1,185 @@
+/* What every handler needs: parameters out of the request, cursors, and one way to answer the store's outcomes. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/str.h"
+#include "cloud/api_impl.h"
+#include "cloud/query.h"
+
+#define LIMIT_DEFAULT 100
+
+const char *call_query(const struct api_call *k, const char *name)
+{
+    for (size_t i = 0; i < k->q->n_query; i++)
+        if (strcmp(k->q->query[i].name, name) == 0)
+            return k->q->query[i].value;
+    return NULL;
+}
+
+bool call_limit(struct api_call *k, size_t *ret_limit)
+{
+    const char *s = call_query(k, "limit");
+    uint64_t v = LIMIT_DEFAULT;
+    if (s && str_u64(s, 1, QUERY_LIMIT_MAX, &v) < 0) {
+        problem_reply(k->r, PROBLEM_BAD_PARAMETER, "limit is \"%.40s\"; use a whole number from 1 to %d", s,
+                      QUERY_LIMIT_MAX);
+        return false;
+    }
+    *ret_limit = (size_t)v;
+    return true;
+}
+
+bool call_time(struct api_call *k, const char *name, bool *ret_has, int64_t *ret_us)
+{
+    const char *s = call_query(k, name);
+    int64_t t = 0;
+    if (s && str_untime(s, &t) < 0) {
+        /* A + in a query is a blank: the commonest way to get a right time wrong. */
+        problem_reply(k->r, PROBLEM_BAD_PARAMETER, "%s is \"%.60s\"; use RFC 3339, such as 2026-11-23T07:15:00Z%s",
+                      name, s, strchr(s, ' ') ? ", and write the + of an offset as %2B" : "");
+        return false;
+    }
+    *ret_has = s != NULL;
+    if (s)
+        *ret_us = t;
+    return true;
+}
+
+bool call_id(struct api_call *k, void *ret, size_t n)
+{
+    if (str_unhex(k->param, ret, n) == 0)
+        return true;
+    problem_reply(k->r, PROBLEM_NOT_FOUND, "there is no such id");
+    return false;
+}
+
+bool call_query_id(struct api_call *k, const char *name, void *ret, size_t n, bool *ret_has)
+{
+    const char *s = call_query(k, name);
+    if (s && str_unhex(s, ret, n) < 0) {
+        problem_reply(k->r, PROBLEM_BAD_PARAMETER, "%s is \"%.80s\"; an id has %zu hex digits", name, s, 2 * n);
+        return false;
+    }
+    *ret_has = s != NULL;
+    return true;
+}
+
+static int bind(const struct api_call *k, const char *const *filters, struct cursor_binding *ret)
+{
+    const char *parts[2 + HTTP_QUERY_MAX] = {k->route->pattern, k->tenant};
+    size_t n = 2;
+    for (; filters && *filters; filters++)
+        parts[n++] = call_query(k, *filters);
+    return cursor_bind(parts, n, ret);
+}
+
+bool call_cursor(struct api_call *k, const char *const *filters, char ret_pos[CURSOR_POS_MAX + 1])
+{
+    const char *text = call_query(k, "cursor");
+    struct cursor_binding b;
+    uint8_t pos[CURSOR_POS_MAX];
+    size_t n = 0;
+    if (!text) {
+        ret_pos[0] = '\0';
+        return true;
+    }
+    int r = bind(k, filters, &b);
+    if (r == 0)
+        r = cursor_open(api_cursor_key(k->api), &b, text, pos, &n);
+    if (r == CURSOR_BAD) {
+        problem_reply(k->r, PROBLEM_BAD_CURSOR,
+                      "this cursor was not made for this list with these filters; begin again without a cursor");
+        return false;
+    }
+    if (r < 0) {
+        call_outcome(k, r, "cursor");
+        return false;
+    }
+    memcpy(ret_pos, pos, n);
+    ret_pos[n] = '\0';
+    return true;
+}
+
+void call_page(struct api_call *k, const char *const *filters, json_t *items, const char *pos)
+{
+    struct cursor_binding b;
+    char text[CURSOR_TEXT_MAX];
+    json_t *next = NULL;
+    if (pos) {
+        int r = bind(k, filters, &b);
+        if (r == 0)
+            r = cursor_make(api_cursor_key(k->api), &b, BYTES_STR(pos), text);
+        if (r < 0) {
+            json_decref(items);
+            call_outcome(k, r, "cursor");
+            return;
+        }
+        next = json_string(text);
+    }
+    problem_json(k->r, 200, json_pack("{s:o, s:o}", "items", items, "next", next ? next : json_null()));
+}
+
+void call_outcome(struct api_call *k, int r, const char *what)
+{
+    if (r == CLOUD_ABSENT) {
+        problem_reply(k->r, PROBLEM_NOT_FOUND, "there is no such %s", what);
+    } else if (r == CLOUD_CONFLICT) {
+        problem_reply(k->r, PROBLEM_CONFLICT, "the %s exists already, or overlaps with another", what);
+    } else if (r == CLOUD_AMBIGUOUS) {
+        problem_reply(k->r, PROBLEM_CONFLICT, "more than one %s fits", what);
+    } else if (r == CLOUD_INVALID) {
+        problem_reply(k->r, PROBLEM_INVALID, "the %s is outside its limits", what);
+    } else if (r == -EBUSY || r == -EAGAIN) {
+        http_header(k->r, "Retry-After", "1");
+        problem_reply(k->r, PROBLEM_UNAVAILABLE, "the store is busy; try again");
+    } else {
+        log_error("api.failed", "method=%s route=%s what=%s error=%s", k->route->method, k->route->pattern, what,
+                  log_q(r < 0 ? error_str(r) : "unexpected outcome"));
+        problem_reply(k->r, PROBLEM_INTERNAL, "the reason is in the log of punchcloud");
+    }
+}
+
+void call_invalid(struct api_call *k, const char *member, const char *fmt, ...)
+{
+    char detail[256];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(detail, sizeof detail, fmt, ap);
+    va_end(ap);
+    json_t *errors = json_array();
+    problem_error(errors, member, "%s", detail);
+    problem_reply_errors(k->r, PROBLEM_INVALID, errors, "1 member of the body is wrong");
+}
+
+void call_created(struct api_call *k, const char *location_prefix, const void *id, size_t n, json_t *body)
+{
+    char hex[2 * ID_LEN + 1];
+    ASSERT(n <= ID_LEN);
+    http_header(k->r, "Location", "%s%s", location_prefix, str_hex(id, n, hex));
+    problem_json(k->r, 201, body);
+}
+
+json_t *json_hex(const void *p, size_t n)
+{
+    char hex[2 * CRED_MAX + 1];
+    ASSERT(n <= CRED_MAX);
+    return json_string(str_hex(p, n, hex));
+}
+
+json_t *json_time(int64_t us)
+{
+    char text[32];
+    return json_string(str_time(us, text));
+}
+
+json_t *json_time_or_null(int64_t us, int64_t null_value)
+{
+    return us == null_value ? json_null() : json_time(us);
+}
+
+json_t *json_text_or_null(const char *s)
+{
+    return *s ? problem_text(s) : json_null();
+}

@@ -1,0 +1,218 @@
+/* /v1/credentials and /v1/people/{id}/credentials: who holds which card from when until when. */
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/str.h"
+#include "cloud/api_impl.h"
+#include "cloud/credential.h"
+#include "cloud/query.h"
+
+json_t *api_cred_json(const struct cred *c, unsigned rendering)
+{
+    char data[2 * CRED_MAX + 1], number[CRED_TEXT_MAX];
+    const char *tech = tech_name(c->tech), *shown = rendering_name(rendering);
+    str_hex_upper(c->data, cred_len(c), data);
+    cred_render(c, rendering, number);
+    return json_pack("{s:s, s:i, s:s, s:o, s:s}", "tech", tech ? tech : "unknown", "bits", (int)c->bits, "data", data,
+                     "number", problem_text(number), "rendering", shown ? shown : "hex");
+}
+
+static json_t *credential_json(const struct credential *c)
+{
+    json_t *o = api_cred_json(&c->cred, c->rendering);
+    json_object_set_new(o, "id", json_hex(c->id, ID_LEN));
+    json_object_set_new(o, "person", json_hex(c->person, ID_LEN));
+    json_object_set_new(o, "from", json_time_or_null(c->from, TIME_MIN));
+    json_object_set_new(o, "until", json_time_or_null(c->until, TIME_MAX));
+    json_object_set_new(o, "created", json_time(c->created));
+    return o;
+}
+
+void api_credentials_of(struct api_call *k)
+{
+    uint8_t person[ID_LEN];
+    struct credential_list list = {0};
+    if (!call_id(k, person, ID_LEN))
+        return;
+    int r = credential_list(k->cloud, k->db, k->tenant, person, &list);
+    if (r != 0) {
+        call_outcome(k, r, "person");
+        return;
+    }
+    json_t *items = json_array();
+    for (size_t i = 0; i < list.n; i++)
+        json_array_append_new(items, credential_json(&list.items[i]));
+    credential_list_done(&list);
+    call_page(k, NULL, items, NULL);
+}
+
+enum { F_TECH, F_BITS, F_DATA, F_NUMBER, F_RENDERING, F_FROM, F_UNTIL, F_COUNT };
+static const struct body_field assign_fields[F_COUNT] = {
+    [F_TECH] = {.name = "tech", .type = BODY_STRING, .min = 1, .max = 20},
+    [F_BITS] = {.name = "bits", .type = BODY_UINT, .min = 1, .max = 8 * CRED_MAX},
+    [F_DATA] = {.name = "data", .type = BODY_STRING, .min = 2, .max = 2 * CRED_MAX},
+    [F_NUMBER] = {.name = "number", .type = BODY_STRING, .min = 1, .max = CRED_TEXT_MAX - 1},
+    [F_RENDERING] = {.name = "rendering", .type = BODY_STRING, .min = 1, .max = 20},
+    [F_FROM] = {.name = "from", .type = BODY_TIME},
+    [F_UNTIL] = {.name = "until", .type = BODY_TIME},
+};
+
+/* From tech, bits and data; false: answered. */
+static bool exact_cred(struct api_call *k, const struct body_value v[F_COUNT], struct cred *ret_cred)
+{
+    struct cred c = {.bits = (uint16_t)v[F_BITS].i};
+    size_t n = 0;
+    if (!v[F_TECH].set || !v[F_BITS].set || !v[F_DATA].set) {
+        call_invalid(k, "", "give tech, bits and data, or number and rendering");
+    } else if (tech_parse(v[F_TECH].s, &c.tech) < 0) {
+        call_invalid(k, "tech", "is not a technology we know; em4100 is one");
+    } else if (str_unhex_any(v[F_DATA].s, c.data, CRED_MAX, &n) < 0) {
+        call_invalid(k, "data", "must be hex digits, two a byte");
+    } else if (n != cred_len(&c)) {
+        call_invalid(k, "data", "has %zu bytes; %u bits need %zu", n, (unsigned)c.bits, cred_len(&c));
+    } else if (!cred_valid(&c)) {
+        call_invalid(k, "data", "must have zeros in the bits beyond the last");
+    } else {
+        *ret_cred = c;
+        return true;
+    }
+    return false;
+}
+
+/* From a number as people write it; false: answered. */
+static bool numbered_cred(struct api_call *k, const struct body_value v[F_COUNT], uint8_t rendering,
+                          struct cred *ret_cred)
+{
+    if (v[F_TECH].set || v[F_BITS].set || v[F_DATA].set) {
+        call_invalid(k, "number", "excludes tech, bits and data");
+        return false;
+    }
+    if (!v[F_RENDERING].set) {
+        call_invalid(k, "rendering", "is required with a number");
+        return false;
+    }
+    int r = credential_by_number(k->cloud, k->db, k->tenant, v[F_NUMBER].s, rendering, ret_cred);
+    if (r == CLOUD_INVALID)
+        call_invalid(k, "number", "is not a number of this rendering");
+    else if (r == CLOUD_ABSENT)
+        problem_reply(k->r, PROBLEM_NOT_FOUND,
+                      "no waiting credential shows this number; punch with the card once, or give tech, bits and data");
+    else if (r == CLOUD_AMBIGUOUS)
+        problem_reply(k->r, PROBLEM_CONFLICT,
+                      "more than one waiting credential shows this number; give tech, bits and data");
+    else if (r != 0)
+        call_outcome(k, r, "credential");
+    return r == 0;
+}
+
+static void assign(struct api_call *k, const uint8_t person[ID_LEN], const struct body_value v[F_COUNT])
+{
+    struct cred cred;
+    struct credential made;
+    uint8_t rendering = RENDER_HEX;
+    uint64_t refiled = 0;
+    int64_t from = v[F_FROM].set ? v[F_FROM].i : TIME_MIN, until = v[F_UNTIL].set ? v[F_UNTIL].i : TIME_MAX;
+    if (v[F_RENDERING].set && rendering_parse(v[F_RENDERING].s, &rendering) < 0) {
+        call_invalid(k, "rendering", "is not a rendering we know; dec10 is one");
+        return;
+    }
+    if (from >= until) {
+        call_invalid(k, "until", "must be after from");
+        return;
+    }
+    if (v[F_NUMBER].set ? !numbered_cred(k, v, rendering, &cred) : !exact_cred(k, v, &cred))
+        return;
+    int r = credential_assign(k->cloud, k->db, k->tenant, person, &cred, rendering, from, until, &made, &refiled);
+    if (r == CLOUD_CONFLICT) {
+        problem_reply(k->r, PROBLEM_CONFLICT,
+                      "somebody holds this credential within that time; unassign it there, or give a later from");
+        return;
+    }
+    if (r != 0) {
+        call_outcome(k, r, r == CLOUD_INVALID ? "credential" : "person");
+        return;
+    }
+    json_t *o = credential_json(&made);
+    json_object_set_new(o, "refiled", json_integer((json_int_t)refiled));
+    call_created(k, "/v1/credentials/", made.id, ID_LEN, o);
+}
+
+void api_credentials_assign(struct api_call *k)
+{
+    uint8_t person[ID_LEN];
+    struct body_value v[F_COUNT];
+    struct person known;
+    json_t *body = NULL;
+    if (!call_id(k, person, ID_LEN))
+        return;
+    /* Before the number is looked up, so that a foreign person's id tells nothing about this tenant's cards. */
+    int r = people_get(k->cloud, k->db, k->tenant, person, &known);
+    if (r != 0) {
+        call_outcome(k, r, "person");
+        return;
+    }
+    if (!body_read(k->q, assign_fields, F_COUNT, v, &body, k->r))
+        return;
+    assign(k, person, v);
+    json_decref(body);
+}
+
+void api_credentials_get(struct api_call *k)
+{
+    uint8_t id[ID_LEN];
+    struct credential c;
+    if (!call_id(k, id, ID_LEN))
+        return;
+    int r = credential_get(k->cloud, k->db, k->tenant, id, &c);
+    if (r != 0)
+        call_outcome(k, r, "credential");
+    else
+        problem_json(k->r, 200, credential_json(&c));
+}
+
+void api_credentials_unassign(struct api_call *k)
+{
+    static const struct body_field fields[] = {{.name = "until", .type = BODY_TIME}};
+    struct body_value v[ARRAY_LEN(fields)];
+    uint8_t id[ID_LEN];
+    struct credential c;
+    uint64_t refiled = 0;
+    json_t *body = NULL;
+    if (!call_id(k, id, ID_LEN) || !body_read(k->q, fields, ARRAY_LEN(fields), v, &body, k->r))
+        return;
+    json_decref(body);
+    int r = credential_unassign(k->cloud, k->db, k->tenant, id, v[0].set ? v[0].i : clock_real(), &c, &refiled);
+    if (r == CLOUD_INVALID) {
+        call_invalid(k, "until", "must lie within the time for which the credential is assigned");
+        return;
+    }
+    if (r != 0) {
+        call_outcome(k, r, "credential");
+        return;
+    }
+    json_t *o = credential_json(&c);
+    json_object_set_new(o, "refiled", json_integer((json_int_t)refiled));
+    problem_json(k->r, 200, o);
+}
+
+void api_credentials_waiting(struct api_call *k)
+{
+    size_t limit = 0;
+    struct waiting_list list = {0};
+    if (!call_limit(k, &limit))
+        return;
+    int r = credential_waiting(k->cloud, k->db, k->tenant, limit, &list);
+    if (r != 0) {
+        call_outcome(k, r, "inbox");
+        return;
+    }
+    json_t *items = json_array();
+    for (size_t i = 0; i < list.n; i++) {
+        const struct waiting *w = &list.items[i];
+        json_array_append_new(items, json_pack("{s:o, s:o, s:o, s:I}", "credential",
+                                               api_cred_json(&w->cred, w->rendering), "first_seen", json_time(w->first),
+                                               "last_seen", json_time(w->last), "count", (json_int_t)w->count));
+    }
+    problem_json(k->r, 200, json_pack("{s:o, s:b}", "items", items, "more", (int)list.more));
+    waiting_list_done(&list);
+}

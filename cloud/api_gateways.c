@@ -1,0 +1,58 @@
+/* /v1/gateways: what stands where, and when it was last heard. */
+#include <string.h>
+
+#include "base/str.h"
+#include "cloud/api_impl.h"
+#include "cloud/gateway.h"
+#include "cloud/report.h"
+
+void api_gateways_list(struct api_call *k)
+{
+    struct gateway_list list = {0};
+    int r = gateway_list(k->db, k->tenant, &list);
+    if (r != 0) {
+        call_outcome(k, r, "list of gateways");
+        return;
+    }
+    json_t *items = json_array();
+    for (size_t i = 0; i < list.n; i++)
+        json_array_append_new(items, report_gateway(&list.items[i], false));
+    gateway_list_done(&list);
+    call_page(k, NULL, items, NULL);
+}
+
+static void reply_gateway(struct api_call *k, const uint8_t gw[GW_LEN])
+{
+    struct gateway g;
+    int r = gateway_get(k->db, k->tenant, gw, &g);
+    if (r != 0)
+        call_outcome(k, r, "gateway");
+    else
+        problem_json(k->r, 200, report_gateway(&g, false));
+}
+
+void api_gateways_get(struct api_call *k)
+{
+    uint8_t gw[GW_LEN];
+    if (call_id(k, gw, GW_LEN))
+        reply_gateway(k, gw);
+}
+
+void api_gateways_patch(struct api_call *k)
+{
+    static const struct body_field fields[] = {
+        {.name = "site", .type = BODY_STRING, .required = true, .min = 1, .max = SITE_MAX_LEN}};
+    struct body_value v[ARRAY_LEN(fields)];
+    uint8_t gw[GW_LEN];
+    json_t *body = NULL;
+    if (!call_id(k, gw, GW_LEN) || !body_read(k->q, fields, ARRAY_LEN(fields), v, &body, k->r))
+        return;
+    int r = gateway_set_site(k->cloud, k->db, k->tenant, gw, v[0].s);
+    if (r == CLOUD_INVALID)
+        call_invalid(k, "site", "is longer than %d bytes of UTF-8", SITE_MAX_LEN);
+    else if (r != 0)
+        call_outcome(k, r, "gateway");
+    else
+        reply_gateway(k, gw);
+    json_decref(body);
+}

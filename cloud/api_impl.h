@@ -1,0 +1,87 @@
+/* What the api_*.c files share; nobody else includes it.
+ *   api.c              the routes, authorisation, health
+ *   api_call.c         parameters, cursors, outcomes: what every handler needs
+ *   api_people.c ...   the handlers, a file a resource */
+#pragma once
+
+#include "cloud/api.h"
+#include "cloud/body.h"
+#include "cloud/cursor.h"
+#include "cloud/token.h"
+
+enum api_scope {
+    SCOPE_OPEN,     /* no token */
+    SCOPE_TENANT,   /* a tenant's token */
+    SCOPE_OPERATOR, /* the operator's: no people, no punches */
+};
+
+struct api_call;
+struct api_route {
+    const char *method, *pattern; /* "{...}" stands for one segment, at most one in a pattern */
+    enum api_scope scope;
+    void (*fn)(struct api_call *k);
+    const char *const *query; /* parameters it knows, NULL-terminated; NULL: none */
+};
+
+/* One request on its way; everything is borrowed and lives for the call. */
+struct api_call {
+    struct api *api;
+    struct cloud *cloud;
+    struct db *db; /* NULL for SCOPE_OPEN */
+    const struct api_route *route;
+    const struct http_request *q;
+    struct http_reply *r;
+    char param[80]; /* what stood for {...} */
+    struct token token;
+    const char *tenant;
+};
+
+const uint8_t *api_cursor_key(const struct api *a);
+
+/* ---- api_call.c; those that return bool have made the reply when they return false ---- */
+
+/* A query parameter, NULL when absent. */
+const char *call_query(const struct api_call *k, const char *name);
+bool call_limit(struct api_call *k, size_t *ret_limit); /* ?limit: 1..1000, 100 when absent */
+bool call_time(struct api_call *k, const char *name, bool *ret_has, int64_t *ret_us);
+/* The {...} as n bytes in hex; 404 when it is not that: no such thing can exist. */
+bool call_id(struct api_call *k, void *ret, size_t n);
+/* A query parameter of n bytes in hex; 400 when it is not. */
+bool call_query_id(struct api_call *k, const char *name, void *ret, size_t n, bool *ret_has);
+
+/* ?cursor for this route, tenant and the named query parameters (NULL-terminated), as NUL-terminated text; "" when
+ * absent. */
+bool call_cursor(struct api_call *k, const char *const *filters, char ret_pos[CURSOR_POS_MAX + 1]);
+/* {"items": items (stolen), "next": cursor or null (pos NULL)}. */
+void call_page(struct api_call *k, const char *const *filters, json_t *items, const char *pos);
+
+/* Answers for an outcome of the store that is not 0: 404, 409, 400, or 500 and a line in the log. `what` names the
+ * resource: "person". */
+void call_outcome(struct api_call *k, int r, const char *what);
+/* 400 for one member of the body. */
+void call_invalid(struct api_call *k, const char *member, const char *fmt, ...) PRINTF_LIKE(3, 4);
+void call_created(struct api_call *k, const char *location_prefix, const void *id, size_t n, json_t *body);
+
+/* Values for replies. */
+json_t *json_hex(const void *p, size_t n);
+json_t *json_time(int64_t us);
+json_t *json_time_or_null(int64_t us, int64_t null_value);
+json_t *json_text_or_null(const char *s); /* null for "" */
+
+/* ---- handlers ---- */
+void api_people_list(struct api_call *k);
+void api_people_create(struct api_call *k);
+void api_people_get(struct api_call *k);
+void api_credentials_of(struct api_call *k);
+void api_credentials_assign(struct api_call *k);
+void api_credentials_get(struct api_call *k);
+void api_credentials_unassign(struct api_call *k);
+void api_credentials_waiting(struct api_call *k);
+void api_gateways_list(struct api_call *k);
+void api_gateways_get(struct api_call *k);
+void api_gateways_patch(struct api_call *k);
+void api_punches_list(struct api_call *k);
+
+struct cred;
+/* {"tech", "bits", "data", "number", "rendering"} */
+json_t *api_cred_json(const struct cred *c, unsigned rendering);

@@ -1,0 +1,78 @@
+/* /v1/people: the data subjects. */
+#include <string.h>
+
+#include "base/str.h"
+#include "cloud/api_impl.h"
+#include "cloud/people.h"
+
+static json_t *person_json(const struct person *p)
+{
+    return json_pack("{s:o, s:o, s:o, s:o}", "id", json_hex(p->id, ID_LEN), "name", problem_text(p->name), "reference",
+                     json_text_or_null(p->reference), "created", json_time(p->created));
+}
+
+void api_people_list(struct api_call *k)
+{
+    size_t limit = 0;
+    char pos[CURSOR_POS_MAX + 1];
+    uint8_t after[ID_LEN];
+    if (!call_limit(k, &limit) || !call_cursor(k, NULL, pos))
+        return;
+    if (pos[0] && str_unhex(pos, after, ID_LEN) < 0) {
+        problem_reply(k->r, PROBLEM_BAD_CURSOR, "this cursor is of another version; begin again without a cursor");
+        return;
+    }
+    struct person_list list = {0};
+    int r = people_list(k->cloud, k->db, k->tenant, pos[0] ? after : NULL, limit, &list);
+    if (r != 0) {
+        call_outcome(k, r, "list of people");
+        return;
+    }
+    json_t *items = json_array();
+    for (size_t i = 0; i < list.n; i++)
+        json_array_append_new(items, person_json(&list.items[i]));
+    if (list.more && list.n > 0)
+        call_page(k, NULL, items, str_hex(list.items[list.n - 1].id, ID_LEN, pos));
+    else
+        call_page(k, NULL, items, NULL);
+    person_list_done(&list);
+}
+
+void api_people_create(struct api_call *k)
+{
+    static const struct body_field fields[] = {
+        {.name = "name", .type = BODY_STRING, .required = true, .min = 1, .max = NAME_MAX_LEN},
+        {.name = "reference", .type = BODY_STRING, .min = 1, .max = REFERENCE_MAX_LEN},
+    };
+    struct body_value v[ARRAY_LEN(fields)];
+    struct person person;
+    json_t *body = NULL;
+    if (!body_read(k->q, fields, ARRAY_LEN(fields), v, &body, k->r))
+        return;
+    /* body_read() counts characters, the store holds bytes */
+    if (strlen(v[0].s) > NAME_MAX_LEN) {
+        call_invalid(k, "name", "is longer than %d bytes of UTF-8", NAME_MAX_LEN);
+    } else if (v[1].set && strlen(v[1].s) > REFERENCE_MAX_LEN) {
+        call_invalid(k, "reference", "is longer than %d bytes of UTF-8", REFERENCE_MAX_LEN);
+    } else {
+        int r = people_create(k->cloud, k->db, k->tenant, v[0].s, v[1].set ? v[1].s : "", &person);
+        if (r == 0)
+            call_created(k, "/v1/people/", person.id, ID_LEN, person_json(&person));
+        else
+            call_outcome(k, r, "person");
+    }
+    json_decref(body);
+}
+
+void api_people_get(struct api_call *k)
+{
+    uint8_t id[ID_LEN];
+    struct person person;
+    if (!call_id(k, id, ID_LEN))
+        return;
+    int r = people_get(k->cloud, k->db, k->tenant, id, &person);
+    if (r != 0)
+        call_outcome(k, r, "person");
+    else
+        problem_json(k->r, 200, person_json(&person));
+}

@@ -1,0 +1,68 @@
+/* Status as JSON. */
+#include "cloud/report.h"
+
+#include "base/str.h"
+
+static const char *const count_names[COUNT_MAX] = {
+    [COUNT_PUNCHES] = "punches",
+    [COUNT_SPOOL_RECORDS] = "spool_records",
+    [COUNT_SPOOL_UNACKED] = "spool_unacked",
+    [COUNT_SPOOL_BYTES] = "spool_bytes",
+    [COUNT_REFUSED] = "refused",
+    [COUNT_FRAMES_BAD] = "frames_bad",
+    [COUNT_ACKS_BAD] = "acks_bad",
+    [COUNT_READERS] = "readers",
+    [COUNT_READERS_DOWN] = "readers_down",
+    [COUNT_DUPLICATES] = "duplicates",
+};
+
+static json_t *time_or_null(int64_t us)
+{
+    char text[32];
+    return us ? json_string(str_time(us, text)) : json_null();
+}
+
+json_t *report_gateway(const struct gateway *g, bool with_tenant)
+{
+    char id[2 * GW_LEN + 1];
+    json_t *o = json_object(), *counts = g->has_status ? json_object() : json_null();
+    json_object_set_new(o, "id", json_string(str_hex(g->gw, GW_LEN, id)));
+    if (with_tenant)
+        json_object_set_new(o, "tenant", json_string(g->tenant));
+    json_object_set_new(o, "site", json_string(g->site));
+    json_object_set_new(o, "generation", json_integer((json_int_t)g->gen));
+    json_object_set_new(o, "certificate", json_string(g->serial));
+    json_object_set_new(o, "added", time_or_null(g->added));
+    json_object_set_new(o, "revoked", time_or_null(g->revoked));
+    json_object_set_new(o, "online", g->has_status ? json_boolean(g->online) : json_null());
+    json_object_set_new(o, "last_status", time_or_null(g->has_status ? g->status_received : 0));
+    json_object_set_new(o, "last_upload", time_or_null(g->last_upload));
+    for (size_t i = 0; g->has_status && i < COUNT_MAX; i++)
+        if (count_names[i])
+            json_object_set_new(counts, count_names[i], json_integer((json_int_t)g->counts[i]));
+    json_object_set_new(o, "counts", counts);
+    return o;
+}
+
+int report_status(struct cloud *c, struct db *db, struct ingest *in, json_t **ret_json)
+{
+    struct gateway_list list = {0};
+    uint64_t counts[INGEST_COUNTS] = {0};
+    int r = gateway_list(db, NULL, &list);
+    if (r != 0)
+        return r;
+    if (in)
+        ingest_counts(in, counts);
+    json_t *accepted = json_object(), *refused = json_object(), *gateways = json_array();
+    for (int i = 0; i < INGEST_COUNTS; i++)
+        json_object_set_new(ingest_count_refusal((enum ingest_count)i) ? refused : accepted,
+                            ingest_count_name((enum ingest_count)i), json_integer((json_int_t)counts[i]));
+    for (size_t i = 0; i < list.n; i++)
+        json_array_append_new(gateways, report_gateway(&list.items[i], true));
+    gateway_list_done(&list);
+    *ret_json =
+        json_pack("{s:s, s:I, s:b, s:b, s:o, s:o, s:o}", "version", PUNCH_VERSION, "epoch", (json_int_t)cloud_epoch(c),
+                  "store_ready", (int)cloud_ready(c), "broker_connected", (int)(in && ingest_connected(in)), "counters",
+                  accepted, "refused", refused, "gateways", gateways);
+    return *ret_json ? 0 : -ENOMEM;
+}
