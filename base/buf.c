@@ -50,7 +50,7 @@ static int reserve(struct buf *b, size_t n)
     size_t cap = b->cap < 64 ? 64 : b->cap * 2;
     if (cap < need)
         cap = need;
-    if (cap > b->max + 1)
+    if (cap - 1 > b->max)
         cap = b->max + 1;
     uint8_t *p = malloc(cap);
     if (p == NULL) {
@@ -84,8 +84,10 @@ int buf_addf(struct buf *b, const char *fmt, ...)
     va_start(ap, fmt);
     int n = vsnprintf(NULL, 0, fmt, ap);
     va_end(ap);
-    if (n < 0)
+    if (n < 0) {
+        b->failed = true;
         return -EINVAL;
+    }
     int r = reserve(b, (size_t)n);
     if (r < 0)
         return r;

@@ -1,6 +1,7 @@
 /* Configuration: YAML through libyaml's document API, driven by one table of keys. The table yields validation,
  * `check`, the commented example file and the manual page's list. Every mistake is reported, not the first only,
- * with file, line, column and the quoted line; a misspelt key gets a suggestion.
+ * with file, line, column and the quoted line; a misspelt key gets a suggestion. A file is one document of at most
+ * 1 MiB UTF-8 text; anchors, aliases and tags are refused. A table has at most 64 keys.
  */
 #pragma once
 
@@ -32,10 +33,10 @@ struct conf_table;
 struct conf_key {
     const char *name;
     enum conf_type type;
-    size_t off;       /* offsetof in the object */
-    int64_t min, max; /* range of a number, length of a string, count of a list; both 0: unbounded */
-    const char *def;  /* as it would be written; NULL with !required: stays zero/NULL/empty */
-    bool required;
+    size_t off;               /* offsetof in the object */
+    int64_t min, max;         /* range of a number, length of a string, count of a list; both 0: unbounded */
+    const char *def;          /* as it would be written; NULL with !required: stays zero/NULL/empty */
+    bool required;            /* of a section: it must be there; its own required keys are asked for either way */
     const char *const *names; /* CONF_ENUM: NULL-terminated */
     const struct conf_table *sub;
     const char *help;    /* one sentence, also the example's comment */
@@ -69,6 +70,6 @@ const char *conf_text(struct conf *c);
 /* A mistake at the place that filled `field` (an address inside the object), or at its object. */
 void conf_mistake(struct conf *c, const void *field, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
-/* A complete commented example, and an mdoc list (.It / .Nm lines) of all keys. */
+/* A complete commented example, and an mdoc list (.Bl, .It Cm) of all keys. */
 void conf_print_example(FILE *f, const struct conf_table *t);
 void conf_print_mdoc(FILE *f, const struct conf_table *t);
