@@ -1,5 +1,5 @@
-/* HPKE base mode (RFC 9180), DHKEM(P-256, HKDF-SHA256) / HKDF-SHA256 / AES-256-GCM. The pipeline uses only Export
- * (section 5.3); seal and open (section 5.2) are here for the official vectors and for later messages. */
+/* HPKE base mode (RFC 9180), DHKEM(P-256, HKDF-SHA256) / HKDF-SHA256 / AES-256-GCM. The pipeline uses Export only
+ * (section 5.3); key and base nonce (section 5.2) are there for the official vectors. */
 #pragma once
 
 #include "base/crypto.h"
@@ -18,6 +18,7 @@ int hpke_sender_with(struct crypto_key *ephemeral, const uint8_t recipient[CRYPT
                      uint8_t ret_enc[CRYPTO_POINT], struct hpke *ret);
 int hpke_receiver(struct crypto_key *recipient, const uint8_t enc[CRYPTO_POINT], struct bytes info,
                   struct hpke *ret); /* HPKE_BAD */
+/* context: at most 256 bytes, else -EINVAL. */
 int hpke_export(const struct hpke *h, const char *context, uint8_t *ret, size_t n);
 int hpke_export_bytes(const struct hpke *h, struct bytes context, uint8_t *ret, size_t n);
 /* RFC 9180 section 7.1.3: DeriveKeyPair for P-256. */
