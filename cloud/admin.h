@@ -1,0 +1,83 @@
+/* The admin commands: one table, one parser, one implementation, two callers: the running daemon (asked over its
+ * control socket) or, when none runs, the command itself under the state lock. What is asked and answered are texts. */
+#pragma once
+
+#include <stdio.h>
+
+#include "base/ctl.h"
+#include "cloud/cloud.h"
+#include "cloud/ingest.h"
+
+/* Exit codes of both programs. */
+enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_ABSENT = 3 };
+
+#define ADMIN_OPTS_MAX 6
+#define ADMIN_ANSWER_MAX (16u << 20)
+
+enum admin_opt_kind {
+    OPT_TEXT, /* goes to the daemon as it is */
+    OPT_FLAG,
+    OPT_FILE, /* the client reads the file; its text goes to the daemon */
+    OPT_OUT,  /* stays with the client: the file that the answer is written to */
+};
+struct admin_opt {
+    const char *name; /* without the hyphens */
+    enum admin_opt_kind kind;
+    bool required;
+    const char *arg, *help;
+};
+
+struct admin_call;
+struct admin_command {
+    const char *group, *verb; /* "tenant", "add"; verb NULL: a command of one word */
+    const char *operand;      /* "NAME"; NULL: none */
+    const char *help;
+    struct admin_opt opts[ADMIN_OPTS_MAX];
+    /* Exit code. NULL: not an admin command; main.c runs it. */
+    int (*run)(struct admin_call *a);
+    bool daemon_only; /* asks what only the running daemon knows */
+};
+extern const struct admin_command admin_commands[];
+extern const size_t admin_n_commands;
+
+/* A parsed command line; borrows from argv. */
+struct admin_args {
+    const struct admin_command *cmd;
+    const char *operand;
+    const char *opts[ADMIN_OPTS_MAX]; /* by index in cmd->opts; NULL: not given; "" for a flag that is */
+};
+/* argv begins with the command's words. EXIT_USAGE: the reason is appended to err. */
+int admin_parse(int argc, char *const *argv, struct admin_args *ret_args, struct buf *err);
+
+/* The whole usage, or that of one group or command ("tenant", "gateway add"; verb may be NULL). */
+void admin_usage(FILE *f, const char *group, const char *verb);
+
+/* Runs a parsed command here. Appends to out and err, returns the exit code. `in` NULL: no daemon. */
+int admin_execute(struct cloud *c, struct ingest *in, const struct admin_args *args, struct buf *out, struct buf *err);
+
+/* The daemon's end, on the loop's thread. */
+struct admin_server;
+int admin_serve(struct loop *l, struct cloud *c, struct ingest *in, struct admin_server **ret_server);
+void admin_server_free(struct admin_server *s); /* takes NULL */
+
+/* The command's end: asks the daemon or does it here; prints, returns the exit code. */
+int admin_client(const struct settings *set, const struct admin_args *args);
+
+/* What admin_run.c implements. */
+struct admin_call {
+    struct cloud *cloud;
+    struct ingest *in; /* may be NULL */
+    struct db *db;
+    const struct admin_args *args;
+    struct buf *out, *err;
+};
+const char *admin_opt(const struct admin_call *a, const char *name); /* NULL: not given */
+int admin_tenant_add(struct admin_call *a);
+int admin_tenant_list(struct admin_call *a);
+int admin_token_add(struct admin_call *a);
+int admin_token_list(struct admin_call *a);
+int admin_token_revoke(struct admin_call *a);
+int admin_gateway_add(struct admin_call *a);
+int admin_gateway_revoke(struct admin_call *a);
+int admin_gateway_list(struct admin_call *a);
+int admin_status(struct admin_call *a);

@@ -1,0 +1,300 @@
+/* What the admin commands do. Their output is for people, or JSON where asked for; a table and its JSON are made from
+ * the same rows. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/str.h"
+#include "cloud/admin.h"
+#include "cloud/gateway.h"
+#include "cloud/report.h"
+#include "cloud/tenant.h"
+#include "cloud/token.h"
+
+/* ---- output ---- */
+
+#define COLUMNS_MAX 8
+#define CELL_MAX 128
+
+static int add_chunk(const char *p, size_t n, void *arg)
+{
+    return buf_add(arg, p, n) < 0 ? -1 : 0;
+}
+
+static void print_json(struct buf *out, const json_t *j)
+{
+    json_dump_callback(j, add_chunk, out, JSON_INDENT(2));
+    buf_add(out, "\n", 1);
+}
+
+static const char *cell(const json_t *row, const char *column, char ret[CELL_MAX])
+{
+    const json_t *v = json_object_get(row, column);
+    if (json_is_string(v))
+        snprintf(ret, CELL_MAX, "%s", json_string_value(v));
+    else if (json_is_integer(v))
+        snprintf(ret, CELL_MAX, "%lld", (long long)json_integer_value(v));
+    else
+        snprintf(ret, CELL_MAX, "%s", json_is_true(v) ? "yes" : json_is_false(v) ? "no" : "-");
+    return ret;
+}
+
+static void print_line(struct buf *out, const char *const *cells, const size_t *width, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        buf_addf(out, "%-*s", i + 1 < n ? (int)width[i] + 2 : 0, cells[i]);
+    buf_add(out, "\n", 1);
+}
+
+/* Columns are members of the rows, at most COLUMNS_MAX. */
+static void print_table(struct buf *out, const char *const *columns, size_t n, const json_t *rows)
+{
+    char text[COLUMNS_MAX][CELL_MAX];
+    const char *cells[COLUMNS_MAX];
+    size_t width[COLUMNS_MAX], k;
+    const json_t *row;
+    ASSERT(n <= COLUMNS_MAX);
+    for (size_t i = 0; i < n; i++) {
+        width[i] = strlen(columns[i]);
+        json_array_foreach(rows, k, row)
+        {
+            size_t w = strlen(cell(row, columns[i], text[0]));
+            width[i] = w > width[i] ? w : width[i];
+        }
+    }
+    print_line(out, columns, width, n);
+    json_array_foreach(rows, k, row)
+    {
+        for (size_t i = 0; i < n; i++)
+            cells[i] = cell(row, columns[i], text[i]);
+        print_line(out, cells, width, n);
+    }
+}
+
+/* Takes rows. */
+static int print_rows(struct admin_call *a, const char *const *columns, size_t n, json_t *rows)
+{
+    if (admin_opt(a, "json"))
+        print_json(a->out, rows);
+    else
+        print_table(a->out, columns, n, rows);
+    json_decref(rows);
+    return EXIT_OK;
+}
+
+/* A line for an outcome that is not 0; returns the exit code. */
+static int failed(struct admin_call *a, int r, const char *what)
+{
+    static const char *const outcomes[] = {
+        [CLOUD_ABSENT] = "there is no such",         [CLOUD_CONFLICT] = "there is already such a",
+        [CLOUD_INVALID] = "this is not a possible",  [CLOUD_EPOCH] = "of another time:",
+        [CLOUD_RUNNING] = "another process has the", [CLOUD_AMBIGUOUS] = "more than one fits:",
+    };
+    if (r > 0 && (size_t)r < ARRAY_LEN(outcomes))
+        buf_addf(a->err, "punchcloud: %s %s\n", outcomes[r], what);
+    else
+        buf_addf(a->err, "punchcloud: %s: %s\n", what, r < 0 ? error_str(r) : "unexpected outcome");
+    return EXIT_FAILED;
+}
+
+static json_t *time_json(int64_t us)
+{
+    char text[32];
+    return us ? json_string(str_time(us, text)) : json_null();
+}
+
+/* ---- tenants ---- */
+
+int admin_tenant_add(struct admin_call *a)
+{
+    struct tenant t;
+    int r = tenant_add(a->cloud, a->db, a->args->operand, &t);
+    if (r != 0)
+        return failed(a, r, r == CLOUD_INVALID ? "name; use a-z, 0-9 and inner hyphens, at most 32" : "tenant");
+    buf_addf(a->out, "tenant: %s\n", t.id);
+    return EXIT_OK;
+}
+
+int admin_tenant_list(struct admin_call *a)
+{
+    static const char *const columns[] = {"tenant", "created"};
+    struct tenant_list list = {0};
+    int r = tenant_list(a->db, &list);
+    if (r != 0)
+        return failed(a, r, "list of tenants");
+    json_t *rows = json_array();
+    for (size_t i = 0; i < list.n; i++)
+        json_array_append_new(
+            rows, json_pack("{s:s, s:o}", "tenant", list.items[i].id, "created", time_json(list.items[i].created)));
+    tenant_list_done(&list);
+    return print_rows(a, columns, ARRAY_LEN(columns), rows);
+}
+
+/* ---- tokens ---- */
+
+/* "90d", "12h", "30min", "60s", "never" (0); *ret_us is how long. */
+static int parse_span(const char *s, int64_t *ret_us)
+{
+    static const struct {
+        const char *unit;
+        int64_t us;
+    } units[] = {{"s", 1000000}, {"min", 60000000}, {"h", 3600000000}, {"d", 86400000000}};
+    char digits[8];
+    size_t n = strspn(s, "0123456789");
+    uint64_t v = 0;
+    if (strcmp(s, "never") == 0) {
+        *ret_us = 0;
+        return 0;
+    }
+    if (n == 0 || n >= sizeof digits)
+        return -EINVAL;
+    memcpy(digits, s, n);
+    digits[n] = '\0';
+    if (str_u64(digits, 1, 9999999, &v) < 0)
+        return -EINVAL;
+    for (size_t i = 0; i < ARRAY_LEN(units); i++) {
+        if (strcmp(s + n, units[i].unit) == 0) {
+            *ret_us = (int64_t)v * units[i].us;
+            return 0;
+        }
+    }
+    return -EINVAL;
+}
+
+int admin_token_add(struct admin_call *a)
+{
+    const char *tenant = admin_opt(a, "tenant"), *expires = admin_opt(a, "expires"), *label = admin_opt(a, "label");
+    char text[TOKEN_TEXT_MAX], id[2 * TOKEN_ID_LEN + 1], when[32] = "never";
+    struct token t;
+    int64_t span = 0;
+    if (!tenant == !admin_opt(a, "operator")) {
+        buf_addf(a->err, "punchcloud: give --tenant NAME or --operator\n");
+        return EXIT_USAGE;
+    }
+    if (parse_span(expires ? expires : "365d", &span) < 0) {
+        buf_addf(a->err, "punchcloud: --expires %.20s: use 90d, 12h, 30min, 60s or never\n", expires);
+        return EXIT_USAGE;
+    }
+    if (label && strlen(label) > LABEL_MAX_LEN) {
+        buf_addf(a->err, "punchcloud: --label has at most %d bytes\n", LABEL_MAX_LEN);
+        return EXIT_USAGE;
+    }
+    int r = token_add(a->cloud, a->db, tenant, label ? label : "", span ? clock_real() + span : 0, text, &t);
+    if (r != 0)
+        return failed(a, r, "tenant");
+    if (t.expires)
+        str_time(t.expires, when);
+    buf_addf(a->out, "token: %s\nid: %s\nexpires: %s\n", text, str_hex(t.id, TOKEN_ID_LEN, id), when);
+    crypto_wipe(text, sizeof text);
+    return EXIT_OK;
+}
+
+static json_t *token_json(const struct token *t)
+{
+    char id[2 * TOKEN_ID_LEN + 1];
+    const char *state = t->revoked ? "revoked" : t->expires && t->expires <= clock_real() ? "expired" : "valid";
+    return json_pack("{s:s, s:s, s:s, s:s?, s:o, s:o, s:s}", "id", str_hex(t->id, TOKEN_ID_LEN, id), "state", state,
+                     "scope", t->is_operator ? "operator" : "tenant", "tenant", t->is_operator ? NULL : t->tenant,
+                     "created", time_json(t->created), "expires", time_json(t->expires), "label", t->label);
+}
+
+int admin_token_list(struct admin_call *a)
+{
+    static const char *const columns[] = {"id", "state", "scope", "tenant", "created", "expires", "label"};
+    struct token_list list = {0};
+    int r = token_list(a->db, &list);
+    if (r != 0)
+        return failed(a, r, "list of tokens");
+    json_t *rows = json_array();
+    for (size_t i = 0; i < list.n; i++)
+        json_array_append_new(rows, token_json(&list.items[i]));
+    token_list_done(&list);
+    return print_rows(a, columns, ARRAY_LEN(columns), rows);
+}
+
+int admin_token_revoke(struct admin_call *a)
+{
+    uint8_t id[TOKEN_ID_LEN];
+    int r = str_unhex(a->args->operand, id, sizeof id) < 0 ? CLOUD_INVALID : token_revoke(a->cloud, a->db, id);
+    if (r != 0)
+        return failed(a, r, r == CLOUD_INVALID ? "token id; `punchcloud token list` shows them" : "token");
+    buf_addf(a->out, "revoked: %s\n", a->args->operand);
+    return EXIT_OK;
+}
+
+/* ---- gateways ---- */
+
+int admin_gateway_add(struct admin_call *a)
+{
+    const char *site = admin_opt(a, "site"), *request = admin_opt(a, "request");
+    char id[2 * GW_LEN + 1];
+    struct gateway g;
+    int r = gateway_add(a->cloud, a->db, admin_opt(a, "tenant"), site, BYTES_STR(request), a->out, &g);
+    if (r != 0) {
+        buf_reset(a->out);
+        if (*site == '\0' || strlen(site) > SITE_MAX_LEN)
+            return failed(a, r, "site (1 to 64 bytes)");
+        return failed(
+            a, r, r == CLOUD_INVALID ? "request; make it with `punchgate keygen` and carry it unchanged" : "tenant");
+    }
+    buf_addf(a->err, "gateway %s of tenant %s at %s: generation %llu\n", str_hex(g.gw, GW_LEN, id), g.tenant, g.site,
+             (unsigned long long)g.gen);
+    return EXIT_OK;
+}
+
+int admin_gateway_revoke(struct admin_call *a)
+{
+    uint8_t gw[GW_LEN];
+    int r = str_unhex(a->args->operand, gw, sizeof gw) < 0 ? CLOUD_INVALID : gateway_revoke(a->cloud, a->db, gw);
+    if (r != 0)
+        return failed(a, r, r == CLOUD_INVALID ? "gateway id; it has 16 hex digits" : "gateway");
+    buf_addf(a->out, "revoked: %s\n", a->args->operand);
+    return EXIT_OK;
+}
+
+static const char *const gateway_columns[] = {"id",     "tenant",      "site",        "generation",
+                                              "online", "last_status", "last_upload", "revoked"};
+
+int admin_gateway_list(struct admin_call *a)
+{
+    struct gateway_list list = {0};
+    int r = gateway_list(a->db, admin_opt(a, "tenant"), &list);
+    if (r != 0)
+        return failed(a, r, "list of gateways");
+    json_t *rows = json_array();
+    for (size_t i = 0; i < list.n; i++)
+        json_array_append_new(rows, report_gateway(&list.items[i], true));
+    gateway_list_done(&list);
+    return print_rows(a, gateway_columns, ARRAY_LEN(gateway_columns), rows);
+}
+
+/* ---- status ---- */
+
+static void print_members(struct buf *out, const char *title, json_t *o)
+{
+    const char *key;
+    json_t *v;
+    buf_addf(out, "%s\n", title);
+    json_object_foreach(o, key, v) buf_addf(out, "  %-22s %lld\n", key, (long long)json_integer_value(v));
+}
+
+int admin_status(struct admin_call *a)
+{
+    json_t *o = NULL;
+    int r = report_status(a->cloud, a->db, a->in, &o);
+    if (r != 0)
+        return failed(a, r, "status");
+    if (admin_opt(a, "json")) {
+        print_json(a->out, o);
+    } else {
+        buf_addf(a->out, "punchcloud %s, epoch %lld, store %s, broker %s\n", PUNCH_VERSION,
+                 (long long)json_integer_value(json_object_get(o, "epoch")),
+                 json_is_true(json_object_get(o, "store_ready")) ? "ready" : "FAILING",
+                 json_is_true(json_object_get(o, "broker_connected")) ? "connected" : "NOT CONNECTED");
+        print_members(a->out, "counters", json_object_get(o, "counters"));
+        print_members(a->out, "refused", json_object_get(o, "refused"));
+        print_table(a->out, gateway_columns, ARRAY_LEN(gateway_columns), json_object_get(o, "gateways"));
+    }
+    json_decref(o);
+    return EXIT_OK;
+}
