@@ -157,7 +157,7 @@ static int flush(struct ctl_conn *c)
 
 static int answer(struct ctl_conn *c, char kind, struct bytes text)
 {
-    int r = c->queued > QUEUE_MAX ? -EPIPE : 0;
+    int r = c->queued > QUEUE_MAX && kind != 'x' ? -EPIPE : 0;
 
     if (c->state == CONN_DEAD)
         return -EPIPE;
