@@ -1,0 +1,118 @@
+"""Compares what the cloud's API tells with what the readers' ledgers and `punchgate tail` know, in both directions.
+
+Every card of a run is presented once, so a card names its presentation. The rules, per reader:
+  acknowledged is in the API     Modbus: the flag was cleared; serial: a tail line with the card's tag was printed
+  committed is in the API        every tail line, by (segment, index), with the very same times
+  the API is in what was presented, each presentation at most once
+  in order                       the API's list is in the order of presentation, and so is gseq
+  original time                  not before the presentation and, for a cleared flag, not after the clearing
+"""
+import hashlib
+import hmac
+import json
+
+from pywire import encode
+
+
+def tag_of(hash_key, cred, card_hex):
+    """What `punchgate tail` prints instead of a card number."""
+    return hmac.new(hash_key, encode([cred[0], cred[1], bytes.fromhex(card_hex)]), hashlib.sha256).hexdigest()[:16]
+
+
+def read_tail(path):
+    lines = []
+    try:
+        with open(path, "r", encoding="utf-8") as f:
+            for line in f:
+                if line.startswith("{") and line.endswith("}\n"):
+                    lines.append(json.loads(line))
+    except FileNotFoundError:
+        pass
+    return lines
+
+
+def compare(sims, tail, hash_key, items):
+    """(figures, offenders): offenders is empty when nothing was lost, doubled, invented, mixed up or re-dated."""
+    bad, figures = [], {"presented": 0, "acknowledged": 0, "committed": 0, "api": len(items)}
+    by_id = {}
+    for it in items:
+        if it["id"] in by_id:
+            bad.append(f"doubled: the API lists {it['id']} twice")
+        by_id[it["id"]] = it
+    committed = {f"{t['seg']}-{t['index']}": t for t in tail}
+    figures["committed"] = len(committed)
+    for key, t in committed.items():
+        bad += _committed(key, t, by_id.get(key))
+    names = {s.name for s in sims}
+    bad += [f"invented: {it['id']} is of reader {it['reader']}, which does not exist" for it in items
+            if it["reader"] not in names]
+    for sim in sims:
+        bad += _reader(sim, [t for t in tail if t["reader"] == sim.name], hash_key,
+                       [it for it in items if it["reader"] == sim.name], figures)
+    return figures, bad
+
+
+def _committed(key, t, item):
+    where = f"{t['reader']} gseq {t['gseq']} ({key})"
+    if item is None:
+        return [f"lost: committed on the gateway, absent from the API: {where}"]
+    original, out = item["original"], []
+    if (original["real_us"], original["mono_us"]) != (t["real"], t["mono"]):
+        out.append(f"re-dated: {where}: tail {t['real']}/{t['mono']}, API {original['real_us']}/{original['mono_us']}")
+    if item["gseq"] != t["gseq"] or item["reader"] != t["reader"]:
+        out.append(f"mixed up: {where} is gseq {item['gseq']} of {item['reader']} in the API")
+    return out
+
+
+def _reader(sim, tail, hash_key, items, figures):
+    out, presents, cleared = [], {}, {}
+    card_of = {}
+    for e in sim.events():
+        if e["event"] == "present":
+            if e["card"] in presents:
+                out.append(f"the simulator presented {e['card']} twice: the comparison would mean nothing")
+            presents[e["card"]], card_of[e["seq"]] = e, e["card"]
+        elif e["event"] == "cleared":
+            cleared[card_of[e["seq"]]] = e
+    tags = {tag_of(hash_key, sim.cred, card): card for card in presents}
+    for t in tail:
+        if t["tag"] not in tags:
+            out.append(f"invented: {sim.name} gseq {t['gseq']} committed a card that was never presented")
+    acknowledged = set(cleared) if sim.acked else {tags[t["tag"]] for t in tail if t["tag"] in tags}
+    figures["presented"] += len(presents)
+    figures["acknowledged"] += len(acknowledged)
+    by_card = {}
+    for it in items:
+        by_card.setdefault(it["credential"]["data"].upper(), []).append(it)
+    for card in sorted(acknowledged - set(by_card), key=lambda c: presents[c]["seq"]):
+        out.append(f"lost: {sim.name} seq {presents[card]['seq']} card {card} was acknowledged, the API lacks it")
+    for card, its in by_card.items():
+        ids = ", ".join(f"{i['id']} gseq {i['gseq']}" for i in its)
+        if card not in presents:
+            out.append(f"invented: {sim.name} card {card} is in the API ({ids}) and was never presented")
+        elif len(its) > 1:
+            out.append(f"doubled: {sim.name} seq {presents[card]['seq']} card {card}: {ids}")
+        else:
+            out += _times(sim, presents[card], cleared.get(card), its[0])
+    return out + _order(sim, presents, items)
+
+
+def _times(sim, present, clear, item):
+    real = item["original"]["real_us"]
+    if real < present["time_ns"] // 1000:
+        return [f"re-dated: {sim.name} seq {present['seq']}: {present['time_ns'] // 1000 - real} us before it happened"]
+    if clear and real > clear["time_ns"] // 1000:
+        return [f"re-dated: {sim.name} seq {present['seq']}: {real - clear['time_ns'] // 1000} us after its clearing"]
+    return []
+
+
+def _order(sim, presents, items):
+    out, last_seq, last_gseq = [], 0, 0
+    for it in items:
+        p = presents.get(it["credential"]["data"].upper())
+        if p is None:
+            continue
+        if p["seq"] < last_seq or it["gseq"] < last_gseq:
+            out.append(f"order: {sim.name} seq {p['seq']} gseq {it['gseq']} is listed after seq {last_seq} gseq {last_gseq}")
+        last_seq, last_gseq = max(last_seq, p["seq"]), max(last_gseq, it["gseq"])
+    return out
