@@ -129,7 +129,7 @@ static const struct conf_key keys[] = {
      .off = AT(log),
      .def = "info",
      .names = log_names,
-     .help = "Least important lines that are logged: error, warn, note, info or debug."},
+     .help = "Lines less important than this are not logged."},
     {.name = "api", .type = CONF_MAP, .off = AT(api), .sub = &api_table, .help = "The HTTPS API."},
     {.name = "broker", .type = CONF_MAP, .off = AT(broker), .sub = &broker_table, .help = "The MQTT broker."},
     {.name = "ingest", .type = CONF_MAP, .off = AT(ingest), .sub = &ingest_table, .help = "From broker to store."},

@@ -1,0 +1,276 @@
+/* The listener alone, with a handler of the test's own: bounds, TLS, decoding, headers, concurrent connections. */
+#include "cloud/http.h"
+
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <sys/socket.h>
+
+#include "base/crypto.h"
+#include "cloud/pki.h"
+#include "tests/unit/cloud_client.h"
+
+static struct scratch s;
+static struct http *server;
+
+/* Tells what arrived: method, path, faults, parameters, body's size. */
+static void echo(void *arg, const struct http_request *q, struct http_reply *ret)
+{
+    ret->status = 200;
+    ret->type = "text/plain";
+    if (strcmp(q->path, "/big") == 0) {
+        for (int i = 0; i < 100000; i++)
+            buf_addf(&ret->body, "line %d\n", i);
+        return;
+    }
+    if (strcmp(q->path, "/toobig") == 0) {
+        while (!ret->body.failed)
+            buf_addf(&ret->body, "%01000d", 0);
+        return;
+    }
+    http_header(ret, "X-Test", "%s-%d", "seven", 7);
+    buf_addf(&ret->body, "%s %s fault=%d n=%zu body=%zu auth=%s", q->method, q->path, q->fault, q->n_query, q->body.n,
+             q->authorization ? q->authorization : "-");
+    for (size_t i = 0; i < q->n_query; i++)
+        buf_addf(&ret->body, " [%s=%s]", q->query[i].name, q->query[i].value);
+}
+
+static struct http_options options(void)
+{
+    static char crt[128], key[128];
+    snprintf(crt, sizeof crt, "%s/api.crt", s.dir);
+    snprintf(key, sizeof key, "%s/api.key", s.dir);
+    return (struct http_options){.listen = "127.0.0.1:0",
+                                 .cert_file = crt,
+                                 .key_file = key,
+                                 .threads = 2,
+                                 .connections = 16,
+                                 .per_address = 0,
+                                 .idle_s = 2,
+                                 .fn = echo};
+}
+
+static int setup(void **state)
+{
+    static const char *const names[] = {"localhost", "127.0.0.1"};
+    struct http_options o;
+    scratch_make(&s);
+    assert_int_equal(crypto_init(), 0);
+    assert_int_equal(pki_ca_create(s.dir, "test CA"), 0);
+    assert_int_equal(pki_issue(s.dir, "api", "api", names, 2, PKI_SERVER), 0);
+    snprintf(s.ca, sizeof s.ca, "%s/ca.crt", s.dir);
+    o = options();
+    assert_int_equal(http_start(&o, &server), 0);
+    s.port = http_port(server);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    http_stop(server);
+    scratch_remove(&s);
+    return 0;
+}
+
+static void expect(const char *method, const char *path, struct bytes body, const char *const *extra, int status,
+                   const char *text)
+{
+    struct reply r = request(&s, method, path, NULL, body, extra);
+    assert_int_equal(r.status, status);
+    assert_string_equal(r.body, text);
+    reply_done(&r);
+}
+
+static void test_decoding(void **state)
+{
+    expect("GET", "/a/b?x=1&y=a%20b&z", BYTES_NONE, NULL, 200, "GET /a/b fault=0 n=3 body=0 auth=- [x=1] [y=a b] [z=]");
+    expect("GET", "/a%2eb?x=%C3%A4&t=1%2B2", BYTES_NONE, NULL, 200,
+           "GET /a.b fault=0 n=2 body=0 auth=- [x=\xc3\xa4] [t=1+2]");
+    /* a NUL does not cut the path, a broken escape stays */
+    expect("GET", "/a%00b%4?x=%00y", BYTES_NONE, NULL, 200, "GET /a%00b%4 fault=0 n=1 body=0 auth=- [x=%00y]");
+    expect("BREW", "/pot", BYTES_NONE, NULL, 200, "BREW /pot fault=0 n=0 body=0 auth=-");
+}
+
+static void test_too_many_parameters(void **state)
+{
+    expect("GET", "/?a=1&a=2&a=3&a=4&a=5&a=6&a=7&a=8&a=9&a=10&a=11&a=12&a=13&a=14&a=15&a=16&a=17", BYTES_NONE, NULL,
+           200,
+           "GET / fault=2 n=16 body=0 auth=- [a=1] [a=2] [a=3] [a=4] [a=5] [a=6] [a=7] [a=8] [a=9] [a=10] [a=11] "
+           "[a=12] [a=13] [a=14] [a=15] [a=16]");
+}
+
+static void test_headers(void **state)
+{
+    struct reply r = request(&s, "GET", "/x", "secret", BYTES_NONE, NULL);
+    assert_non_null(strstr(r.body, "auth=Bearer secret"));
+    assert_string_equal(reply_header(&r, "X-Test"), "seven-7");
+    assert_string_equal(reply_header(&r, "Content-Type"), "text/plain");
+    assert_string_equal(reply_header(&r, "Cache-Control"), "no-store");
+    assert_string_equal(reply_header(&r, "X-Content-Type-Options"), "nosniff");
+    assert_null(reply_header(&r, "Connection")); /* kept alive: the answer came on the second call */
+    reply_done(&r);
+    r = request(&s, "HEAD", "/x", NULL, BYTES_NONE, NULL);
+    assert_int_equal(r.status, 200);
+    assert_int_equal(r.n, 0);
+    assert_string_equal(reply_header(&r, "Content-Length"), "33");
+    reply_done(&r);
+}
+
+static void test_bodies(void **state)
+{
+    static const char *const chunked[] = {"-H", "Transfer-Encoding: chunked", NULL};
+    static char big[HTTP_BODY_MAX * 8];
+    memset(big, 'x', sizeof big);
+    char text[64];
+    snprintf(text, sizeof text, "POST /p fault=0 n=0 body=%u auth=-", HTTP_BODY_MAX);
+    expect("POST", "/p", BYTES(big, HTTP_BODY_MAX), NULL, 200, text);
+    expect("POST", "/p", BYTES(big, HTTP_BODY_MAX), chunked, 200, text);
+    expect("POST", "/p", BYTES(big, HTTP_BODY_MAX + 1), NULL, 200, "POST /p fault=1 n=0 body=0 auth=-");
+    expect("POST", "/p", BYTES(big, HTTP_BODY_MAX + 1), chunked, 200, "POST /p fault=1 n=0 body=0 auth=-");
+    /* declared far too large: answered before it is read, and closed */
+    struct reply r = request(&s, "POST", "/p", NULL, BYTES(big, sizeof big), NULL);
+    assert_string_equal(r.body, "POST /p fault=1 n=0 body=0 auth=-");
+    assert_string_equal(reply_header(&r, "Connection"), "close");
+    reply_done(&r);
+}
+
+/* Runs curl for what it must refuse; returns its exit code. */
+static int curl_fails(const char *const *args)
+{
+    const char *argv[24] = {"curl", "-s", "--max-time", "30"};
+    char url[64];
+    size_t n = 4;
+    int code = -1;
+    for (; *args; args++)
+        argv[n++] = *args;
+    snprintf(url, sizeof url, "https://localhost:%u/x", s.port);
+    argv[n++] = url;
+    free(run_program(argv, &code));
+    return code;
+}
+
+static void test_endless_body_is_cut(void **state)
+{
+    static char big[HTTP_BODY_MAX * 8];
+    char data[128];
+    memset(big, 'x', sizeof big);
+    snprintf(data, sizeof data, "@%s/body", s.dir);
+    assert_int_equal(file_write_volatile(data + 1, BYTES(big, sizeof big), 0600), 0);
+    const char *const args[] = {"--cacert", s.ca, "-H", "Transfer-Encoding: chunked", "--data-binary", data, NULL};
+    assert_int_not_equal(curl_fails(args), 0);
+    expect("GET", "/after", BYTES_NONE, NULL, 200, "GET /after fault=0 n=0 body=0 auth=-");
+}
+
+static void test_tls(void **state)
+{
+    const char *const good[] = {"--cacert", s.ca, "--tlsv1.2", "--tls-max", "1.2", NULL};
+    const char *const old[] = {"--cacert", s.ca,        "--tlsv1.0",          "--tls-max",
+                               "1.1",      "--ciphers", "DEFAULT@SECLEVEL=0", NULL};
+    const char *const stranger[] = {"--cacert", "/etc/ssl/certs/ca-certificates.crt", NULL};
+    const char *const rsa[] = {"--cacert", s.ca, "--tls-max", "1.2", "--ciphers", "ECDHE-ECDSA-AES128-SHA", NULL};
+    assert_int_equal(curl_fails(good), 0);
+    assert_int_equal(curl_fails(old), 35);
+    assert_int_not_equal(curl_fails(stranger), 0);
+    assert_int_equal(curl_fails(rsa), 35); /* CBC */
+}
+
+static int connect_raw(void)
+{
+    struct sockaddr_in a = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)s.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
+    return fd;
+}
+
+/* Plain HTTP on the TLS port gets no answer, and a silent connection is closed. */
+static void test_plain_and_silent(void **state)
+{
+    static const char plain[] = "GET /x HTTP/1.1\r\nHost: x\r\n\r\n";
+    char got[256];
+    int a = connect_raw(), b = connect_raw();
+    assert_int_equal(send(a, plain, sizeof plain - 1, MSG_NOSIGNAL), (ssize_t)(sizeof plain - 1));
+    ssize_t n = recv(a, got, sizeof got, 0);
+    assert_true(n <= 0 || memcmp(got, "HTTP", 4) != 0);
+    while ((n = recv(b, got, sizeof got, 0)) > 0) /* an alert; ends only because the other end closes */
+        ;
+    assert_true(n <= 0);
+    close(a);
+    close(b);
+}
+
+static void *hammer(void *arg)
+{
+    intptr_t bad = 0;
+    for (int i = 0; i < 5; i++) {
+        struct reply r = get(&s, "/big", NULL);
+        bad += r.status != 200 || r.n != 1088890;
+        reply_done(&r);
+    }
+    return (void *)bad;
+}
+
+static void test_concurrent(void **state)
+{
+    pthread_t t[4];
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&t[i], NULL, hammer, NULL), 0);
+    for (size_t i = 0; i < 4; i++) {
+        void *bad = NULL;
+        pthread_join(t[i], &bad);
+        assert_null(bad);
+    }
+}
+
+static void test_reply_too_large_sends_nothing_half(void **state)
+{
+    const char *const args[] = {"--cacert", s.ca, "--path-as-is", "--request-target", "/toobig", NULL};
+    assert_int_equal(curl_fails(args), 52); /* empty reply */
+    expect("GET", "/after", BYTES_NONE, NULL, 200, "GET /after fault=0 n=0 body=0 auth=-");
+}
+
+static void test_start_errors(void **state)
+{
+    struct http *h = NULL;
+    struct http_options o = options();
+    char busy[32];
+    snprintf(busy, sizeof busy, "127.0.0.1:%u", s.port);
+    o.listen = busy;
+    assert_int_equal(http_start(&o, &h), -EADDRINUSE);
+    o.listen = "127.0.0.1";
+    assert_int_equal(http_start(&o, &h), -EINVAL);
+    o.listen = "127.0.0.1:70000";
+    assert_int_equal(http_start(&o, &h), -EINVAL);
+    o.listen = "[::1:80";
+    assert_int_equal(http_start(&o, &h), -EINVAL);
+    o = options();
+    o.key_file = "/nonexistent/key";
+    assert_int_equal(http_start(&o, &h), -ENOENT);
+    o = options();
+    o.key_file = o.cert_file;
+    assert_int_equal(http_start(&o, &h), -EPROTO);
+    assert_null(h);
+    o = options();
+    o.listen = "[::1]:0";
+    o.threads = 1;
+    assert_int_equal(http_start(&o, &h), 0);
+    assert_true(http_port(h) > 0);
+    http_stop(h);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_decoding),
+        cmocka_unit_test(test_too_many_parameters),
+        cmocka_unit_test(test_headers),
+        cmocka_unit_test(test_bodies),
+        cmocka_unit_test(test_endless_body_is_cut),
+        cmocka_unit_test(test_tls),
+        cmocka_unit_test(test_plain_and_silent),
+        cmocka_unit_test(test_concurrent),
+        cmocka_unit_test(test_reply_too_large_sends_nothing_half),
+        cmocka_unit_test(test_start_errors),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

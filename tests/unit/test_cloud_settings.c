@@ -1,0 +1,81 @@
+/* punchcloud.yaml: the shipped example is what the table says, and mistakes are quoted. */
+#include "cloud/settings.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/file.h"
+
+static void test_example_is_current(void **state)
+{
+    char *text = NULL;
+    size_t n = 0;
+    FILE *f = open_memstream(&text, &n);
+    struct buf CLEANUP(buf_done) shipped;
+    buf_init(&shipped, 1 << 20);
+    assert_non_null(f);
+    conf_print_example(f, &settings_table);
+    fclose(f);
+    assert_int_equal(file_read(SOURCE_DIR "/config/punchcloud.yaml", &shipped), 0);
+    assert_string_equal(buf_str(&shipped), text);
+    free(text);
+}
+
+static void test_example_loads(void **state)
+{
+    struct settings s;
+    struct conf *c = NULL;
+    assert_int_equal(settings_load(SOURCE_DIR "/config/punchcloud.yaml", &s, &c), 0);
+    assert_string_equal(s.state, "/var/lib/punchcloud");
+    assert_int_equal(s.escrow.n, 1);
+    assert_string_equal(((char **)s.escrow.items)[0], "/var/lib/punchcloud-escrow");
+    assert_string_equal(s.api.listen, "127.0.0.1:8443");
+    assert_int_equal(s.api.names.n, 2);
+    assert_int_equal(s.api.threads, 4);
+    assert_int_equal(s.api.connections, 256);
+    assert_int_equal(s.api.idle, 30000);
+    assert_string_equal(s.broker.address, "localhost:8883");
+    assert_int_equal(s.ingest.batch_ms, 50);
+    assert_int_equal(s.ingest.backoff_max, 30000);
+    conf_free(c);
+}
+
+static void test_mistakes(void **state)
+{
+    static const struct {
+        const char *text, *want;
+    } cases[] = {
+        {"stat: /x\n", "\"state\""},
+        {"api: {threads: many}\n", "1:16"},
+        {"api: {threads: 65}\n", "64"},
+        {"api: {idle: 30}\n", "unit"},
+        {"api: {listen: nowhere}\n", "address:port"},
+        {"broker: {address: nowhere}\n", "host:port"},
+        {"log: loud\n", "log"},
+        {"state: /x\nescrow: [/y, /x]\n", "state folder itself"},
+        {"ingest: {backoff_min: 10s, backoff_max: 1s}\n", "shorter"},
+        {"escrow: []\n", "escrow"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct settings s;
+        struct conf *c = NULL;
+        assert_int_equal(conf_parse("p.yaml", BYTES_STR(cases[i].text), &settings_table, &s, &c), CONF_BAD);
+        if (!strstr(conf_text(c), cases[i].want) || !strstr(conf_text(c), "p.yaml:"))
+            fail_msg("%s lacks %s", conf_text(c), cases[i].want);
+        conf_free(c);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_example_is_current),
+        cmocka_unit_test(test_example_loads),
+        cmocka_unit_test(test_mistakes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
