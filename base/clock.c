@@ -3,6 +3,7 @@
 #include "base/clock.h"
 
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/timex.h>
@@ -30,9 +31,11 @@ int64_t clock_ms(void)
 }
 
 /* BOOTTIME - MONOTONIC moves only across a suspend. Being preempted between the two reads would look like one, so the
- * tightest of a few brackets counts, and what is below a millisecond is noise. */
+ * tightest of a few brackets counts, and a change below a millisecond is noise: without the kept value that noise would
+ * let clock_mono() step backwards. */
 static int64_t suspended_ns(void)
 {
+    static _Atomic int64_t kept;
     int64_t best = INT64_MAX;
     int64_t suspended = 0;
     for (int i = 0; i < 5 && best > 20000; i++) {
@@ -44,7 +47,11 @@ static int64_t suspended_ns(void)
             suspended = boot - before - best / 2;
         }
     }
-    return suspended < 1000000 ? 0 : suspended;
+    int64_t was = atomic_load(&kept);
+    if (suspended - was < 1000000)
+        return was;
+    atomic_store(&kept, suspended);
+    return suspended;
 }
 
 uint64_t clock_mono(void)
@@ -60,7 +67,7 @@ void clock_both(int64_t *ret_real, uint64_t *ret_mono)
         uint64_t before = clock_mono();
         int64_t real = clock_real();
         uint64_t after = clock_mono();
-        if (after - before < best) {
+        if (i == 0 || after - before < best) {
             best = after - before;
             *ret_real = real;
             *ret_mono = before + (after - before) / 2;

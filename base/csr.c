@@ -77,6 +77,9 @@ out:
     return r;
 }
 
+/* mbedTLS reads the subject as text, where a comma begins another attribute. */
+static const char name_chars[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._ ";
+
 int csr_make(struct crypto_key *k, const char *cn, struct buf *ret)
 {
     uint8_t der[SEC1_LEN];
@@ -86,7 +89,7 @@ int csr_make(struct crypto_key *k, const char *cn, struct buf *ret)
     mbedtls_x509write_csr csr;
 
     int n = snprintf(subject, sizeof subject, "CN=%s", cn);
-    if (n < 0 || (size_t)n >= sizeof subject)
+    if (n < 0 || (size_t)n >= sizeof subject || n == 3 || n > 3 + 64 || cn[strspn(cn, name_chars)] != '\0')
         return -EINVAL;
     mbedtls_pk_init(&pk);
     mbedtls_x509write_csr_init(&csr);

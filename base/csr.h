@@ -7,5 +7,5 @@
 int csr_key_pem(struct crypto_key *k, struct buf *ret);
 /* Reads what csr_key_pem wrote, or any unencrypted P-256 key in PEM; CRYPTO_BAD when it is something else. */
 int csr_key_parse(struct bytes pem, struct crypto_key **ret_key);
-/* A CSR with subject CN=`cn`, ES256, PEM appended to ret. */
+/* A CSR with subject CN=`cn` (letters, digits, "-._ ", at most 64; else -EINVAL), ES256, PEM appended to ret. */
 int csr_make(struct crypto_key *k, const char *cn, struct buf *ret);

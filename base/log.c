@@ -78,16 +78,17 @@ static bool site_admits(struct log_site *site, unsigned *ret_held)
     return true;
 }
 
-static size_t add(char *line, size_t at, int n)
+/* Where the text ends after a snprintf of `n` characters at `at`, cut at `size`. */
+static size_t end_of(size_t at, size_t size, int n)
 {
-    size_t room = LINE_MAX_BYTES - 1 - at;
-    (void)line;
-    return n < 0 ? at : at + ((size_t)n < room ? (size_t)n : room - 1);
+    size_t room = size - at - 1;
+    return n < 0 ? at : at + ((size_t)n < room ? (size_t)n : room);
 }
 
 void log_write(struct log_site *site, enum log_level level, const char *event, const char *fmt, ...)
 {
     static const char *const names[] = {"", "", "", "error", "warn", "note", "info", "debug"};
+    enum { BODY = LINE_MAX_BYTES - 32 }; /* a long message must not push out the count behind it */
     char line[LINE_MAX_BYTES];
     char when[32];
     unsigned held;
@@ -103,15 +104,18 @@ void log_write(struct log_site *site, enum log_level level, const char *event, c
         return;
 
     if (journal)
-        n = add(line, n, snprintf(line, sizeof line, "<%d>%s ", (int)level, event));
+        n = end_of(n, BODY, snprintf(line, BODY, "<%d>%s ", (int)level, event));
     else
-        n = add(line, n,
-                snprintf(line, sizeof line, "%s %s %s %s ", str_time(clock_real(), when), ident, names[level], event));
+        n = end_of(n, BODY,
+                   snprintf(line, BODY, "%s %s %s %s ", str_time(clock_real(), when), ident, names[level], event));
     va_start(ap, fmt);
-    n = add(line, n, vsnprintf(line + n, sizeof line - n, fmt, ap));
+    n = end_of(n, BODY, vsnprintf(line + n, BODY - n, fmt, ap));
     va_end(ap);
     if (held > 0)
-        n = add(line, n, snprintf(line + n, sizeof line - n, " held_back=%u", held));
+        n = end_of(n, sizeof line - 1, snprintf(line + n, sizeof line - 1 - n, " held_back=%u", held));
+    for (size_t i = 0; i < n; i++) /* a value that went round log_q() forges no line and steers no terminal */
+        if (line[i] < 0x20 || line[i] > 0x7e)
+            line[i] = '?';
     line[n++] = '\n';
     ssize_t written = write(STDERR_FILENO, line, n);
     (void)written; /* nowhere to tell */
