@@ -14,15 +14,16 @@ from sims import ModbusRtu, ModbusTcp, Serial
 
 
 class Building:
-    def __init__(self, lab, seed, rate=20.0, program="punchgate", env=None, forger=True, sims=None,
-                 broker=None):
-        """rate: punches a second of all readers together. sims: other readers. broker: the address for the gateway,
+    def __init__(self, lab, seed, rate=20.0, program="punchgate", env=None, forger=True, acl=False,
+                 sims=None, broker=None):
+        """rate: punches a second of all readers together. acl: rights of a broker for a client of the test's own
+        in the forger's place. sims: other readers. broker: the address for the gateway,
         when it is not to be the proxy that cut() cuts."""
         self.lab, self.seed = lab, seed
         lab.cloud.init()
         tenant = lab.cloud.tenant("acme")
         self.api = lab.cloud.api(lab.cloud.token(tenant))
-        if forger:
+        if forger or acl:
             lab.broker.observer(CN, *ACL)
         lab.broker.start()
         lab.cloud.start()

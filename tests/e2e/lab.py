@@ -104,38 +104,30 @@ class Broker:
     def __init__(self, lab):
         self.lab, self.dir, self.port = lab, lab.path("broker"), free_port()
         self.proc = None
-        self.extra_acl = []
+        self.extra_acl, self.bind = [], lab.host
 
     def observer(self, cn, *rules):
         """Lines of ACL for a client of a test's own; takes effect at the next start."""
         self.extra_acl.append("\n".join([f"user {cn}", *rules]))
 
     def configure(self):
-        folder = self.lab.cloud.pki
         os.makedirs(self.dir, exist_ok=True)
-        with open(os.path.join(ROOT, "config", "mosquitto", "punchline.acl")) as f:
-            acl = f.read()
-        with open(os.path.join(self.dir, "acl"), "w") as f:
-            f.write(acl + "\n" + "\n\n".join(self.extra_acl) + "\n")
-        with open(os.path.join(ROOT, "config", "mosquitto", "punchline.conf")) as f:
-            conf = f.read()
-        user = "root" if os.geteuid() == 0 else None
-        replaced = {"listener": f"listener {self.port} {self.lab.host}", "cafile": f"cafile {folder}/ca.crt",
-                    "certfile": f"certfile {folder}/broker.crt", "keyfile": f"keyfile {folder}/broker.key",
-                    "acl_file": f"acl_file {self.dir}/acl", "log_dest": "log_dest stdout",
-                    "persistence_location": f"persistence_location {self.dir}/", "user": f"user {user}" if user else ""}
-        lines, seen = [], set()
-        for line in conf.splitlines():
-            key = line.split(" ", 1)[0]
-            if key in replaced:
-                line = replaced[key] if key not in seen else ""
-                seen.add(key)
-            lines.append(line)
-        for key in ("listener", "cafile", "certfile", "keyfile", "acl_file"):
-            check(key in seen, f"config/mosquitto/punchline.conf has no {key} line")
-        lines += [replaced[k] for k in ("user", "log_dest") if k not in seen]
-        with open(os.path.join(self.dir, "mosquitto.conf"), "w") as f:
-            f.write("\n".join(lines) + "\n")
+        acl, conf = os.path.join(self.dir, "acl"), os.path.join(self.dir, "mosquitto.conf")
+        with open(os.path.join(ROOT, "config", "mosquitto.acl")) as f:
+            rules = f.read()
+        with open(acl, "w") as f:
+            f.write("\n\n".join([rules, *self.extra_acl, ""]))
+        with open(os.path.join(ROOT, "config", "mosquitto.conf.in")) as f:
+            text = f.read()
+        for mark, value in (("listener @PORT@", f"listener {self.port} {self.bind}"), ("@PKI@", self.lab.cloud.pki),
+                            ("@ACL@", acl)):
+            check(mark in text, f"config/mosquitto.conf.in has no {mark}")
+            text = text.replace(mark, value)
+        text += "log_dest stdout\n"
+        if os.geteuid() == 0:
+            text += "user root\n"  # the throw-away folder is ours alone
+        with open(conf, "w") as f:
+            f.write(text)
 
     def start(self, wait=True):
         self.configure()
