@@ -62,6 +62,11 @@ def port_open(port, host="127.0.0.1"):
         return False
 
 
+def die_with_parent(sig=signal.SIGKILL):
+    """For a child between fork and exec: the kernel sends sig when the starting thread of its parent ends."""
+    _libc.prctl(PR_SET_PDEATHSIG, int(sig), 0, 0, 0)
+
+
 class Proc:
     """One restartable child."""
 
@@ -79,7 +84,7 @@ class Proc:
         parent, core = os.getpid(), self.core
 
         def prepare():
-            _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            die_with_parent()
             if os.getppid() != parent:
                 os._exit(126)
             if core:

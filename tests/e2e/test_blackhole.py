@@ -17,7 +17,7 @@ import time
 
 from building import Building
 from lab import PATIENCE, Lab, main
-from proc import Failure, check, wait_for
+from proc import Failure, check, die_with_parent, wait_for
 from sims import ModbusRtu, ModbusTcp
 
 BROKER_IP, DNS_IP, NAME = "10.99.0.1", "10.99.0.53", "broker.punch.test"
@@ -42,7 +42,7 @@ exec "$@" """
     os.environ["PUNCH_INSIDE"] = "1"
     argv = ["unshare", "--net", "--mount", "--propagation", "private", "--", "bash", "-c", script, "bash",
             "/usr/bin/python3", os.path.abspath(__file__), *sys.argv[1:]]
-    child = subprocess.Popen(argv)
+    child = subprocess.Popen(argv, preexec_fn=lambda: die_with_parent(signal.SIGTERM))
 
     def pass_on(number, _frame):
         child.send_signal(number)
@@ -147,4 +147,4 @@ if __name__ == "__main__":
         if os.geteuid() != 0 or not shutil.which("nft"):
             raise Failure("needs root and nft, to make a network namespace of its own")
         enter_namespace()
-    main(test, __doc__, limit=400, seconds=15.0)
+    main(test, __doc__, limit=360, seconds=15.0)

@@ -13,8 +13,9 @@ from proc import check
 def show(run, figures, building):
     sent = building.forger.sent
     status = building.gw.status()
-    print(f"{run}: {figures}; forger sent {sum(sent.values())} {sent}; gateway {status.get('counts', status)}", flush=True)
+    print(f"{run}: {figures}; forger sent {sum(sent.values())} {sent}; gateway {status['sender']}", flush=True)
     check(sum(sent.values()) >= 20, "the forger hardly spoke: the run means little")
+    check(status["sender"]["acks_bad"] > 0, "no forged ack reached the gateway: the run means little")
     check(figures["acknowledged"] > 0.4 * figures["presented"], "too few acknowledged: the run means little")
 
 
@@ -55,4 +56,4 @@ def test(args, rng):
 
 if __name__ == "__main__":
     # The soak: --rounds 10 --seconds 15 --length 60
-    main(test, __doc__, limit=600, rounds=2, seconds=5.0, length=15.0)
+    main(test, __doc__, limit=560, rounds=2, seconds=5.0, length=15.0)

@@ -87,4 +87,4 @@ def test(args, rng):
 
 
 if __name__ == "__main__":
-    main(test, __doc__, limit=500, rounds=3, seconds=4.0)
+    main(test, __doc__, limit=540, rounds=3, seconds=4.0)

@@ -291,7 +291,7 @@ def hostile_broker(args, rng):
                 "a zero key": w.ack_item(bytes(32), target, e, now, 65536),
                 "a far epoch": [target, w.INT_MAX, now, 65536, rng.randbytes(16)],
                 "an old epoch": [target, e - 1, now, 65536, rng.randbytes(16)]}
-        bad = b.gw.status()["counters"]["acks_bad"]
+        bad = b.gw.status()["sender"]["acks_bad"]
         for item in lies.values():
             tap.ack(b.gw.id, w.ack([item]))
         for garbage in (b"", b"\0", rng.randbytes(100), w.ack([real])[:-1], w.encode([1, []]), w.encode([2, [real]])):
@@ -299,7 +299,7 @@ def hostile_broker(args, rng):
         for _, items in tap.acks[-20:]:
             tap.ack(b.gw.id, w.ack(items))
         want = bad + len(lies) + 6
-        wait_for(f"{len(lies) + 6} bad acks to be counted", lambda: b.gw.status()["counters"]["acks_bad"] >= want,
+        wait_for(f"{len(lies) + 6} bad acks to be counted", lambda: b.gw.status()["sender"]["acks_bad"] >= want,
                  20 * PATIENCE, every=0.2)
         after = b.gw.spool()
         check(after["epoch"] == epoch, f"a lie moved the epoch from {epoch} to {after['epoch']}")
@@ -313,7 +313,7 @@ def hostile_broker(args, rng):
         b.settle()
         check(len(b.items()) == len(sim.presented()), "a good punch afterwards did not arrive")
         b.verdict()
-        print(f"{len(lies)} lying acks and 6 pieces of garbage refused; gateway counts {b.gw.status()['counters']}",
+        print(f"{len(lies)} lying acks and 6 pieces of garbage refused; gateway counts {b.gw.status()['sender']}",
               flush=True)
         lab.stop_daemons()
 
