@@ -1,0 +1,67 @@
+/* The gateway's state, shared by its own files: gateway.c (life), gateway_sights.c (sights to stored punches) and
+ * gateway_link.c (uplink, acks, status). */
+#pragma once
+
+#include "daemon/control.h"
+#include "daemon/gateway.h"
+#include "daemon/intake.h"
+#include "daemon/keys.h"
+#include "daemon/stamp.h"
+#include "wire/status.h"
+
+#define READER_EVENT_MS 10000 /* a flapping reader writes at most one event in this time */
+#define DAMAGE_MAX 8
+
+struct reader_state {
+    bool up, acked, told_up;
+    int64_t told_ms;
+    uint64_t punches, duplicates, refused;
+};
+
+struct gateway {
+    const struct settings *s;
+    struct loop *loop;
+    struct keys keys;
+    uint8_t hash_key[CRYPTO_KEY], boot[BOOT_LEN], conn[16];
+    bool hash_key_fresh;
+    int lock;
+    struct spool *spool;
+    struct journal *journal;
+    struct intake *intake;
+    struct sender *sender;
+    struct uplink *uplink;
+    struct control *control;
+    struct queue *sights;
+    struct loop_io *sights_io;
+    struct readers *readers;
+    struct loop_timer *tick, *send, *watchdog;
+    struct stamp stamp;
+    struct stamp_clock clock; /* as read for the current batch */
+    struct entry *batch;      /* JOURNAL_BATCH of them */
+    struct reader_state *lanes;
+    char quarantined[128]; /* the folder a corrupt spool went to, until the event about it is stored */
+    bool link_up, spool_full, damage;
+    char link_why[96];
+    uint64_t damage_segno, damage_index;
+    uint8_t damage_segid[SEGID_LEN];
+    uint64_t punches, duplicates, refused, refused_untold, recoveries_seen;
+    int64_t started, status_ms, recover_ms;
+};
+
+/* gateway_sights.c */
+void gateway_on_sights(void *arg, uint32_t events);
+void gateway_drain(struct gateway *g); /* what is left in the queue, at the end */
+/* Commits g->batch[0..n), answers, tells. True: all of it is stored. */
+bool gateway_commit(struct gateway *g, size_t n);
+/* Prepares batch[i] as an event; the arg is one CBOR item. */
+struct entry *gateway_event(struct gateway *g, size_t i, enum event_code code, struct bytes arg);
+void gateway_read_clock(struct gateway *g);
+/* Clock records, reader events and whatever else is due. */
+void gateway_due(struct gateway *g);
+
+/* gateway_link.c */
+int gateway_link_start(struct gateway *g);
+void gateway_send(struct gateway *g); /* lets the sender do what it can, and sets its timer */
+void gateway_send_cb(void *arg);
+void gateway_status_refresh(struct gateway *g);
+void gateway_status(struct gateway *g, bool online, struct buf *ret);

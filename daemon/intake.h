@@ -1,0 +1,38 @@
+/* From sights to entries: which sighting is a punch, which is the same presentation again (dedup, and the marks of
+ * readers that are acknowledged), and what is said to whom. Keeps keyed hashes, never a credential.
+ *
+ * A mark is the last punch of an acknowledged reader whose acknowledgement is not known to have reached the device.
+ * It is written in the punch's own transaction and removed when the device confirmed (SIGHT_ACKED) or turns out to
+ * hold no read (SIGHT_IDLE). When a credential is seen under a mark that is still set:
+ *
+ *   after a restart, hash key kept, same credential   the same presentation: answered STORED, no new punch
+ *   after a restart, hash key gone (power cut)        a punch with `repeat` = the mark's gseq, whatever the credential;
+ *                                                     the cloud folds it if reader and credential match
+ *   later, same credential, beyond `hold`             a punch with `repeat`, too: the driver lost sight of the device
+ *                                                     in between, nobody can tell, and the cloud keeps both times */
+#pragma once
+
+#include "daemon/dedup.h"
+#include "daemon/journal.h"
+#include "readers/registry.h"
+
+struct intake;
+enum intake_verdict {
+    INTAKE_PUNCH,   /* *ret is to be journalled, then intake_result() */
+    INTAKE_REPEAT,  /* stored already, or in this batch: answer STORED when that is committed */
+    INTAKE_INVALID, /* not a credential that can be recorded: a driver's mistake; answer STORED to be rid of it */
+};
+
+/* `readers` outlives it. Reads the marks of the readers; key_fresh: the hash key did not survive. */
+int intake_new(const struct conf_list *readers, const uint8_t hash_key[CRYPTO_KEY], bool key_fresh, struct spool *spool,
+               struct intake **ret);
+void intake_free(struct intake *in); /* wipes the key */
+
+/* A SIGHT_CARD. `acked`: its device is acknowledged. */
+int intake_card(struct intake *in, const struct sight *s, bool acked, struct entry *ret, enum intake_verdict *ret_v);
+/* What became of an INTAKE_PUNCH. */
+void intake_result(struct intake *in, const struct entry *e, bool stored);
+/* SIGHT_ACKED or SIGHT_IDLE: stages the removal of the mark, if one is set. */
+int intake_settled(struct intake *in, const struct sight *s);
+/* Of a mark that is set: for tests. */
+bool intake_marked(const struct intake *in, unsigned reader);

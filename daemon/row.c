@@ -1,0 +1,177 @@
+#include "daemon/row.h"
+
+#include <string.h>
+
+#define ROW_VERSION 1
+
+/* Reflected polynomial 0xEDB88320, a nibble at a time: 64 bytes of table, and fast enough for a spool. */
+static uint32_t crc_update(uint32_t crc, struct bytes b)
+{
+    static const uint32_t nibble[16] = {0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4,
+                                        0x4db26158, 0x5005713c, 0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
+                                        0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c};
+    for (size_t i = 0; i < b.n; i++) {
+        crc ^= b.p[i];
+        crc = (crc >> 4) ^ nibble[crc & 15];
+        crc = (crc >> 4) ^ nibble[crc & 15];
+    }
+    return crc;
+}
+
+uint32_t row_crc(struct bytes key, struct bytes value)
+{
+    return ~crc_update(crc_update(UINT32_MAX, key), value);
+}
+
+static uint8_t *put(uint8_t *p, uint64_t v, size_t n)
+{
+    for (size_t i = n; i-- > 0; v >>= 8)
+        p[i] = (uint8_t)v;
+    return p + n;
+}
+
+static uint8_t *put_mem(uint8_t *p, const void *from, size_t n)
+{
+    memcpy(p, from, n);
+    return p + n;
+}
+
+static uint64_t get(const uint8_t **p, size_t n)
+{
+    uint64_t v = 0;
+    for (size_t i = 0; i < n; i++)
+        v = v << 8 | (*p)[i];
+    *p += n;
+    return v;
+}
+
+static void get_mem(const uint8_t **p, void *to, size_t n)
+{
+    memcpy(to, *p, n);
+    *p += n;
+}
+
+void row_key_seg(uint64_t segno, uint8_t ret[ROW_KEY_SEG])
+{
+    put(ret, segno, 8);
+}
+
+void row_key_rec(uint64_t segno, uint64_t index, uint8_t ret[ROW_KEY_REC])
+{
+    put(put(ret, segno, 8), index, 4);
+}
+
+uint64_t row_u64(const uint8_t *p)
+{
+    return get(&p, 8);
+}
+
+void row_seal(struct bytes key, uint8_t *value, size_t n)
+{
+    put(value, row_crc(key, BYTES(value + ROW_CRC, n - ROW_CRC)), ROW_CRC);
+}
+
+bool row_intact(struct bytes key, struct bytes value)
+{
+    if (value.n < ROW_CRC)
+        return false;
+    const uint8_t *p = value.p;
+    return get(&p, ROW_CRC) == row_crc(key, BYTES(value.p + ROW_CRC, value.n - ROW_CRC));
+}
+
+void row_put_seg(const struct spool_seg *s, uint8_t ret[ROW_SEG_LEN])
+{
+    uint8_t key[ROW_KEY_SEG], *p = ret + ROW_CRC;
+    p = put(p, ROW_VERSION, 1);
+    p = put_mem(p, s->id, SEGID_LEN);
+    p = put_mem(p, s->ack_key, ACK_KEY_LEN);
+    p = put_mem(p, s->rkid, RKID_LEN);
+    p = put(p, s->records, 8);
+    p = put(p, s->acked, 8);
+    p = put(p, s->limit, 8);
+    p = put(p, (uint64_t)s->closed | (uint64_t)s->trimming << 1, 8);
+    p = put(p, (uint64_t)s->opened, 8);
+    p = put(p, (uint64_t)s->done_at, 8);
+    p = put(p, s->bytes, 8);
+    memset(p, 0, (size_t)(ret + ROW_SEG_LEN - p));
+    row_key_seg(s->segno, key);
+    row_seal(BYTES(key, sizeof(key)), ret, ROW_SEG_LEN);
+}
+
+int row_get_seg(struct bytes key, struct bytes value, struct spool_seg *ret)
+{
+    if (key.n != ROW_KEY_SEG || value.n != ROW_SEG_LEN || !row_intact(key, value))
+        return ROW_BAD;
+    struct spool_seg s = {.segno = row_u64(key.p)};
+    const uint8_t *p = value.p + ROW_CRC;
+    if (get(&p, 1) != ROW_VERSION)
+        return ROW_BAD;
+    get_mem(&p, s.id, SEGID_LEN);
+    get_mem(&p, s.ack_key, ACK_KEY_LEN);
+    get_mem(&p, s.rkid, RKID_LEN);
+    s.records = get(&p, 8);
+    s.acked = get(&p, 8);
+    s.limit = get(&p, 8);
+    uint64_t flags = get(&p, 8);
+    s.closed = flags & 1;
+    s.trimming = flags >> 1 & 1;
+    s.opened = (int64_t)get(&p, 8);
+    s.done_at = (int64_t)get(&p, 8);
+    s.bytes = get(&p, 8);
+    if (s.records > SEG_RECORDS_MAX || s.acked > s.records)
+        return ROW_BAD;
+    *ret = s;
+    return 0;
+}
+
+static const struct bytes meta_key = {.p = (const uint8_t *)"meta", .n = 4};
+
+void row_put_meta(const struct spool_meta *m, uint8_t ret[ROW_META_LEN])
+{
+    uint8_t *p = ret + ROW_CRC;
+    p = put(p, ROW_VERSION, 1);
+    p = put_mem(p, m->gw, GW_LEN);
+    p = put(p, m->gen, 8);
+    p = put(p, m->next_gseq, 8);
+    p = put(p, m->next_segno, 8);
+    p = put_mem(p, m->prev, SEGID_LEN);
+    p = put(p, m->prevlen, 8);
+    p = put(p, m->epoch, 8);
+    p = put(p, (uint64_t)m->cloud_now, 8);
+    memset(p, 0, (size_t)(ret + ROW_META_LEN - p));
+    row_seal(meta_key, ret, ROW_META_LEN);
+}
+
+int row_get_meta(struct bytes value, struct spool_meta *ret)
+{
+    if (value.n != ROW_META_LEN || !row_intact(meta_key, value))
+        return ROW_BAD;
+    const uint8_t *p = value.p + ROW_CRC;
+    if (get(&p, 1) != ROW_VERSION)
+        return ROW_BAD;
+    get_mem(&p, ret->gw, GW_LEN);
+    ret->gen = get(&p, 8);
+    ret->next_gseq = get(&p, 8);
+    ret->next_segno = get(&p, 8);
+    get_mem(&p, ret->prev, SEGID_LEN);
+    ret->prevlen = get(&p, 8);
+    ret->epoch = get(&p, 8);
+    ret->cloud_now = (int64_t)get(&p, 8);
+    return 0;
+}
+
+void row_put_mark(const char *reader, const struct spool_mark *m, uint8_t ret[ROW_MARK_LEN])
+{
+    put_mem(put(ret + ROW_CRC, m->gseq, 8), m->hash, sizeof(m->hash));
+    row_seal(BYTES_STR(reader), ret, ROW_MARK_LEN);
+}
+
+int row_get_mark(const char *reader, struct bytes value, struct spool_mark *ret)
+{
+    if (value.n != ROW_MARK_LEN || !row_intact(BYTES_STR(reader), value))
+        return ROW_BAD;
+    const uint8_t *p = value.p + ROW_CRC;
+    ret->gseq = get(&p, 8);
+    get_mem(&p, ret->hash, sizeof(ret->hash));
+    return 0;
+}
