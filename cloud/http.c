@@ -22,7 +22,7 @@
 
 /* Request line and headers of one connection, together with its send buffer. */
 #define HTTP_CONN_MEMORY (32u * 1024u)
-/* A chunked body has no declared length; past this it is cut off instead of read to its end. */
+/* What is read and dropped of a body that is too large; beyond it the connection is closed. */
 #define HTTP_DISCARD_MAX (4u * HTTP_BODY_MAX)
 /* TLS 1.2 with forward secrecy and AEAD only, and 1.3. */
 #define HTTP_PRIORITY                                                                                           \
@@ -153,11 +153,11 @@ static enum MHD_Result answer(struct http *h, struct MHD_Connection *conn, const
     return ok;
 }
 
-static bool declared_too_large(struct MHD_Connection *conn)
+static bool declared_endless(struct MHD_Connection *conn)
 {
     const char *s = MHD_lookup_connection_value(conn, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
     uint64_t n = 0;
-    return s && str_u64(s, 0, HTTP_BODY_MAX, &n) < 0;
+    return s && str_u64(s, 0, HTTP_DISCARD_MAX, &n) < 0;
 }
 
 static enum MHD_Result on_request(void *arg, struct MHD_Connection *conn, const char *path, const char *method,
@@ -170,7 +170,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *conn, const 
             return MHD_NO;
         buf_init(&call->body, HTTP_BODY_MAX);
         *con_cls = call;
-        return declared_too_large(conn) ? answer(h, conn, method, path, call, HTTP_BODY_TOO_LARGE) : MHD_YES;
+        return declared_endless(conn) ? answer(h, conn, method, path, call, HTTP_BODY_TOO_LARGE) : MHD_YES;
     }
     if (*data_n > 0) {
         call->seen += *data_n;

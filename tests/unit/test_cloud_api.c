@@ -1,0 +1,517 @@
+/* The API as its users meet it: rights, people, credentials, gateways, errors. Punches are in test_cloud_api_punches.c.
+ */
+#include "cloud/api.h"
+
+#include "cloud/http.h"
+
+#include "tests/unit/cloud_fixture.h"
+
+static struct fixture f;
+static struct api *api;
+
+static int setup(void **state)
+{
+    fixture_make(&f);
+    assert_int_equal(api_start(f.c, NULL, &api), 0);
+    f.s.port = api_port(api);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    api_stop(api);
+    fixture_done(&f);
+    return 0;
+}
+
+static void expect_problem(const char *method, const char *path, const char *token, const char *body, int status,
+                           const char *slug)
+{
+    struct reply r = request(&f.s, method, path, token, body ? BYTES_STR(body) : BYTES_NONE, body ? as_json : NULL);
+    assert_problem(&r, status, slug);
+    reply_done(&r);
+}
+
+/* Makes a person; its id in hex. */
+static void make_person(const char *token, const char *body, char ret_id[33])
+{
+    struct reply r = post(&f.s, "/v1/people", token, body);
+    assert_int_equal(r.status, 201);
+    assert_int_equal(strlen(reply_text(&r, "id")), 32);
+    strcpy(ret_id, reply_text(&r, "id"));
+    reply_done(&r);
+}
+
+/* The last four live. */
+static const char *path_of(const char *fmt, ...) PRINTF_LIKE(1, 2);
+static const char *path_of(const char *fmt, ...)
+{
+    static char path[4][512];
+    static int at;
+    va_list ap;
+    at = (at + 1) % 4;
+    va_start(ap, fmt);
+    vsnprintf(path[at], sizeof path[at], fmt, ap);
+    va_end(ap);
+    return path[at];
+}
+
+static void test_health(void **state)
+{
+    struct reply r = get(&f.s, "/healthz", NULL);
+    assert_int_equal(r.status, 200);
+    assert_string_equal(reply_text(&r, "status"), "ok");
+    reply_done(&r);
+    r = get(&f.s, "/readyz", NULL);
+    assert_int_equal(r.status, 503);
+    json_t *checks = json_object_get(r.json, "checks");
+    assert_string_equal(json_string_value(json_object_get(checks, "store")), "ok");
+    assert_string_equal(json_string_value(json_object_get(checks, "broker")), "not connected");
+    reply_done(&r);
+}
+
+/* Every route that needs a token, with an id of the right shape. */
+static const struct {
+    const char *method, *path;
+    bool operator_only;
+} guarded[] = {
+    {"GET", "/v1/status", true},
+    {"GET", "/v1/people", false},
+    {"POST", "/v1/people", false},
+    {"GET", "/v1/people/00112233445566778899aabbccddeeff", false},
+    {"GET", "/v1/people/00112233445566778899aabbccddeeff/credentials", false},
+    {"POST", "/v1/people/00112233445566778899aabbccddeeff/credentials", false},
+    {"GET", "/v1/credentials/waiting", false},
+    {"GET", "/v1/credentials/00112233445566778899aabbccddeeff", false},
+    {"POST", "/v1/credentials/00112233445566778899aabbccddeeff/unassign", false},
+    {"GET", "/v1/gateways", false},
+    {"GET", "/v1/gateways/0011223344556677", false},
+    {"PATCH", "/v1/gateways/0011223344556677", false},
+    {"GET", "/v1/punches", false},
+};
+
+static void test_every_route_wants_its_token(void **state)
+{
+    for (size_t i = 0; i < ARRAY_LEN(guarded); i++) {
+        const char *m = guarded[i].method, *p = guarded[i].path;
+        struct reply r = request(&f.s, m, p, NULL, BYTES_NONE, NULL);
+        assert_problem(&r, 401, "token-missing");
+        assert_string_equal(reply_header(&r, "WWW-Authenticate"), "Bearer realm=\"punchcloud\"");
+        reply_done(&r);
+        r = request(&f.s, m, p, "pct_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", BYTES_NONE, NULL);
+        assert_problem(&r, 401, "token-unknown");
+        assert_non_null(strstr(reply_header(&r, "WWW-Authenticate"), "error=\"invalid_token\""));
+        reply_done(&r);
+        expect_problem(m, p, guarded[i].operator_only ? f.acme : f.operator_token, NULL, 403, "forbidden");
+    }
+}
+
+static void test_tokens(void **state)
+{
+    struct db *db = NULL;
+    struct token t;
+    char text[TOKEN_TEXT_MAX];
+    static const char *const basic[] = {"-H", "Authorization: Basic YTpi", NULL};
+    static const char *const empty[] = {"-H", "Authorization: Bearer ", NULL};
+    char lower[128];
+    assert_int_equal(cloud_db_take(f.c, &db), 0);
+    assert_int_equal(token_add(f.c, db, "acme", "", clock_real() - 1000000, text, &t), 0);
+    struct reply r = get(&f.s, "/v1/people", text);
+    assert_problem(&r, 401, "token-expired");
+    assert_non_null(strstr(reply_header(&r, "WWW-Authenticate"), "expired"));
+    reply_done(&r);
+    assert_int_equal(token_add(f.c, db, "acme", "", clock_real() + 3600000000, text, &t), 0);
+    r = get(&f.s, "/v1/people", text);
+    assert_int_equal(r.status, 200);
+    reply_done(&r);
+    assert_int_equal(token_revoke(f.c, db, t.id), 0);
+    expect_problem("GET", "/v1/people", text, NULL, 401, "token-unknown");
+    cloud_db_give(f.c, db);
+
+    r = request(&f.s, "GET", "/v1/people", NULL, BYTES_NONE, basic);
+    assert_problem(&r, 401, "token-missing");
+    reply_done(&r);
+    r = request(&f.s, "GET", "/v1/people", NULL, BYTES_NONE, empty);
+    assert_int_equal(r.status, 401);
+    reply_done(&r);
+    snprintf(lower, sizeof lower, "Authorization: bearer %s", f.acme);
+    const char *const scheme[] = {"-H", lower, NULL};
+    r = request(&f.s, "GET", "/v1/people", NULL, BYTES_NONE, scheme); /* schemes know no case */
+    assert_int_equal(r.status, 200);
+    reply_done(&r);
+    /* a tenant's token does not outgrow its tenant by asking in the query */
+    expect_problem("GET", "/v1/people?tenant=globex", f.acme, NULL, 400, "bad-parameter");
+}
+
+static void test_unknown_paths(void **state)
+{
+    static const char *const paths[] = {"/",
+                                        "/v1",
+                                        "/v1/",
+                                        "/v1/people/",
+                                        "/v1//people",
+                                        "/v1/peopl",
+                                        "/v1/people%00x",
+                                        "/V1/people",
+                                        "/v1/people/1/credentials/2",
+                                        "/v1/people/00112233445566778899aabbccddeef",
+                                        "/v1/people/..",
+                                        "/v1/gateways/xyz",
+                                        "/v1/credentials/waiting2"};
+    static const char *const as_is[] = {"--path-as-is", NULL};
+    for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+        struct reply r = request(&f.s, "GET", paths[i], f.acme, BYTES_NONE, as_is);
+        assert_problem(&r, 404, "not-found");
+        reply_done(&r);
+    }
+}
+
+static void test_methods(void **state)
+{
+    static const struct {
+        const char *method, *path, *allow;
+    } cases[] = {
+        {"DELETE", "/v1/people", "GET, HEAD, POST"},
+        {"PUT", "/v1/people/1", "GET, HEAD"},
+        {"POST", "/v1/punches", "GET, HEAD"},
+        {"GET", "/v1/credentials/1/unassign", "POST"},
+        {"POST", "/v1/gateways/1", "GET, HEAD, PATCH"},
+        {"OPTIONS", "/healthz", "GET, HEAD"},
+        {"DELETE", "/v1/credentials/waiting", "GET, HEAD"},
+        {"BREW", "/v1/people/1/credentials", "GET, HEAD, POST"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct reply r = request(&f.s, cases[i].method, cases[i].path, f.acme, BYTES_NONE, NULL);
+        assert_problem(&r, 405, "method-not-allowed");
+        assert_string_equal(reply_header(&r, "Allow"), cases[i].allow);
+        reply_done(&r);
+    }
+}
+
+static void test_head(void **state)
+{
+    static const char *const paths[] = {"/healthz", "/v1/people", "/v1/gateways", "/v1/credentials/waiting",
+                                        "/v1/punches"};
+    for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+        struct reply r = request(&f.s, "HEAD", paths[i], f.acme, BYTES_NONE, NULL);
+        assert_int_equal(r.status, 200);
+        assert_int_equal(r.n, 0);
+        assert_string_equal(reply_header(&r, "Content-Type"), "application/json");
+        assert_true(atoi(reply_header(&r, "Content-Length")) > 10);
+        reply_done(&r);
+    }
+    struct reply r = request(&f.s, "HEAD", "/v1/people", NULL, BYTES_NONE, NULL);
+    assert_int_equal(r.status, 401);
+    reply_done(&r);
+}
+
+static void test_people(void **state)
+{
+    char id[33], plain[33];
+    struct reply r = post(&f.s, "/v1/people", f.acme, "{\"name\":\"Ada \xc3\x84\",\"reference\":\"4711\"}");
+    assert_int_equal(r.status, 201);
+    strcpy(id, reply_text(&r, "id"));
+    assert_string_equal(reply_header(&r, "Location"), path_of("/v1/people/%s", id));
+    assert_string_equal(reply_header(&r, "Cache-Control"), "no-store");
+    assert_string_equal(reply_text(&r, "name"), "Ada \xc3\x84");
+    assert_int_equal(strlen(reply_text(&r, "created")), 27);
+    json_t *made = json_incref(r.json);
+    reply_done(&r);
+
+    r = get(&f.s, path_of("/v1/people/%s", id), f.acme);
+    assert_int_equal(r.status, 200);
+    assert_true(json_equal(r.json, made));
+    json_decref(made);
+    reply_done(&r);
+    expect_problem("GET", path_of("/v1/people/%s", id), f.globex, NULL, 404, "not-found");
+
+    make_person(f.acme, "{\"name\":\"Bob\"}", plain);
+    r = get(&f.s, path_of("/v1/people/%s", plain), f.acme);
+    assert_true(json_is_null(json_object_get(r.json, "reference")));
+    reply_done(&r);
+}
+
+static void test_bad_bodies(void **state)
+{
+    static char big[HTTP_BODY_MAX + 64];
+    struct reply r = post(&f.s, "/v1/people", f.acme, "{\"name\":\"A\",\"nam\":\"B\"}");
+    assert_problem(&r, 400, "invalid");
+    json_t *e = json_array_get(json_object_get(r.json, "errors"), 0);
+    assert_string_equal(json_string_value(json_object_get(e, "pointer")), "/nam");
+    reply_done(&r);
+    expect_problem("POST", "/v1/people", f.acme, "{\"name\":\"A\",\"name\":\"B\"}", 400, "bad-json");
+    expect_problem("POST", "/v1/people", f.acme, "{\"name\":5}", 400, "invalid");
+    expect_problem("POST", "/v1/people", f.acme, "{\"name\":\"\"}", 400, "invalid");
+    expect_problem("POST", "/v1/people", f.acme, "{\"name\":\"A", 400, "bad-json");
+    expect_problem("POST", "/v1/people", f.acme, "[]", 400, "bad-json");
+    expect_problem("POST", "/v1/people", f.acme, "{\"name\":\"\xff\"}", 400, "bad-json");
+    r = request(&f.s, "POST", "/v1/people", f.acme, BYTES_STR("{\"name\":\"A\"}"), NULL);
+    assert_problem(&r, 415, "media-type");
+    reply_done(&r);
+    memset(big, ' ', sizeof big - 1);
+    expect_problem("POST", "/v1/people", f.acme, big, 413, "too-large");
+    /* 200 characters, but more bytes than the store takes */
+    size_t n = (size_t)sprintf(big, "{\"name\":\"");
+    for (int i = 0; i < 200; i++)
+        n += (size_t)sprintf(big + n, "\xe2\x82\xac");
+    sprintf(big + n, "\"}");
+    expect_problem("POST", "/v1/people", f.acme, big, 400, "invalid");
+}
+
+static void test_query_is_strict(void **state)
+{
+    static const char *const bad[] = {
+        "/v1/people?limit=0",     "/v1/people?limit=1001",      "/v1/people?limit=-1",
+        "/v1/people?limit=abc",   "/v1/people?limit=1&limit=2", "/v1/people?lim=1",
+        "/v1/people?limit=",      "/v1/people/1?x=1",           "/v1/gateways?limit=5",
+        "/v1/people?limit=1%200", "/v1/people?%ff=1",           "/healthz?x=1&a&b&c&d&e&f&g&h&i&j&k&l&m&n&o&p"};
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        expect_problem("GET", bad[i], f.acme, NULL, 400, "bad-parameter");
+}
+
+/* All pages of a list of 37 by 5 are the list, once. */
+static void test_people_pages(void **state)
+{
+    char body[64], id[33], path[512] = "/v1/people?limit=5";
+    json_t *seen = json_object();
+    for (int i = 0; i < 37; i++) {
+        snprintf(body, sizeof body, "{\"name\":\"Person %d\"}", i);
+        make_person(f.globex, body, id);
+    }
+    for (;;) {
+        struct reply r = get(&f.s, path, f.globex);
+        size_t i;
+        json_t *p;
+        assert_int_equal(r.status, 200);
+        json_t *items = json_object_get(r.json, "items"), *next = json_object_get(r.json, "next");
+        json_array_foreach(items, i, p)
+        {
+            const char *name = json_string_value(json_object_get(p, "name"));
+            assert_null(json_object_get(seen, name));
+            json_object_set_new(seen, name, json_true());
+        }
+        assert_true(json_is_null(next) || json_array_size(items) == 5);
+        if (json_is_string(next)) {
+            expect_problem("GET", path_of("/v1/people?cursor=%s", json_string_value(next)), f.acme, NULL, 400,
+                           "bad-cursor");
+            expect_problem("GET", path_of("/v1/punches?cursor=%s", json_string_value(next)), f.globex, NULL, 400,
+                           "bad-cursor");
+            snprintf(path, sizeof path, "/v1/people?limit=5&cursor=%s", json_string_value(next));
+        } else {
+            path[0] = '\0';
+        }
+        reply_done(&r);
+        if (!path[0])
+            break;
+    }
+    assert_int_equal(json_object_size(seen), 37);
+    json_decref(seen);
+    expect_problem("GET", "/v1/people?cursor=", f.globex, NULL, 400, "bad-cursor");
+    expect_problem("GET", "/v1/people?cursor=AAAA", f.globex, NULL, 400, "bad-cursor");
+}
+
+static void test_assign(void **state)
+{
+    char ada[33], bob[33], cred[33];
+    make_person(f.acme, "{\"name\":\"Ada\"}", ada);
+    make_person(f.acme, "{\"name\":\"Bob\"}", bob);
+    const char *of_ada = path_of("/v1/people/%s/credentials", ada), *of_bob = path_of("/v1/people/%s/credentials", bob);
+    struct reply r = post(&f.s, of_ada, f.acme,
+                          "{\"tech\":\"em4100\",\"bits\":40,\"data\":\"67003B51C6\",\"rendering\":\"dec10\","
+                          "\"from\":\"2026-01-01\"}");
+    assert_int_equal(r.status, 201);
+    strcpy(cred, reply_text(&r, "id"));
+    assert_string_equal(reply_header(&r, "Location"), path_of("/v1/credentials/%s", cred));
+    assert_string_equal(reply_text(&r, "person"), ada);
+    assert_string_equal(reply_text(&r, "tech"), "em4100");
+    assert_string_equal(reply_text(&r, "data"), "67003B51C6");
+    assert_string_equal(reply_text(&r, "number"), "0003887558");
+    assert_string_equal(reply_text(&r, "from"), "2026-01-01T00:00:00.000000Z");
+    assert_true(json_is_null(json_object_get(r.json, "until")));
+    reply_done(&r);
+
+    /* the same card, for somebody else, at the same time */
+    of_bob = path_of("/v1/people/%s/credentials", bob);
+    expect_problem("POST", of_bob, f.acme, "{\"tech\":\"em4100\",\"bits\":40,\"data\":\"67003B51C6\"}", 409,
+                   "conflict");
+    /* in another tenant it is another card */
+    char eve[33];
+    make_person(f.globex, "{\"name\":\"Eve\"}", eve);
+    r = post(&f.s, path_of("/v1/people/%s/credentials", eve), f.globex,
+             "{\"tech\":\"em4100\",\"bits\":40,\"data\":\"67003b51c6\"}");
+    assert_int_equal(r.status, 201);
+    reply_done(&r);
+
+    expect_problem("GET", path_of("/v1/credentials/%s", cred), f.globex, NULL, 404, "not-found");
+    expect_problem("POST", path_of("/v1/credentials/%s/unassign", cred), f.globex, "{}", 404, "not-found");
+    expect_problem("POST", path_of("/v1/people/%s/credentials", ada), f.globex,
+                   "{\"tech\":\"em4100\",\"bits\":40,\"data\":\"0000000001\"}", 404, "not-found");
+    expect_problem("GET", path_of("/v1/people/%s/credentials", ada), f.globex, NULL, 404, "not-found");
+
+    r = post(&f.s, path_of("/v1/credentials/%s/unassign", cred), f.acme, "{\"until\":\"2026-06-01T00:00:00Z\"}");
+    assert_int_equal(r.status, 200);
+    assert_string_equal(reply_text(&r, "until"), "2026-06-01T00:00:00.000000Z");
+    reply_done(&r);
+    expect_problem("POST", path_of("/v1/credentials/%s/unassign", cred), f.acme, "{\"until\":\"2026-07-01\"}", 400,
+                   "invalid");
+    /* now the next holder */
+    r = post(&f.s, path_of("/v1/people/%s/credentials", bob), f.acme,
+             "{\"tech\":\"em4100\",\"bits\":40,\"data\":\"67003B51C6\",\"from\":\"2026-06-01\"}");
+    assert_int_equal(r.status, 201);
+    strcpy(cred, reply_text(&r, "id"));
+    reply_done(&r);
+    r = get(&f.s, path_of("/v1/credentials/%s", cred), f.acme);
+    assert_int_equal(r.status, 200);
+    assert_string_equal(reply_text(&r, "person"), bob);
+    reply_done(&r);
+    /* without a body: now */
+    r = request(&f.s, "POST", path_of("/v1/credentials/%s/unassign", cred), f.acme, BYTES_NONE, NULL);
+    assert_int_equal(r.status, 200);
+    assert_false(json_is_null(json_object_get(r.json, "until")));
+    reply_done(&r);
+    r = get(&f.s, path_of("/v1/people/%s/credentials", ada), f.acme);
+    assert_int_equal(r.status, 200);
+    assert_int_equal(json_array_size(json_object_get(r.json, "items")), 1);
+    reply_done(&r);
+}
+
+static void test_assign_refuses(void **state)
+{
+    static const char *const bad[] = {
+        "{}",
+        "{\"tech\":\"em4100\"}",
+        "{\"tech\":\"em4100\",\"bits\":40}",
+        "{\"tech\":\"em9999\",\"bits\":40,\"data\":\"67003B51C6\"}",
+        "{\"tech\":\"em4100\",\"bits\":40,\"data\":\"67003B51\"}",
+        "{\"tech\":\"em4100\",\"bits\":40,\"data\":\"67003B51C\"}",
+        "{\"tech\":\"em4100\",\"bits\":40,\"data\":\"67003B51CZ\"}",
+        "{\"tech\":\"em4100\",\"bits\":0,\"data\":\"67\"}",
+        "{\"tech\":\"em4100\",\"bits\":497,\"data\":\"67\"}",
+        "{\"tech\":\"wiegand\",\"bits\":26,\"data\":\"FFFFFFFF\"}",
+        "{\"tech\":\"em4100\",\"bits\":40,\"data\":\"67003B51C6\",\"number\":\"0003887558\",\"rendering\":\"dec10\"}",
+        "{\"number\":\"0003887558\"}",
+        "{\"number\":\"0003887558\",\"rendering\":\"roman\"}",
+        "{\"tech\":\"em4100\",\"bits\":40,\"data\":\"67003B51C6\",\"from\":\"2026-02-01\",\"until\":\"2026-01-01\"}",
+        "{\"tech\":\"em4100\",\"bits\":40,\"data\":\"67003B51C6\",\"from\":\"soon\"}",
+    };
+    char ada[33];
+    make_person(f.acme, "{\"name\":\"Ada\"}", ada);
+    const char *path = path_of("/v1/people/%s/credentials", ada);
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        expect_problem("POST", path, f.acme, bad[i], 400, "invalid");
+    expect_problem("POST", path, f.acme, "{\"number\":\"0000000077\",\"rendering\":\"dec10\"}", 404, "not-found");
+}
+
+/* A lossy number claims the one waiting card that shows so, and its punches with it. */
+static void test_waiting_card_is_claimed(void **state)
+{
+    char ada[33];
+    struct fixture_punch p = {"acme", "door", f.gw, fixture_card(0x1100BC614E), 1, clock_real() - 60000000, false};
+    make_person(f.acme, "{\"name\":\"Ada\"}", ada);
+    fixture_file_one(&f, &p);
+    p.gseq = 2;
+    p.time += 1000000;
+    fixture_file_one(&f, &p);
+    struct reply r = get(&f.s, "/v1/credentials/waiting", f.acme);
+    assert_int_equal(r.status, 200);
+    assert_int_equal(json_array_size(json_object_get(r.json, "items")), 1);
+    json_t *w = json_array_get(json_object_get(r.json, "items"), 0);
+    assert_int_equal(json_integer_value(json_object_get(w, "count")), 2);
+    assert_string_equal(json_string_value(json_object_get(json_object_get(w, "credential"), "number")), "0012345678");
+    assert_true(json_is_false(json_object_get(r.json, "more")));
+    reply_done(&r);
+    r = get(&f.s, "/v1/credentials/waiting", f.globex);
+    assert_int_equal(json_array_size(json_object_get(r.json, "items")), 0);
+    reply_done(&r);
+
+    const char *path = path_of("/v1/people/%s/credentials", ada);
+    r = post(&f.s, path, f.acme, "{\"number\":\"0012345678\",\"rendering\":\"dec10\"}");
+    assert_int_equal(r.status, 201);
+    assert_string_equal(reply_text(&r, "data"), "1100BC614E");
+    assert_int_equal(json_integer_value(json_object_get(r.json, "refiled")), 2);
+    reply_done(&r);
+    r = get(&f.s, "/v1/credentials/waiting", f.acme);
+    assert_int_equal(json_array_size(json_object_get(r.json, "items")), 0);
+    reply_done(&r);
+
+    /* two waiting cards that show one number: nobody guesses */
+    p.cred = fixture_card(0x2200000005);
+    p.gseq = 3;
+    fixture_file_one(&f, &p);
+    p.cred = fixture_card(0x3300000005);
+    p.gseq = 4;
+    fixture_file_one(&f, &p);
+    expect_problem("POST", path, f.acme, "{\"number\":\"0000000005\",\"rendering\":\"dec10\"}", 409, "conflict");
+    r = get(&f.s, "/v1/credentials/waiting?limit=1", f.acme);
+    assert_int_equal(json_array_size(json_object_get(r.json, "items")), 1);
+    assert_true(json_is_true(json_object_get(r.json, "more")));
+    reply_done(&r);
+}
+
+static void test_gateways(void **state)
+{
+    char id[2 * GW_LEN + 1];
+    struct reply r = get(&f.s, "/v1/gateways", f.acme);
+    assert_int_equal(r.status, 200);
+    assert_int_equal(json_array_size(json_object_get(r.json, "items")), 1);
+    json_t *g = json_array_get(json_object_get(r.json, "items"), 0);
+    str_hex(f.gw, GW_LEN, id);
+    assert_string_equal(json_string_value(json_object_get(g, "id")), id);
+    assert_string_equal(json_string_value(json_object_get(g, "site")), "Gate");
+    assert_int_equal(json_integer_value(json_object_get(g, "generation")), 1);
+    assert_null(json_object_get(g, "tenant"));
+    assert_true(json_is_null(json_object_get(g, "last_upload")));
+    reply_done(&r);
+
+    const char *path = path_of("/v1/gateways/%s", id);
+    r = request(&f.s, "PATCH", path, f.acme, BYTES_STR("{\"site\":\"North gate\"}"), as_json);
+    assert_int_equal(r.status, 200);
+    assert_string_equal(reply_text(&r, "site"), "North gate");
+    reply_done(&r);
+    r = get(&f.s, path, f.acme);
+    assert_string_equal(reply_text(&r, "site"), "North gate");
+    reply_done(&r);
+    expect_problem("PATCH", path, f.acme, "{\"site\":\"\"}", 400, "invalid");
+    expect_problem("PATCH", path, f.acme, "{\"site\":\"x\",\"id\":\"y\"}", 400, "invalid");
+    expect_problem("PATCH", path, f.acme,
+                   "{\"site\":\"\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac"
+                   "\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac"
+                   "\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac"
+                   "\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\"}",
+                   400, "invalid"); /* 22 characters, 66 bytes */
+    expect_problem("GET", path, f.globex, NULL, 404, "not-found");
+    expect_problem("PATCH", path, f.globex, "{\"site\":\"x\"}", 404, "not-found");
+}
+
+static void test_status(void **state)
+{
+    struct reply r = get(&f.s, "/v1/status", f.operator_token);
+    assert_int_equal(r.status, 200);
+    assert_true(json_integer_value(json_object_get(r.json, "epoch")) > 0);
+    assert_int_equal(json_array_size(json_object_get(r.json, "gateways")), 2);
+    assert_non_null(json_object_get(json_object_get(r.json, "counters"), "punches"));
+    assert_true(json_object_size(json_object_get(r.json, "refused")) > 5);
+    reply_done(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_health),
+        cmocka_unit_test(test_every_route_wants_its_token),
+        cmocka_unit_test(test_tokens),
+        cmocka_unit_test(test_unknown_paths),
+        cmocka_unit_test(test_methods),
+        cmocka_unit_test(test_head),
+        cmocka_unit_test(test_people),
+        cmocka_unit_test(test_bad_bodies),
+        cmocka_unit_test(test_query_is_strict),
+        cmocka_unit_test(test_people_pages),
+        cmocka_unit_test(test_assign),
+        cmocka_unit_test(test_assign_refuses),
+        cmocka_unit_test(test_waiting_card_is_claimed),
+        cmocka_unit_test(test_gateways),
+        cmocka_unit_test(test_status),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
