@@ -1,0 +1,352 @@
+/* The admin commands: their parser, and one implementation behind two callers. */
+#include "cloud/admin.h"
+
+#include <pthread.h>
+
+#include "base/loop.h"
+#include "tests/unit/cloud_fixture.h"
+
+static struct fixture f;
+
+#define ARGS(...)         \
+    (const char *const[]) \
+    {                     \
+        __VA_ARGS__, NULL \
+    }
+
+static int parse(const char *const *words, struct admin_args *ret, struct buf *err)
+{
+    static char *argv[32];
+    int n = 0;
+    for (; words[n]; n++)
+        memcpy(&argv[n], &words[n], sizeof argv[0]);
+    return admin_parse(n, argv, ret, err);
+}
+
+static void expect_usage(const char *const *words, const char *in_text)
+{
+    struct admin_args a;
+    struct buf CLEANUP(buf_done) err;
+    buf_init(&err, 4096);
+    assert_int_equal(parse(words, &a, &err), EXIT_USAGE);
+    if (!strstr(buf_str(&err), in_text))
+        fail_msg("\"%s\" lacks \"%s\"", buf_str(&err), in_text);
+}
+
+static void test_parser(void **state)
+{
+    struct admin_args a;
+    struct buf CLEANUP(buf_done) err;
+    buf_init(&err, 4096);
+    assert_int_equal(parse(ARGS("gateway", "add", "--site", "Gate 1", "--tenant=acme", "--request", "r"), &a, &err), 0);
+    assert_string_equal(a.cmd->verb, "add");
+    assert_string_equal(a.opts[0], "acme");
+    assert_string_equal(a.opts[1], "Gate 1");
+    assert_null(a.opts[3]);
+    assert_int_equal(parse(ARGS("tenant", "add", "acme"), &a, &err), 0);
+    assert_string_equal(a.operand, "acme");
+    assert_int_equal(parse(ARGS("status", "--json"), &a, &err), 0);
+    assert_int_equal(err.len, 0);
+
+    expect_usage(ARGS("tenants"), "unknown command tenants");
+    expect_usage(ARGS("tenant"), "unknown command tenant");
+    expect_usage(ARGS("tenant", "remove"), "unknown command tenant remove");
+    expect_usage(ARGS("tenant", "add"), "NAME is missing");
+    expect_usage(ARGS("tenant", "add", "a", "b"), "unexpected argument b");
+    expect_usage(ARGS("tenant", "add", "a", "--force"), "unknown option --force");
+    expect_usage(ARGS("gateway", "add", "--tenant", "a", "--site", "s"), "--request is missing");
+    expect_usage(ARGS("gateway", "add", "--tenant"), "--tenant needs NAME");
+    expect_usage(ARGS("gateway", "add", "--tenant", "a", "--tenant", "b"), "given twice");
+    expect_usage(ARGS("status", "--json=1"), "takes no value");
+    expect_usage(ARGS("status", "--jso"), "unknown option --jso");
+}
+
+/* Every command's usage names all its options, and the whole usage names every command. */
+static void test_usage(void **state)
+{
+    for (size_t i = 0; i < admin_n_commands; i++) {
+        const struct admin_command *c = &admin_commands[i];
+        char *text = NULL;
+        size_t n = 0;
+        FILE *o = open_memstream(&text, &n);
+        admin_usage(o, c->group, c->verb);
+        fclose(o);
+        assert_non_null(strstr(text, c->help));
+        for (size_t k = 0; k < ADMIN_OPTS_MAX && c->opts[k].name; k++)
+            assert_non_null(strstr(text, c->opts[k].help));
+        free(text);
+        o = open_memstream(&text, &n);
+        admin_usage(o, NULL, NULL);
+        fclose(o);
+        assert_non_null(strstr(text, c->help));
+        free(text);
+    }
+}
+
+/* Runs a command here; its output in `out` and `err`. */
+static int execute(const char *const *words, struct buf *out, struct buf *err)
+{
+    struct admin_args a;
+    buf_reset(out);
+    buf_reset(err);
+    int r = parse(words, &a, err);
+    return r != 0 ? r : admin_execute(f.c, NULL, &a, out, err);
+}
+
+/* The value of a "name: value" line; "" when there is none. */
+static const char *line_of(struct buf *out, const char *name)
+{
+    static char value[128];
+    char mark[32];
+    snprintf(mark, sizeof mark, "%s: ", name);
+    const char *p = strstr(buf_str(out), mark);
+    snprintf(value, sizeof value, "%.*s", p ? (int)strcspn(p + strlen(mark), "\n") : 0, p ? p + strlen(mark) : "");
+    return value;
+}
+
+static void test_tenants(void **state)
+{
+    struct buf CLEANUP(buf_done) out, CLEANUP(buf_done) err;
+    buf_init(&out, ADMIN_ANSWER_MAX);
+    buf_init(&err, 4096);
+    assert_int_equal(execute(ARGS("tenant", "add", "initech"), &out, &err), 0);
+    assert_string_equal(line_of(&out, "tenant"), "initech");
+    assert_int_equal(execute(ARGS("tenant", "add", "initech"), &out, &err), EXIT_FAILED);
+    assert_non_null(strstr(buf_str(&err), "already"));
+    assert_int_equal(execute(ARGS("tenant", "add", "Init ech"), &out, &err), EXIT_FAILED);
+    assert_non_null(strstr(buf_str(&err), "a-z"));
+    assert_int_equal(execute(ARGS("tenant", "list"), &out, &err), 0);
+    assert_non_null(strstr(buf_str(&out), "initech"));
+    assert_int_equal(execute(ARGS("tenant", "list", "--json"), &out, &err), 0);
+    json_t *j = json_loads(buf_str(&out), 0, NULL);
+    assert_int_equal(json_array_size(j), 3);
+    json_decref(j);
+}
+
+static void test_tokens(void **state)
+{
+    struct buf CLEANUP(buf_done) out, CLEANUP(buf_done) err;
+    struct db *db = NULL;
+    struct token t;
+    char text[TOKEN_TEXT_MAX], id[2 * TOKEN_ID_LEN + 1];
+    buf_init(&out, ADMIN_ANSWER_MAX);
+    buf_init(&err, 4096);
+    assert_int_equal(cloud_db_take(f.c, &db), 0);
+    assert_int_equal(
+        execute(ARGS("token", "add", "--tenant", "acme", "--expires", "30d", "--label", "payroll"), &out, &err), 0);
+    strcpy(text, line_of(&out, "token"));
+    strcpy(id, line_of(&out, "id"));
+    assert_int_equal(token_check(db, text, clock_real(), &t), 0);
+    assert_string_equal(t.tenant, "acme");
+    int64_t left = t.expires - clock_real();
+    assert_true(left > INT64_C(29) * 86400000000 && left <= INT64_C(30) * 86400000000);
+
+    assert_int_equal(execute(ARGS("token", "list"), &out, &err), 0);
+    assert_non_null(strstr(buf_str(&out), "payroll"));
+    assert_non_null(strstr(buf_str(&out), id));
+    assert_null(strstr(buf_str(&out), text)); /* shown once */
+    assert_int_equal(execute(ARGS("token", "revoke", id), &out, &err), 0);
+    assert_int_equal(token_check(db, text, clock_real(), &t), CLOUD_ABSENT);
+    assert_int_equal(execute(ARGS("token", "revoke", "00"), &out, &err), EXIT_FAILED);
+    assert_int_equal(execute(ARGS("token", "revoke", "0000000000000000"), &out, &err), EXIT_FAILED);
+
+    assert_int_equal(execute(ARGS("token", "add", "--operator", "--expires", "never"), &out, &err), 0);
+    assert_int_equal(token_check(db, line_of(&out, "token"), INT64_MAX, &t), 0);
+    assert_true(t.is_operator);
+    assert_int_equal(execute(ARGS("token", "add", "--tenant", "acme"), &out, &err), 0);
+    assert_int_equal(token_check(db, line_of(&out, "token"), clock_real() + INT64_C(364) * 86400000000, &t), 0);
+    assert_int_equal(token_check(db, line_of(&out, "token"), clock_real() + INT64_C(366) * 86400000000, &t),
+                     CLOUD_ABSENT); /* a year unless said otherwise */
+    cloud_db_give(f.c, db);
+
+    assert_int_equal(execute(ARGS("token", "add", "--tenant", "nobody"), &out, &err), EXIT_FAILED);
+    assert_int_equal(execute(ARGS("token", "add"), &out, &err), EXIT_USAGE);
+    assert_int_equal(execute(ARGS("token", "add", "--operator", "--tenant", "acme"), &out, &err), EXIT_USAGE);
+    static const char *const spans[] = {"30", "d", "0d", "-1d", "30x", "1.5d", "99999999d", ""};
+    for (size_t i = 0; i < ARRAY_LEN(spans); i++)
+        assert_int_equal(execute(ARGS("token", "add", "--operator", "--expires", spans[i]), &out, &err), EXIT_USAGE);
+}
+
+static void test_gateways(void **state)
+{
+    struct buf CLEANUP(buf_done) out, CLEANUP(buf_done) err, CLEANUP(buf_done) request;
+    struct bundle b;
+    uint8_t gw[GW_LEN], root[CRYPTO_POINT];
+    char id[2 * GW_LEN + 1];
+    buf_init(&out, ADMIN_ANSWER_MAX);
+    buf_init(&err, 4096);
+    buf_init(&request, ENROL_FILE_MAX);
+    fixture_request(gw, &request);
+    const char *const *add =
+        ARGS("gateway", "add", "--tenant", "acme", "--site", "Gate", "--request", buf_str(&request));
+    for (uint64_t gen = 1; gen <= 2; gen++) {
+        assert_int_equal(execute(add, &out, &err), 0);
+        assert_int_equal(bundle_read(buf_bytes(&out), NULL, &b, root), 0);
+        assert_memory_equal(b.gw, gw, GW_LEN);
+        assert_int_equal(b.gen, gen);
+    }
+    str_hex(gw, GW_LEN, id);
+    assert_int_equal(execute(ARGS("gateway", "list"), &out, &err), 0);
+    assert_non_null(strstr(buf_str(&out), id));
+    assert_int_equal(execute(ARGS("gateway", "list", "--tenant", "globex"), &out, &err), 0);
+    assert_null(strstr(buf_str(&out), id));
+    assert_int_equal(execute(ARGS("gateway", "revoke", id), &out, &err), 0);
+    assert_int_equal(execute(ARGS("gateway", "list", "--json"), &out, &err), 0);
+    assert_non_null(strstr(buf_str(&out), "\"revoked\": \"20"));
+    assert_int_equal(execute(ARGS("gateway", "revoke", "0000000000000000"), &out, &err), EXIT_FAILED);
+    assert_int_equal(execute(ARGS("gateway", "revoke", "xyz"), &out, &err), EXIT_FAILED);
+    assert_int_equal(
+        execute(ARGS("gateway", "add", "--tenant", "nobody", "--site", "s", "--request", buf_str(&request)), &out,
+                &err),
+        EXIT_FAILED);
+    assert_int_equal(out.len, 0);
+    assert_int_equal(
+        execute(ARGS("gateway", "add", "--tenant", "acme", "--site", "s", "--request", "rubbish"), &out, &err),
+        EXIT_FAILED);
+    assert_non_null(strstr(buf_str(&err), "request"));
+    assert_int_equal(
+        execute(ARGS("gateway", "add", "--tenant", "acme", "--site", "", "--request", buf_str(&request)), &out, &err),
+        EXIT_FAILED);
+    assert_non_null(strstr(buf_str(&err), "site"));
+}
+
+static void test_status_needs_the_daemon(void **state)
+{
+    struct buf CLEANUP(buf_done) out, CLEANUP(buf_done) err;
+    buf_init(&out, ADMIN_ANSWER_MAX);
+    buf_init(&err, 4096);
+    assert_int_equal(execute(ARGS("status"), &out, &err), EXIT_FAILED);
+}
+
+/* ---- the two callers ---- */
+
+static int client(const char *const *words)
+{
+    struct admin_args a;
+    struct buf CLEANUP(buf_done) err;
+    buf_init(&err, 4096);
+    assert_int_equal(parse(words, &a, &err), 0);
+    return admin_client(&f.set, &a);
+}
+
+struct daemon {
+    struct loop *loop;
+    struct admin_server *server;
+    struct loop_timer *timer;
+    pthread_t thread;
+    int stop; /* atomic */
+};
+
+static void on_tick(void *arg)
+{
+    struct daemon *d = arg;
+    if (__atomic_load_n(&d->stop, __ATOMIC_ACQUIRE))
+        loop_stop(d->loop, 0);
+    else
+        loop_timer_set(d->timer, 10);
+}
+
+static void *run_loop(void *arg)
+{
+    struct daemon *d = arg;
+    return (void *)(intptr_t)loop_run(d->loop);
+}
+
+static void daemon_start(struct daemon *d)
+{
+    assert_int_equal(loop_new(&d->loop), 0);
+    assert_int_equal(loop_timer_new(d->loop, on_tick, d, &d->timer), 0);
+    assert_int_equal(loop_timer_set(d->timer, 10), 0);
+    assert_int_equal(admin_serve(d->loop, f.c, NULL, &d->server), 0);
+    assert_int_equal(pthread_create(&d->thread, NULL, run_loop, d), 0);
+}
+
+static void daemon_stop(struct daemon *d)
+{
+    void *r = NULL;
+    __atomic_store_n(&d->stop, 1, __ATOMIC_RELEASE);
+    pthread_join(d->thread, &r);
+    assert_null(r);
+    admin_server_free(d->server);
+    loop_timer_free(d->timer);
+    loop_free(d->loop);
+}
+
+/* request and bundle as files on the client's side, over the socket and without a daemon */
+static void enrol_by_files(uint64_t gen, const char *request, const char *out)
+{
+    struct buf CLEANUP(buf_done) text;
+    struct bundle b;
+    struct stat st;
+    uint8_t root[CRYPTO_POINT];
+    buf_init(&text, ENROL_FILE_MAX);
+    assert_int_equal(
+        client(ARGS("gateway", "add", "--tenant", "acme", "--site", "Gate", "--request", request, "--out", out)), 0);
+    assert_int_equal(file_read(out, &text), 0);
+    assert_int_equal(bundle_read(buf_bytes(&text), NULL, &b, root), 0);
+    assert_int_equal(b.gen, gen);
+    assert_int_equal(stat(out, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    assert_int_equal(unlink(out), 0);
+}
+
+static void test_client_with_and_without_a_daemon(void **state)
+{
+    struct buf CLEANUP(buf_done) text;
+    struct daemon d = {0};
+    uint8_t gw[GW_LEN];
+    char request[128], out[128];
+    snprintf(request, sizeof request, "%s/request.txt", f.s.dir);
+    snprintf(out, sizeof out, "%s/bundle.txt", f.s.dir);
+    buf_init(&text, ENROL_FILE_MAX);
+    fixture_request(gw, &text);
+    assert_int_equal(file_write(request, buf_bytes(&text), 0600), 0);
+
+    daemon_start(&d);
+    enrol_by_files(1, request, out);
+    assert_int_equal(client(ARGS("tenant", "add", "overwire")), 0);
+    assert_int_equal(client(ARGS("tenant", "add", "overwire")), EXIT_FAILED);
+    assert_int_equal(client(ARGS("token", "add", "--expires", "1d")), EXIT_USAGE);
+    assert_int_equal(
+        client(ARGS("gateway", "add", "--tenant", "nobody", "--site", "s", "--request", request, "--out", out)),
+        EXIT_FAILED);
+    assert_false(file_exists(out));
+    assert_int_equal(client(ARGS("gateway", "add", "--tenant", "acme", "--site", "s", "--request", "/nonexistent")),
+                     EXIT_FAILED);
+    daemon_stop(&d);
+
+    /* nobody answers, but the lock is held: this process has the installation open */
+    assert_int_equal(client(ARGS("status")), EXIT_ABSENT);
+    cloud_close(f.c);
+    f.c = NULL;
+    enrol_by_files(2, request, out);
+    assert_int_equal(client(ARGS("tenant", "add", "overwire")), EXIT_FAILED);
+    assert_int_equal(client(ARGS("tenant", "add", "alone")), 0);
+    assert_int_equal(cloud_open(&f.set, &f.c), 0);
+}
+
+static int setup(void **state)
+{
+    fixture_make(&f);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fixture_done(&f);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_parser),
+        cmocka_unit_test(test_usage),
+        cmocka_unit_test(test_tenants),
+        cmocka_unit_test(test_tokens),
+        cmocka_unit_test(test_gateways),
+        cmocka_unit_test(test_status_needs_the_daemon),
+        cmocka_unit_test(test_client_with_and_without_a_daemon),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
