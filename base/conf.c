@@ -371,16 +371,17 @@ static int conf_new(const char *name, struct bytes text, struct conf **ret_conf)
     struct conf *c = calloc(1, sizeof(*c));
     if (!c)
         return -ENOMEM;
-    buf_init(&c->out, 256 * 1024);
+    buf_init(&c->out, (size_t)256 * 1024);
     if (text.n >= 3 && memcmp(text.p, "\xef\xbb\xbf", 3) == 0)
         text = BYTES(text.p + 3, text.n - 3);
+    size_t name_len = strlen(name) + 1;
     uint8_t *copy = conf_alloc(c, text.n + 1);
-    c->name = conf_alloc(c, strlen(name) + 1);
+    c->name = conf_alloc(c, name_len);
     if (!copy || !c->name) {
         conf_free(c);
         return -ENOMEM;
     }
-    memcpy(c->name, name, strlen(name));
+    memcpy(c->name, name, name_len);
     if (text.n)
         memcpy(copy, text.p, text.n);
     c->text = BYTES(copy, text.n);

@@ -148,7 +148,7 @@ int crypto_hkdf_expand(struct bytes prk, struct bytes info, uint8_t *ret, size_t
     size_t have = 0;
     int r = 0;
 
-    if (n > 255 * CRYPTO_HASH)
+    if (n > (size_t)255 * CRYPTO_HASH)
         return -EINVAL;
     for (uint8_t i = 1; r == 0 && n > 0; i++) {
         const struct bytes parts[] = {BYTES(t, have), info, BYTES(&i, 1)};

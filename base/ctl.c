@@ -316,6 +316,7 @@ static void refuse(int fd, const char *why)
 static void on_listen(void *arg, uint32_t events)
 {
     struct ctl *ctl = arg;
+    /* cppcheck-suppress nullPointer; accept(2): nobody asks for the peer's address */
     int fd CLEANUP(error_closep) = accept4(ctl->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
     if (fd < 0) {
@@ -332,10 +333,9 @@ static void on_listen(void *arg, uint32_t events)
     struct ctl_conn *c = calloc(1, sizeof(*c));
     if (!c)
         return;
-    *c = (struct ctl_conn){.ctl = ctl, .next = ctl->conns, .fd = fd, .last = &c->first};
+    *c = (struct ctl_conn){.ctl = ctl, .next = ctl->conns, .fd = error_take_fd(&fd), .last = &c->first};
     ctl->conns = c;
     ctl->n_conns++;
-    fd = -1;
     if (loop_timer_new(ctl->loop, on_conn_timer, c, &c->timer) < 0 || loop_timer_set(c->timer, REQUEST_MS) < 0 ||
         loop_io_new(ctl->loop, c->fd, EPOLLIN, on_conn, c, &c->io) < 0)
         conn_free(c);
@@ -423,8 +423,10 @@ void ctl_free(struct ctl *c)
 
     if (!c)
         return;
-    while (c->conns)
-        conn_free(c->conns);
+    for (struct ctl_conn *conn = c->conns, *next; conn; conn = next) {
+        next = conn->next;
+        conn_free(conn);
+    }
     loop_io_free(c->io);
     loop_timer_free(c->pause);
     if (c->ino && lstat(c->addr.sun_path, &st) == 0 && st.st_dev == c->dev && st.st_ino == c->ino)
@@ -501,10 +503,11 @@ int ctl_ask(const char *path, int argc, char *const *argv, struct buf *ret_out, 
     r = send_request(fd, argc, argv);
     if (r == -EPIPE) /* refused; it has said why */
         r = 0;
-    uint8_t *p CLEANUP(error_freep) = malloc(PACKET_MAX + 1);
+    uint8_t *p = malloc(PACKET_MAX + 1);
     if (r == 0 && !p)
         r = -ENOMEM;
     while (r == 0)
         r = receive(fd, p, ret_out, ret_code);
+    free(p);
     return r < 0 ? r : 0;
 }

@@ -30,3 +30,10 @@ const char *error_str(int r);
 /* For CLEANUP on a heap pointer and on a descriptor (closed when >= 0, errno kept). */
 void error_freep(void *p);
 void error_closep(int *fd);
+/* Hands a descriptor on: what CLEANUP(error_closep) would have closed belongs to the receiver now. */
+static inline int error_take_fd(int *fd)
+{
+    int taken = *fd;
+    *fd = -1;
+    return taken;
+}

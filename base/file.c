@@ -142,10 +142,7 @@ int file_join(char *ret, size_t size, const char *dir, const char *name)
     bool slash = d > 0 && dir[d - 1] != '/';
     if (d + slash + n >= size)
         return -ENAMETOOLONG;
-    memcpy(ret, dir, d);
-    if (slash)
-        ret[d] = '/';
-    memcpy(ret + d + slash, name, n + 1);
+    snprintf(ret, size, "%s%s%s", dir, slash ? "/" : "", name);
     return 0;
 }
 
@@ -156,7 +153,6 @@ int file_lock(const char *path, int *ret_fd)
         return -errno;
     if (flock(fd, LOCK_EX | LOCK_NB) < 0)
         return errno == EWOULDBLOCK ? FILE_LOCKED : -errno;
-    *ret_fd = fd;
-    fd = -1;
+    *ret_fd = error_take_fd(&fd);
     return 0;
 }
