@@ -204,9 +204,9 @@ void cbor_get_fixed(struct cbor_r *r, void *ret, size_t n)
 {
     struct bytes b = get_string(r, BSTR, n, n);
 
-    if (r->bad)
+    if (b.p == NULL) /* only when bad */
         memset(ret, 0, n);
-    else if (n > 0)
+    else
         memcpy(ret, b.p, n);
 }
 

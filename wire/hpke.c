@@ -59,7 +59,7 @@ static int key_schedule(const uint8_t shared[CRYPTO_HASH], struct bytes info, st
 {
     uint8_t context[SCHEDULE_CONTEXT_LEN] = {0}, secret[CRYPTO_HASH];
     struct bytes ctx = BYTES(context, sizeof context);
-    struct hpke h;
+    struct hpke h = {0};
 
     int r = labeled_extract(HPKE_SUITE, BYTES_NONE, "psk_id_hash", BYTES_NONE, context + 1);
     if (r == 0)

@@ -7,13 +7,14 @@
 #include "base/str.h"
 
 #define PREFIX "punch/v1/"
+#define GW_DIGITS ((size_t)2 * GW_LEN)
 static const char *const leaves[] = {
     [TOPIC_UP] = "up", [TOPIC_ACK] = "ack", [TOPIC_STATUS] = "status", [TOPIC_CMD] = "cmd", [TOPIC_RESULT] = "result",
 };
 
 void topic_make(const uint8_t gw[GW_LEN], enum topic_leaf leaf, char ret[TOPIC_MAX])
 {
-    char hex[2 * GW_LEN + 1];
+    char hex[GW_DIGITS + 1];
 
     str_hex(gw, GW_LEN, hex);
     snprintf(ret, TOPIC_MAX, PREFIX "%c/%s/%s", hex[0], hex, leaves[leaf]);
@@ -23,13 +24,13 @@ void topic_make(const uint8_t gw[GW_LEN], enum topic_leaf leaf, char ret[TOPIC_M
 int topic_parse(const char *topic, uint8_t ret_gw[GW_LEN], enum topic_leaf *ret_leaf)
 {
     const size_t hex_at = sizeof PREFIX - 1 + 2;
-    char hex[2 * GW_LEN + 1], want[TOPIC_MAX];
+    char hex[GW_DIGITS + 1], want[TOPIC_MAX];
     uint8_t gw[GW_LEN];
 
-    if (strnlen(topic, TOPIC_MAX) <= hex_at + 2 * GW_LEN || strnlen(topic, TOPIC_MAX) == TOPIC_MAX)
+    if (strnlen(topic, TOPIC_MAX) <= hex_at + GW_DIGITS || strnlen(topic, TOPIC_MAX) == TOPIC_MAX)
         return TOPIC_BAD;
-    memcpy(hex, topic + hex_at, 2 * GW_LEN);
-    hex[2 * GW_LEN] = '\0';
+    memcpy(hex, topic + hex_at, GW_DIGITS);
+    hex[GW_DIGITS] = '\0';
     if (str_unhex(hex, gw, GW_LEN) != 0)
         return TOPIC_BAD;
     for (size_t leaf = 0; leaf < ARRAY_LEN(leaves); leaf++) {

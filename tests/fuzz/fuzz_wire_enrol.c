@@ -37,7 +37,7 @@ static void signed_payload(struct bytes payload, bool bundle)
     struct buf msg, text;
 
     buf_init(&msg, ENROL_FILE_MAX);
-    buf_init(&text, 2 * ENROL_FILE_MAX);
+    buf_init(&text, (size_t)2 * ENROL_FILE_MAX);
     ASSERT(cose_sign(key, bundle ? COSE_AAD_BUNDLE : COSE_AAD_REQUEST, payload, &msg) == 0);
     ASSERT(armour_write(bundle ? "PUNCH BUNDLE" : "PUNCH REQUEST", buf_bytes(&msg), &text) == 0);
     if (bundle)

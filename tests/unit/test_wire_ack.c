@@ -71,7 +71,7 @@ static void each_field_is_covered(void **state)
     it = good;
     it.next++;
     assert_int_equal(ack_check(key[0], &it), ACK_BAD);
-    for (size_t bit = 0; bit < 8 * ACK_MAC_LEN; bit++) {
+    for (size_t bit = 0; bit < (size_t)8 * ACK_MAC_LEN; bit++) {
         it = good;
         it.mac[bit / 8] ^= (uint8_t)(1u << bit % 8);
         assert_int_equal(ack_check(key[0], &it), ACK_BAD);

@@ -126,7 +126,7 @@ static void in_mails_and_on_windows(void **state)
     static struct bundle got;
     uint8_t r[CRYPTO_POINT];
 
-    buf_init(&m, 2 * ENROL_FILE_MAX);
+    buf_init(&m, (size_t)2 * ENROL_FILE_MAX);
     buf_addf(&m, "Hello,\r\n\r\nhere it is:\r\n");
     for (size_t i = 0; i < b.len; i++)
         buf_addf(&m, "%s%c", b.p[i] == '\n' ? " \t\r" + (b.p[i - 1] == '-' ? 2 : 0) : "", b.p[i]);

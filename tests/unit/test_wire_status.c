@@ -15,7 +15,7 @@ static struct status make(void)
     memset(s.gw, 0x7b, sizeof s.gw);
     memset(s.boot, 0xb0, sizeof s.boot);
     memset(s.conn, 0xc0, sizeof s.conn);
-    memset(s.rkids, 0x22, 2 * RKID_LEN);
+    memset(s.rkids, 0x22, (size_t)2 * RKID_LEN);
     s.counts[COUNT_PUNCHES] = 1;
     s.counts[COUNT_SPOOL_BYTES] = INT64_MAX;
     return s;

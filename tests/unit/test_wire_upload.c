@@ -267,11 +267,11 @@ static void foreign_headers(void **state)
 {
     struct world *s = *state;
     static const struct {
-        unsigned at;
         uint64_t value;
+        unsigned at;
         int want;
-    } cases[] = {{0, 1, 0},       {0, 2, SEG_BAD},          {1, 17, SEG_BAD}, {2, 2, SEG_BAD}, {3, 1, SEG_BAD},
-                 {4, 0, SEG_BAD}, {4, UINT64_MAX, SEG_BAD}, {5, 0, 0},        {6, 65536, 0},   {6, 65537, SEG_BAD}};
+    } cases[] = {{1, 0, 0},       {2, 0, SEG_BAD},          {17, 1, SEG_BAD}, {2, 2, SEG_BAD}, {1, 3, SEG_BAD},
+                 {0, 4, SEG_BAD}, {UINT64_MAX, 4, SEG_BAD}, {0, 5, 0},        {65536, 6, 0},   {65537, 6, SEG_BAD}};
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         uint64_t v[7] = {1, 16, 1, 2, 3, 4, 5};
