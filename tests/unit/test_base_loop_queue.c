@@ -176,6 +176,8 @@ static void on_a(void *arg)
     assert_false(loop_timer_armed(r->timers[0]));
     if (r->calls < r->limit)
         assert_int_equal(loop_timer_set(r->timers[0], 1), 0);
+    else if (r->limit)
+        stop_in(r, 20); /* time enough for one call too many */
 }
 static void on_b(void *arg)
 {
@@ -211,7 +213,6 @@ static void timers_fire_once_and_in_order(void **state)
     assert_int_equal(loop_timer_set(r->timers[0], 1), 0);
     assert_int_equal(loop_timer_set(r->timers[1], 1), 0);
     assert_int_equal(loop_timer_set(r->timers[1], 3600000), 0);
-    stop_in(r, 60);
     assert_int_equal(loop_run(r->loop), 0);
     assert_memory_equal(r->order, "aaa", 4);
     assert_true(loop_timer_armed(r->timers[1]));
