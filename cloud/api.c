@@ -4,6 +4,7 @@
  * handler. So nobody without a token learns anything but which routes exist, and those are public. */
 #include "cloud/api_impl.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,11 +15,18 @@
 #include "base/log.h"
 #include "cloud/report.h"
 
+/* Anybody may ask for readiness, and the store's check takes its one write lock: so at most once in so many ms. */
+#define READY_MS 500
+
 struct api {
     struct cloud *cloud;
     struct ingest *ingest;
     struct http *http;
     uint8_t cursor_key[CRYPTO_KEY];
+
+    pthread_mutex_t ready_lock; /* of what follows */
+    int64_t ready_at;           /* clock_ms() of the last check; 0: none yet */
+    bool store_ok, keys_ok;
 };
 
 static void get_health(struct api_call *k)
@@ -26,12 +34,39 @@ static void get_health(struct api_call *k)
     problem_json(k->r, 200, json_pack("{s:s}", "status", "ok"));
 }
 
+static bool store_writable(struct cloud *c)
+{
+    struct db *db = NULL;
+    int r = cloud_db_take(c, &db);
+    if (r == 0)
+        r = db_begin(db);
+    cloud_db_give(c, db); /* rolls back */
+    return r == 0;
+}
+
+static void check_ready(struct api *a, bool *ret_store, bool *ret_keys)
+{
+    pthread_mutex_lock(&a->ready_lock);
+    int64_t now = clock_ms();
+    if (a->ready_at == 0 || now - a->ready_at >= READY_MS) {
+        a->store_ok = store_writable(a->cloud);
+        a->keys_ok = a->store_ok && cloud_ready(a->cloud); /* which also reads the store */
+        a->ready_at = now;
+    }
+    *ret_store = a->store_ok;
+    *ret_keys = a->keys_ok;
+    pthread_mutex_unlock(&a->ready_lock);
+}
+
 static void get_ready(struct api_call *k)
 {
-    bool store = cloud_ready(k->cloud), broker = k->api->ingest && ingest_connected(k->api->ingest);
-    json_t *o = json_pack("{s:s, s:{s:s, s:s}}", "status", store && broker ? "ready" : "not ready", "checks", "store",
-                          store ? "ok" : "failing", "broker", broker ? "ok" : "not connected");
-    problem_json(k->r, store && broker ? 200 : 503, o);
+    bool store, keys, broker = k->api->ingest && ingest_connected(k->api->ingest);
+    check_ready(k->api, &store, &keys);
+    bool ready = store && keys && broker;
+    problem_json(k->r, ready ? 200 : 503,
+                 json_pack("{s:s, s:{s:s, s:s, s:s}}", "status", ready ? "ready" : "not ready", "checks", "store",
+                           store ? "ok" : "not writable", "keys", keys ? "ok" : "not in escrow", "broker",
+                           broker ? "ok" : "not connected"));
 }
 
 static void get_status(struct api_call *k)
@@ -264,6 +299,7 @@ int api_start(struct cloud *c, struct ingest *in, struct api **ret_api)
         return -ENOMEM;
     a->cloud = c;
     a->ingest = in;
+    pthread_mutex_init(&a->ready_lock, NULL);
     const struct http_options o = {
         .listen = set->api.listen,
         .cert_file = crt,
@@ -288,6 +324,7 @@ void api_stop(struct api *a)
     if (!a)
         return;
     http_stop(a->http);
+    pthread_mutex_destroy(&a->ready_lock);
     crypto_wipe(a->cursor_key, sizeof a->cursor_key);
     free(a);
 }

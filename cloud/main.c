@@ -51,6 +51,10 @@ static int cmd_init(const struct settings *set, const char *config)
         fprintf(stderr, "punchcloud: %s holds an installation already; nothing was changed\n", set->state);
         return EXIT_FAILED;
     }
+    if (r == CLOUD_RUNNING) {
+        fprintf(stderr, "punchcloud: another process holds %s; nothing was changed\n", set->state);
+        return EXIT_FAILED;
+    }
     if (r != 0) {
         fprintf(stderr, "punchcloud: making the installation in %s failed: %s\n", set->state,
                 r < 0 ? error_str(r) : "unexpected outcome");

@@ -66,6 +66,7 @@ static void test_health(void **state)
     assert_int_equal(r.status, 503);
     json_t *checks = json_object_get(r.json, "checks");
     assert_string_equal(json_string_value(json_object_get(checks, "store")), "ok");
+    assert_string_equal(json_string_value(json_object_get(checks, "keys")), "ok");
     assert_string_equal(json_string_value(json_object_get(checks, "broker")), "not connected");
     reply_done(&r);
 }
