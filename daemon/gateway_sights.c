@@ -178,11 +178,7 @@ static void on_updown(struct gateway *g, const struct sight *s)
     bool up = s->kind == SIGHT_UP;
     if (l->up == up && l->told_ms != 0)
         return;
-    l->up = up;
-    if (up)
-        log_note("reader.up", "reader=%s", log_q(reader_name(g, s->reader)));
-    else
-        log_warn("reader.down", "reader=%s, tried again for ever", log_q(reader_name(g, s->reader)));
+    l->up = up; /* the driver has logged it; gateway_due() writes the event */
 }
 
 /* Takes what is queued, at most a batch. False: the queue is empty. */

@@ -110,9 +110,15 @@ static void go_back_all(struct sender *s)
     }
 }
 
+/* The next index to send; after a start, what earlier processes had acknowledged counts. */
+static uint64_t position(const struct spool_seg *g)
+{
+    return g->tx.sent > g->acked ? g->tx.sent : g->acked;
+}
+
 static bool has_work(const struct spool_seg *g)
 {
-    return !g->trimming && !g->tx.damage_told && g->tx.sent < spool_seg_reach(g);
+    return !g->trimming && !g->tx.damage_told && position(g) < spool_seg_reach(g);
 }
 
 /* One upload of g. 0 sent, SENDER_BUSY, SPOOL_DAMAGED (told), negative: not now. */
@@ -121,8 +127,7 @@ static int send_one(struct sender *s, struct spool_seg *g, size_t max_records, c
 {
     struct buf msg;
     size_t n = 0;
-    if (g->tx.sent < g->acked)
-        g->tx.sent = g->acked;
+    g->tx.sent = position(g);
     buf_init(&msg, UPLOAD_MAX);
     bool resend = g->tx.sent < g->tx.high;
     int r = spool_upload(s->o.spool, g, g->tx.sent, max_records, resend ? UPLOAD_RESEND : 0, &msg, &n);
@@ -376,7 +381,8 @@ static void on_item(struct sender *s, const struct ack_item *item, const struct 
     if (s->silent)
         s->silent = false;
     if (item->epoch > epoch) {
-        go_back_all(s);
+        if (epoch != 0)
+            go_back_all(s);
         spool_take_epoch(s->o.spool, item->epoch);
         news->epoch = epoch != 0;
         news->epoch_now = item->epoch;

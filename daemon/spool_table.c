@@ -297,8 +297,11 @@ void spool_ack(struct spool *s, struct spool_seg *g, uint64_t next, int64_t clou
 
 void spool_take_epoch(struct spool *s, uint64_t epoch)
 {
+    bool first = s->meta.epoch == 0; /* nothing was acknowledged under another one */
     s->meta.epoch = epoch;
     s->meta_dirty = true;
+    if (first)
+        return;
     for (size_t i = 0; i < s->n; i++) {
         struct spool_seg *g = s->segs[i];
         if (g->trimming || (g->acked == 0 && g->tx.sent == 0))

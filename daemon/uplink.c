@@ -126,6 +126,7 @@ static void on_subscribe(struct mosquitto *m, void *arg, int mid, int n, const i
         return;
     }
     u->subscribed = true;
+    atomic_fetch_add(&u->connects, 1);
     struct report r = {.kind = REPORT_UP};
     report(u, &r);
 }
@@ -319,7 +320,8 @@ static void attempt(struct uplink *u)
         lose(u, rc == MOSQ_ERR_ERRNO ? error_str(-errno) : mosquitto_strerror(rc));
     if (u->stopping && u->mosq)
         farewell(u);
-    atomic_fetch_add(u->subscribed ? &u->connects : &u->failures, 1);
+    if (!u->subscribed)
+        atomic_fetch_add(&u->failures, 1);
     if (!u->stopping) {
         struct report r = {.kind = REPORT_DOWN};
         snprintf(r.why, sizeof(r.why), "%s", u->why);
