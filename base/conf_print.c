@@ -19,6 +19,8 @@ static void add_limits(struct buf *b, const struct conf_key *k)
     } else if (k->type != CONF_MAP && k->type != CONF_BOOL && conf_range(k, list ? CONF_UINT : k->type, range)[0]) {
         if (range[0] == 'a')
             range[0] = 'A';
+        if (k->min <= 0 && (list || k->type == CONF_STRING))
+            snprintf(range, sizeof(range), "At most %lld", (long long)k->max);
         buf_addf(b, "%s%s.", range, list ? " items" : k->type == CONF_STRING ? " bytes" : "");
     }
 }

@@ -562,6 +562,7 @@ static void prints_an_example_that_loads(void **state)
     assert_string_equal(((struct reader *)g.readers.items)->name, "door");
     conf_free(c);
     assert_non_null(strstr(text, "\n#log: info\n"));
+    assert_non_null(strstr(text, "\n# The readers. At most 8 items.\nreaders:\n"));
     assert_non_null(strstr(text, "# Level. One of: error, warn, info, debug.\n"));
     assert_non_null(strstr(text, "spool:\n  # Most bytes the spool may take. 1MiB to 1TiB.\n  #budget: 256MiB\n"));
     assert_non_null(
