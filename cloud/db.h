@@ -28,8 +28,8 @@ void db_close(struct db *db);
 int db_begin(struct db *db);
 /* A negative result means: nothing was committed, or the outcome is unknown; the transaction is over either way. */
 int db_commit(struct db *db);
-void db_rollback(struct db *db); /* no-op outside a transaction */
-bool db_in_transaction(const struct db *db);
+void db_rollback(struct db *db);      /* no-op outside a transaction */
+bool db_writing(const struct db *db); /* inside db_begin() .. db_commit()/db_rollback() */
 /* A read transaction: several SELECTs over one state of the store. Ends with db_rollback(). */
 int db_begin_read(struct db *db);
 
@@ -47,6 +47,8 @@ void db_bind_blob(struct db_stmt *s, int i, struct bytes v);
 int db_step(struct db_stmt *s);
 /* Step to the end and db_done(); for statements without rows. */
 int db_run(struct db_stmt *s);
+/* The same where a conflict is not expected: -EEXIST, so that no outcome of another module is mistaken for it. */
+int db_must(struct db_stmt *s);
 int64_t db_changes(struct db *db); /* rows changed by the last statement */
 
 /* Columns count from 0, borrowed until the next step. A column of another type gives 0 / empty. */

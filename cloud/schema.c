@@ -1,0 +1,116 @@
+/* The schema. Nothing personal stands in the clear: what is not `sealed` here is random, keyed, or about machines.
+ * `WITHOUT ROWID` keeps SQLite to the primary key alone, so that not even insertion order is kept in a rowid.
+ */
+#include "cloud/schema.h"
+
+#include "cloud/cloud.h"
+
+static const char *const tables =
+    "CREATE TABLE meta(name TEXT NOT NULL PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
+
+    /* overflow: key id that waiting credentials beyond the limit share */
+    "CREATE TABLE tenant(tenant_id TEXT NOT NULL PRIMARY KEY, created INTEGER NOT NULL, overflow BLOB) WITHOUT ROWID;"
+
+    "CREATE TABLE recipient(tenant_id TEXT NOT NULL, rkid BLOB NOT NULL, key_id BLOB NOT NULL, point BLOB NOT NULL,"
+    " created INTEGER NOT NULL, PRIMARY KEY(tenant_id, rkid)) WITHOUT ROWID;"
+
+    "CREATE TABLE gateway(tenant_id TEXT NOT NULL, gw BLOB NOT NULL, gen INTEGER NOT NULL, site TEXT NOT NULL,"
+    " sign_point BLOB NOT NULL, serial TEXT NOT NULL, added INTEGER NOT NULL, revoked INTEGER NOT NULL,"
+    " last_upload INTEGER NOT NULL, PRIMARY KEY(tenant_id, gw, gen)) WITHOUT ROWID;"
+    /* ingest knows (gw, gen) before it knows the tenant */
+    "CREATE UNIQUE INDEX gateway_gen ON gateway(gw, gen);"
+
+    "CREATE TABLE gateway_status(tenant_id TEXT NOT NULL, gw BLOB NOT NULL, gen INTEGER NOT NULL, conn BLOB NOT NULL,"
+    " boot BLOB NOT NULL, online INTEGER NOT NULL, rkids BLOB NOT NULL, counts BLOB NOT NULL,"
+    " received INTEGER NOT NULL, PRIMARY KEY(tenant_id, gw, gen)) WITHOUT ROWID;"
+
+    /* tenant_id NULL: the operator's */
+    "CREATE TABLE token(id BLOB NOT NULL PRIMARY KEY, hash BLOB NOT NULL UNIQUE, tenant_id TEXT, label TEXT NOT NULL,"
+    " created INTEGER NOT NULL, expires INTEGER NOT NULL, revoked INTEGER NOT NULL) WITHOUT ROWID;"
+
+    "CREATE TABLE person(tenant_id TEXT NOT NULL, id BLOB NOT NULL, key_id BLOB NOT NULL, sealed BLOB NOT NULL,"
+    " PRIMARY KEY(tenant_id, id)) WITHOUT ROWID;"
+    "CREATE UNIQUE INDEX person_key ON person(tenant_id, key_id);"
+
+    "CREATE TABLE credential(tenant_id TEXT NOT NULL, id BLOB NOT NULL, cidx BLOB NOT NULL, key_id BLOB NOT NULL,"
+    " sealed BLOB NOT NULL, PRIMARY KEY(tenant_id, id)) WITHOUT ROWID;"
+    "CREATE INDEX credential_cidx ON credential(tenant_id, cidx);"
+    "CREATE INDEX credential_key ON credential(tenant_id, key_id);"
+
+    "CREATE TABLE waiting(tenant_id TEXT NOT NULL, cidx BLOB NOT NULL, key_id BLOB NOT NULL, sealed BLOB NOT NULL,"
+    " PRIMARY KEY(tenant_id, cidx)) WITHOUT ROWID;"
+
+    "CREATE TABLE punch(tenant_id TEXT NOT NULL, day INTEGER NOT NULL, ref BLOB NOT NULL, pid BLOB NOT NULL,"
+    " sealed BLOB NOT NULL, PRIMARY KEY(tenant_id, day, ref, pid)) WITHOUT ROWID;"
+
+    /* why: 1 no clock record of its boot yet, 2 its day cannot be */
+    "CREATE TABLE pending(tenant_id TEXT NOT NULL, ref BLOB NOT NULL, pid BLOB NOT NULL, gw BLOB NOT NULL,"
+    " gen INTEGER NOT NULL, boot BLOB NOT NULL, why INTEGER NOT NULL, day INTEGER NOT NULL, sealed BLOB NOT NULL,"
+    " PRIMARY KEY(tenant_id, ref, pid)) WITHOUT ROWID;"
+    "CREATE INDEX pending_boot ON pending(tenant_id, gw, gen, boot, why);"
+
+    /* ack: the segment's ack key, sealed; it answers replays after the recipient key is gone */
+    "CREATE TABLE segment(tenant_id TEXT NOT NULL, segid BLOB NOT NULL, gw BLOB NOT NULL, gen INTEGER NOT NULL,"
+    " segno INTEGER NOT NULL, prev BLOB NOT NULL, prevlen INTEGER NOT NULL, boot BLOB NOT NULL, next INTEGER NOT NULL,"
+    " ack BLOB NOT NULL, fork INTEGER NOT NULL, received INTEGER NOT NULL, PRIMARY KEY(tenant_id, segid)) WITHOUT "
+    "ROWID;"
+    "CREATE INDEX segment_prev ON segment(tenant_id, gw, gen, prev);"
+    "CREATE INDEX segment_boot ON segment(tenant_id, gw, gen, boot);"
+
+    /* state-2 clock records only */
+    "CREATE TABLE clock(tenant_id TEXT NOT NULL, gw BLOB NOT NULL, gen INTEGER NOT NULL, boot BLOB NOT NULL,"
+    " mono INTEGER NOT NULL, real INTEGER NOT NULL, uncertainty INTEGER NOT NULL, src INTEGER NOT NULL,"
+    " PRIMARY KEY(tenant_id, gw, gen, boot, mono)) WITHOUT ROWID;"
+
+    /* repeats that are filed and wait for the punch they repeat, by its gseq */
+    "CREATE TABLE unfolded(tenant_id TEXT NOT NULL, gw BLOB NOT NULL, gen INTEGER NOT NULL, gseq INTEGER NOT NULL,"
+    " PRIMARY KEY(tenant_id, gw, gen, gseq)) WITHOUT ROWID;"
+
+    "CREATE TABLE event(tenant_id TEXT NOT NULL, gw BLOB NOT NULL, gen INTEGER NOT NULL, gseq INTEGER NOT NULL,"
+    " segid BLOB NOT NULL, idx INTEGER NOT NULL, sealed BLOB NOT NULL,"
+    " PRIMARY KEY(tenant_id, gw, gen, gseq, segid, idx)) WITHOUT ROWID;"
+
+    "CREATE TABLE oddity(tenant_id TEXT NOT NULL, segid BLOB NOT NULL, idx INTEGER NOT NULL, why INTEGER NOT NULL,"
+    " sealed BLOB NOT NULL, PRIMARY KEY(tenant_id, segid, idx)) WITHOUT ROWID;"
+
+    /* records that their gateway reported as damaged in its spool */
+    "CREATE TABLE void(tenant_id TEXT NOT NULL, segid BLOB NOT NULL, idx INTEGER NOT NULL, gw BLOB NOT NULL,"
+    " gen INTEGER NOT NULL, PRIMARY KEY(tenant_id, segid, idx)) WITHOUT ROWID;";
+
+int schema_create(struct db *db)
+{
+    int r = db_script(db, tables);
+    return r != 0 ? r : meta_put(db, "schema", SCHEMA_VERSION);
+}
+
+int meta_get(struct db *db, const char *name, int64_t *ret_v)
+{
+    struct db_stmt *s;
+    int r = db_stmt(db, "SELECT value FROM meta WHERE name = ?1", &s);
+    if (r != 0)
+        return r;
+    db_bind_text(s, 1, name);
+    r = db_step(s);
+    if (r == DB_ROW) {
+        *ret_v = db_int(s, 0);
+        r = 0;
+    } else if (r == 0) {
+        r = CLOUD_ABSENT;
+    }
+    db_done(s);
+    return r;
+}
+
+int meta_put(struct db *db, const char *name, int64_t v)
+{
+    struct db_stmt *s;
+    int r = db_stmt(db,
+                    "INSERT INTO meta(name, value) VALUES(?1, ?2)"
+                    " ON CONFLICT(name) DO UPDATE SET value = excluded.value",
+                    &s);
+    if (r != 0)
+        return r;
+    db_bind_text(s, 1, name);
+    db_bind_int(s, 2, v);
+    return db_must(s);
+}
