@@ -1,0 +1,44 @@
+/* One tenant's keys, outside the SQL database (design section 6): the ring, an append-only file of wrapped keys, and
+ * the KEK that wraps them, each with a copy in every escrow folder. All keys are held in RAM, wiped at the end.
+ *
+ * keyring_add() only stages; keyring_sync() makes it durable here and in escrow. The writer of a transaction calls it
+ * before its commit (cloud_commit() does), so that no row is ever under a key that escrow lacks. Only the holder of the
+ * store's write transaction stages keys; everything else is thread-safe.
+ */
+#pragma once
+
+#include "cloud/seal.h"
+
+#define KEY_ID_LEN 16
+enum key_kind { KEY_PERSON = 1, KEY_WAITING = 2, KEY_RECIPIENT = 3, KEY_INDEX = 4 };
+
+struct keyring;
+enum { KEYRING_ABSENT = 1, KEYRING_BAD = 2 };
+
+/* Generation 1, no keys; `dir` is <state>/keyring/<tenant>, escrow[i] is <escrow folder>/<tenant>. -EEXIST. */
+int keyring_create(const char *dir, const char *const *escrow, size_t n_escrow);
+/* Cuts a torn tail, and lets the longest of the copies that agree heal the others. An escrow folder that cannot be
+ * written is logged and tried again at every sync. KEYRING_BAD: damaged, or the copies contradict each other. */
+int keyring_open(const char *dir, const char *const *escrow, size_t n_escrow, struct keyring **ret_ring);
+void keyring_close(struct keyring *k);
+
+/* key NULL: a random one. */
+int keyring_add(struct keyring *k, enum key_kind kind, const uint8_t *key, uint8_t ret_id[KEY_ID_LEN]);
+/* Staged keys to disk and escrow; 0 when nothing is staged. After a failure they are still staged. */
+int keyring_sync(struct keyring *k);
+void keyring_abort(struct keyring *k); /* forgets staged keys */
+bool keyring_escrow_ok(struct keyring *k);
+
+int keyring_get(struct keyring *k, const uint8_t id[KEY_ID_LEN], enum key_kind *ret_kind,
+                uint8_t ret_key[CRYPTO_KEY]); /* KEYRING_ABSENT */
+/* The derived keys of a row key (person or waiting). KEYRING_ABSENT. */
+int keyring_rows(struct keyring *k, const uint8_t id[KEY_ID_LEN], enum key_kind *ret_kind, struct row_keys *ret_keys);
+/* The newest key of a kind. KEYRING_ABSENT. */
+int keyring_newest(struct keyring *k, enum key_kind kind, uint8_t ret_id[KEY_ID_LEN], uint8_t ret_key[CRYPTO_KEY]);
+
+/* Whose row is it: the row key with seal_ref(month) = ref, by a table kept per month. KEYRING_ABSENT: nobody's. */
+int keyring_by_ref(struct keyring *k, uint32_t month, const uint8_t ref[REF_LEN], uint8_t ret_id[KEY_ID_LEN],
+                   enum key_kind *ret_kind, struct row_keys *ret_keys);
+
+uint64_t keyring_generation(const struct keyring *k);
+size_t keyring_count(struct keyring *k);
