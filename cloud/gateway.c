@@ -1,0 +1,377 @@
+/* Gateways; see gateway.h. */
+#include "cloud/gateway.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/csr.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "cloud/pki.h"
+#include "cloud/scope.h"
+#include "cloud/tenant.h"
+#include "wire/cbor.h"
+
+static bool site_valid(const char *site)
+{
+    size_t n = strlen(site);
+    if (n == 0 || n > SITE_MAX_LEN)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if ((unsigned char)site[i] < 0x20 || site[i] == 0x7f)
+            return false;
+    return true;
+}
+
+/* ---- rows ---- */
+
+#define COLUMNS                                                                                               \
+    "g.tenant_id, g.gw, g.gen, g.site, g.sign_point, g.serial, g.added, g.revoked, g.last_upload, s.online, " \
+    "s.received, s.counts"
+#define FROM \
+    " FROM gateway g LEFT JOIN gateway_status s ON s.tenant_id = g.tenant_id AND s.gw = g.gw AND s.gen = g.gen "
+
+static int counts_from(struct bytes b, uint64_t ret[COUNT_MAX])
+{
+    struct cbor_r r = cbor_reader(b);
+    uint64_t counts[COUNT_MAX] = {0};
+    size_t n = cbor_get_array(&r, 0, COUNT_MAX);
+    for (size_t i = 0; i < n; i++)
+        counts[i] = cbor_get_uint(&r, UINT64_MAX);
+    if (!cbor_done(&r))
+        return -EBADMSG;
+    memcpy(ret, counts, sizeof counts);
+    return 0;
+}
+
+static int from_row(struct db_stmt *s, struct gateway *ret)
+{
+    struct gateway g = {.gen = (uint64_t)db_int(s, 2),
+                        .added = db_int(s, 6),
+                        .revoked = db_int(s, 7),
+                        .last_upload = db_int(s, 8),
+                        .has_status = !db_null(s, 9)};
+    if (str_copy(g.tenant, sizeof g.tenant, db_text(s, 0)) != 0 || db_fixed(s, 1, g.gw, GW_LEN) != 0 ||
+        str_copy(g.site, sizeof g.site, db_text(s, 3)) != 0 || db_fixed(s, 4, g.sign_point, CRYPTO_POINT) != 0 ||
+        str_copy(g.serial, sizeof g.serial, db_text(s, 5)) != 0)
+        return -EBADMSG;
+    if (g.has_status) {
+        g.online = db_int(s, 9) != 0;
+        g.status_received = db_int(s, 10);
+        if (counts_from(db_blob(s, 11), g.counts) != 0)
+            return -EBADMSG;
+    }
+    *ret = g;
+    return 0;
+}
+
+/* The one row of a prepared SELECT. */
+static int one(struct db_stmt *s, struct gateway *ret)
+{
+    int r = db_step(s);
+    r = r == DB_ROW ? from_row(s, ret) : r == 0 ? CLOUD_ABSENT : r;
+    db_done(s);
+    return r;
+}
+
+int gateway_get(struct db *db, const char *tenant, const uint8_t gw[GW_LEN], struct gateway *ret_gateway)
+{
+    struct db_stmt *s;
+    int r = db_stmt(db, "SELECT " COLUMNS FROM "WHERE g.tenant_id = ?1 AND g.gw = ?2 ORDER BY g.gen DESC LIMIT 1", &s);
+    if (r != 0)
+        return r;
+    db_bind_text(s, 1, tenant);
+    db_bind_blob(s, 2, BYTES(gw, GW_LEN));
+    return one(s, ret_gateway);
+}
+
+/* Across tenants; 0 = never seen. */
+static int newest_gen(struct db *db, const uint8_t gw[GW_LEN], uint64_t *ret_gen)
+{
+    struct db_stmt *s;
+    int r = db_stmt(db, "SELECT coalesce(max(gen), 0) FROM gateway WHERE gw = ?1", &s);
+    if (r != 0)
+        return r;
+    db_bind_blob(s, 1, BYTES(gw, GW_LEN));
+    r = db_step(s);
+    if (r == DB_ROW)
+        *ret_gen = (uint64_t)db_int(s, 0);
+    db_done(s);
+    return r == DB_ROW ? 0 : r == 0 ? -EIO : r;
+}
+
+int gateway_find(struct db *db, const uint8_t gw[GW_LEN], uint64_t gen, struct gateway *ret_gateway, bool *ret_latest)
+{
+    struct db_stmt *s;
+    uint64_t newest;
+    if (gen > INT64_MAX)
+        return CLOUD_ABSENT;
+    int r = newest_gen(db, gw, &newest);
+    if (r == 0)
+        r = db_stmt(db, "SELECT " COLUMNS FROM "WHERE g.gw = ?1 AND g.gen = ?2", &s);
+    if (r != 0)
+        return r;
+    db_bind_blob(s, 1, BYTES(gw, GW_LEN));
+    db_bind_int(s, 2, (int64_t)gen);
+    r = one(s, ret_gateway);
+    if (r == 0)
+        *ret_latest = newest == gen;
+    return r;
+}
+
+int gateway_list(struct db *db, const char *tenant, struct gateway_list *ret_list)
+{
+    struct gateway_list l = {0};
+    struct db_stmt *s;
+    int r = db_stmt(db,
+                    "SELECT " COLUMNS FROM "WHERE (?1 IS NULL OR g.tenant_id = ?1) AND g.gen ="
+                    " (SELECT max(n.gen) FROM gateway n WHERE n.gw = g.gw AND (?1 IS NULL OR n.tenant_id = ?1))"
+                    " ORDER BY g.gw",
+                    &s);
+    if (r != 0)
+        return r;
+    db_bind_text(s, 1, tenant);
+    while ((r = db_step(s)) == DB_ROW) {
+        struct gateway *p = realloc(l.items, (l.n + 1) * sizeof *p);
+        r = p == NULL ? -ENOMEM : 0;
+        if (r == 0) {
+            l.items = p;
+            r = from_row(s, &l.items[l.n]);
+        }
+        if (r != 0)
+            break;
+        l.n++;
+    }
+    db_done(s);
+    if (r != 0)
+        gateway_list_done(&l);
+    else
+        *ret_list = l;
+    return r;
+}
+
+void gateway_list_done(struct gateway_list *l)
+{
+    free(l->items);
+    *l = (struct gateway_list){0};
+}
+
+/* ---- adding ---- */
+
+static int insert(struct db *db, const struct gateway *g)
+{
+    struct db_stmt *s;
+    int r = db_stmt(db,
+                    "INSERT INTO gateway(tenant_id, gw, gen, site, sign_point, serial, added, revoked, last_upload)"
+                    " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, 0)",
+                    &s);
+    if (r != 0)
+        return r;
+    db_bind_text(s, 1, g->tenant);
+    db_bind_blob(s, 2, BYTES(g->gw, GW_LEN));
+    db_bind_int(s, 3, (int64_t)g->gen);
+    db_bind_text(s, 4, g->site);
+    db_bind_blob(s, 5, BYTES(g->sign_point, CRYPTO_POINT));
+    db_bind_text(s, 6, g->serial);
+    db_bind_int(s, 7, g->added);
+    return db_must(s);
+}
+
+static int read_text(const char *path, char *ret, size_t size)
+{
+    struct buf b;
+    buf_init(&b, size - 1);
+    int r = file_read(path, &b);
+    if (r == 0)
+        r = str_copy(ret, size, buf_str(&b));
+    buf_done(&b);
+    return r;
+}
+
+static int read_root(struct cloud *c, struct crypto_key **ret_key)
+{
+    char path[4096];
+    struct buf pem;
+    buf_init(&pem, 4096);
+    int r = cloud_path(c, "pki/root.key", path, sizeof path);
+    if (r == 0)
+        r = file_read(path, &pem);
+    if (r == 0)
+        r = csr_key_parse(buf_bytes(&pem), ret_key);
+    buf_wipe(&pem);
+    return r > 0 ? -EBADMSG : r;
+}
+
+/* Certificate for the request's key; PKI_BAD becomes CLOUD_INVALID. */
+static int sign_request(struct cloud *c, const struct enrol_request *q, struct bundle *b, char ret_serial[64])
+{
+    char dir[4096], cn[2 * GW_LEN + 1];
+    struct buf crt;
+    buf_init(&crt, sizeof b->tls_cert - 1);
+    str_hex(q->gw, GW_LEN, cn);
+    int r = cloud_path(c, "pki", dir, sizeof dir);
+    if (r == 0)
+        r = pki_sign_csr(dir, cn, BYTES_STR(q->csr), &crt, ret_serial);
+    if (r == 0)
+        r = str_copy(b->tls_cert, sizeof b->tls_cert, buf_str(&crt));
+    buf_done(&crt);
+    return r == PKI_BAD ? CLOUD_INVALID : r;
+}
+
+static int make_bundle(struct cloud *c, struct db *db, const struct gateway *g, struct bundle *b, struct buf *ret)
+{
+    char path[4096];
+    struct crypto_key *root = NULL;
+    memcpy(b->gw, g->gw, GW_LEN);
+    b->gen = g->gen;
+    int r = cloud_path(c, "pki/ca.crt", path, sizeof path);
+    if (r == 0)
+        r = read_text(path, b->ca, sizeof b->ca);
+    if (r == 0)
+        r = tenant_recipients(db, g->tenant, BUNDLE_RECIPIENTS_MAX, b->recipients, &b->n_recipients);
+    if (r == 0)
+        r = str_copy(b->broker, sizeof b->broker, cloud_settings(c)->broker.address);
+    if (r == 0)
+        r = read_root(c, &root);
+    if (r == 0)
+        r = bundle_write(b, root, ret);
+    crypto_key_free(root);
+    return r;
+}
+
+static int add_in_transaction(struct cloud *c, struct db *db, const struct enrol_request *q, struct gateway *g,
+                              struct buf *ret_bundle)
+{
+    struct tenant t;
+    struct bundle *b = calloc(1, sizeof *b);
+    if (b == NULL)
+        return -ENOMEM;
+    uint64_t newest = 0;
+    int r = tenant_get(db, g->tenant, &t);
+    if (r == 0)
+        r = newest_gen(db, g->gw, &newest);
+    g->gen = newest + 1;
+    if (r == 0)
+        r = sign_request(c, q, b, g->serial);
+    if (r == 0)
+        r = insert(db, g);
+    if (r == 0)
+        r = make_bundle(c, db, g, b, ret_bundle);
+    free(b);
+    return r;
+}
+
+int gateway_add(struct cloud *c, struct db *db, const char *tenant, const char *site, struct bytes request,
+                struct buf *ret_bundle, struct gateway *ret_gateway)
+{
+    struct gateway g = {.added = clock_real()};
+    struct enrol_request *q = calloc(1, sizeof *q);
+    if (q == NULL)
+        return -ENOMEM;
+    int r = !site_valid(site) ? CLOUD_INVALID : enrol_request_read(request, q);
+    if (r > 0)
+        r = CLOUD_INVALID;
+    if (r == 0 && str_copy(g.tenant, sizeof g.tenant, tenant) != 0)
+        r = CLOUD_ABSENT;
+    if (r == 0) {
+        str_copy(g.site, sizeof g.site, site);
+        memcpy(g.gw, q->gw, GW_LEN);
+        memcpy(g.sign_point, q->sign_point, CRYPTO_POINT);
+        r = cloud_begin(c, db);
+    }
+    if (r == 0) {
+        r = add_in_transaction(c, db, q, &g, ret_bundle);
+        if (r == 0)
+            r = cloud_commit(c, db);
+        else
+            cloud_rollback(c, db);
+    }
+    free(q);
+    if (r == 0)
+        *ret_gateway = g;
+    return r;
+}
+
+int gateway_revoke(struct cloud *c, struct db *db, const uint8_t gw[GW_LEN])
+{
+    struct db_stmt *s;
+    uint64_t newest = 0;
+    int r = cloud_begin(c, db);
+    if (r != 0)
+        return r;
+    r = newest_gen(db, gw, &newest);
+    if (r == 0 && newest == 0)
+        r = CLOUD_ABSENT;
+    if (r == 0)
+        r = db_stmt(db, "UPDATE gateway SET revoked = ?2 WHERE gw = ?1 AND revoked = 0", &s);
+    if (r == 0) {
+        db_bind_blob(s, 1, BYTES(gw, GW_LEN));
+        db_bind_int(s, 2, clock_real());
+        r = db_must(s);
+    }
+    if (r == 0)
+        return cloud_commit(c, db);
+    cloud_rollback(c, db);
+    return r;
+}
+
+int gateway_set_site(struct cloud *c, struct db *db, const char *tenant, const uint8_t gw[GW_LEN], const char *site)
+{
+    struct db_stmt *s;
+    struct gateway g;
+    if (!site_valid(site))
+        return CLOUD_INVALID;
+    int r = cloud_begin(c, db);
+    if (r != 0)
+        return r;
+    r = gateway_get(db, tenant, gw, &g);
+    /* Earlier generations keep the site they were at. */
+    if (r == 0)
+        r = db_stmt(db, "UPDATE gateway SET site = ?4 WHERE tenant_id = ?1 AND gw = ?2 AND gen = ?3", &s);
+    if (r == 0) {
+        db_bind_text(s, 1, tenant);
+        db_bind_blob(s, 2, BYTES(gw, GW_LEN));
+        db_bind_int(s, 3, (int64_t)g.gen);
+        db_bind_text(s, 4, site);
+        r = db_must(s);
+    }
+    if (r == 0)
+        return cloud_commit(c, db);
+    cloud_rollback(c, db);
+    return r;
+}
+
+/* ---- what it says of itself ---- */
+
+int gateway_put_status(struct db *db, const struct gateway *g, const struct status *st, int64_t now)
+{
+    uint8_t mem[COUNT_MAX * 9 + 8];
+    struct cbor_w w = CBOR_W(mem, sizeof mem);
+    struct db_stmt *s;
+    cbor_put_array(&w, COUNT_MAX);
+    for (size_t i = 0; i < COUNT_MAX; i++)
+        cbor_put_uint(&w, st->counts[i]);
+    if (w.bad || st->n_rkids > STATUS_RKIDS_MAX)
+        return -EINVAL;
+    int r = db_stmt(db,
+                    "INSERT INTO gateway_status(tenant_id, gw, gen, conn, boot, online, rkids, counts, received)"
+                    " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT(tenant_id, gw, gen) DO UPDATE SET"
+                    " conn = excluded.conn, boot = excluded.boot, online = excluded.online, rkids = excluded.rkids,"
+                    " counts = excluded.counts, received = excluded.received",
+                    &s);
+    if (r != 0)
+        return r;
+    db_bind_text(s, 1, g->tenant);
+    db_bind_blob(s, 2, BYTES(g->gw, GW_LEN));
+    db_bind_int(s, 3, (int64_t)g->gen);
+    db_bind_blob(s, 4, BYTES(st->conn, sizeof st->conn));
+    db_bind_blob(s, 5, BYTES(st->boot, sizeof st->boot));
+    db_bind_int(s, 6, st->online ? 1 : 0);
+    db_bind_blob(s, 7, BYTES(st->rkids, st->n_rkids * RKID_LEN));
+    db_bind_blob(s, 8, BYTES(mem, w.len));
+    db_bind_int(s, 9, now);
+    return db_must(s);
+}

@@ -1,0 +1,215 @@
+/* People; see people.h. The row: id and key id are random, all else is sealed under the person's key. */
+#include "cloud/people.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/str.h"
+#include "cloud/people_impl.h"
+#include "wire/cbor.h"
+
+#define PERSON_UNIT 352 /* name, reference and the rest at their longest: all rows are of one size */
+
+static bool text_valid(const char *s, size_t max)
+{
+    size_t n = strlen(s);
+    if (n > max)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if ((unsigned char)s[i] < 0x20 || s[i] == 0x7f)
+            return false;
+    return true;
+}
+
+static struct seal_place place(const struct scope *s, const uint8_t id[ID_LEN])
+{
+    return (struct seal_place){.table = "person", .tenant = s->tenant, .key = {BYTES(id, ID_LEN)}};
+}
+
+static int insert(const struct scope *s, const struct person *p, const struct row_keys *keys)
+{
+    uint8_t mem[PERSON_UNIT];
+    struct cbor_w w = CBOR_W(mem, sizeof mem);
+    cbor_put_array(&w, 4);
+    cbor_put_uint(&w, 1);
+    cbor_put_text(&w, p->name);
+    cbor_put_text(&w, p->reference);
+    cbor_put_int(&w, p->created);
+    if (w.bad)
+        return -EINVAL;
+
+    struct buf sealed;
+    struct db_stmt *st;
+    struct seal_place at = place(s, p->id);
+    buf_init(&sealed, 1024);
+    int r = seal_put(keys->seal, &at, BYTES(mem, w.len), PERSON_UNIT, &sealed);
+    if (r == 0)
+        r = scope_stmt(s, "INSERT INTO person(tenant_id, id, key_id, sealed) VALUES(?1, ?2, ?3, ?4)", &st);
+    if (r == 0) {
+        db_bind_blob(st, 2, BYTES(p->id, ID_LEN));
+        db_bind_blob(st, 3, BYTES(p->key, ID_LEN));
+        db_bind_blob(st, 4, buf_bytes(&sealed));
+        r = db_must(st);
+    }
+    buf_done(&sealed);
+    crypto_wipe(mem, sizeof mem);
+    return r;
+}
+
+int people_create(struct cloud *c, struct db *db, const char *tenant, const char *name, const char *reference,
+                  struct person *ret_person)
+{
+    struct scope s;
+    struct row_keys keys;
+    enum key_kind kind;
+    struct person p = {.created = clock_real()};
+    if (reference == NULL)
+        reference = "";
+    if (name[0] == '\0' || !text_valid(name, NAME_MAX_LEN) || !text_valid(reference, REFERENCE_MAX_LEN))
+        return CLOUD_INVALID;
+    str_copy(p.name, sizeof p.name, name);
+    str_copy(p.reference, sizeof p.reference, reference);
+
+    int r = cloud_begin(c, db);
+    if (r != 0)
+        return r;
+    r = scope_init(c, db, tenant, &s);
+    if (r == 0)
+        r = crypto_random(p.id, ID_LEN);
+    if (r == 0)
+        r = keyring_add(s.ring, KEY_PERSON, NULL, p.key);
+    if (r == 0)
+        r = keyring_rows(s.ring, p.key, &kind, &keys);
+    if (r == 0)
+        r = insert(&s, &p, &keys);
+    crypto_wipe(&keys, sizeof keys);
+    if (r == 0)
+        r = cloud_commit(c, db);
+    else
+        cloud_rollback(c, db);
+    if (r == 0)
+        *ret_person = p;
+    return r;
+}
+
+/* Columns id, key_id, sealed. CLOUD_ABSENT: its key is gone. */
+static int from_row(const struct scope *s, struct db_stmt *st, struct person *ret)
+{
+    struct person p = {0};
+    struct row_keys keys;
+    enum key_kind kind;
+    uint8_t plain[PERSON_UNIT];
+    size_t n;
+    if (db_fixed(st, 0, p.id, ID_LEN) != 0 || db_fixed(st, 1, p.key, ID_LEN) != 0)
+        return -EBADMSG;
+    int r = keyring_rows(s->ring, p.key, &kind, &keys);
+    if (r != 0)
+        return r == KEYRING_ABSENT ? CLOUD_ABSENT : r;
+    struct seal_place at = place(s, p.id);
+    r = seal_get(keys.seal, &at, db_blob(st, 2), plain, sizeof plain, &n);
+    crypto_wipe(&keys, sizeof keys);
+    if (r != 0)
+        return r < 0 ? r : -EBADMSG;
+
+    struct cbor_r c = cbor_reader(BYTES(plain, n));
+    cbor_get_array(&c, 4, 4);
+    cbor_get_uint(&c, 1);
+    struct bytes name = cbor_get_text(&c, 0, NAME_MAX_LEN), reference = cbor_get_text(&c, 0, REFERENCE_MAX_LEN);
+    p.created = cbor_get_int(&c);
+    if (!cbor_done(&c))
+        return -EBADMSG;
+    if (name.n > 0)
+        memcpy(p.name, name.p, name.n);
+    if (reference.n > 0)
+        memcpy(p.reference, reference.p, reference.n);
+    *ret = p;
+    crypto_wipe(plain, sizeof plain);
+    return 0;
+}
+
+static int one(const struct scope *s, struct db_stmt *st, struct person *ret)
+{
+    int r = db_step(st);
+    r = r == DB_ROW ? from_row(s, st, ret) : r == 0 ? CLOUD_ABSENT : r;
+    db_done(st);
+    return r;
+}
+
+int people_find(const struct scope *s, const uint8_t id[ID_LEN], struct person *ret_person)
+{
+    struct db_stmt *st;
+    int r = scope_stmt(s, "SELECT id, key_id, sealed FROM person WHERE tenant_id = ?1 AND id = ?2", &st);
+    if (r != 0)
+        return r;
+    db_bind_blob(st, 2, BYTES(id, ID_LEN));
+    return one(s, st, ret_person);
+}
+
+int people_by_key(const struct scope *s, const uint8_t key[ID_LEN], struct person *ret_person)
+{
+    struct db_stmt *st;
+    int r = scope_stmt(s, "SELECT id, key_id, sealed FROM person WHERE tenant_id = ?1 AND key_id = ?2", &st);
+    if (r != 0)
+        return r;
+    db_bind_blob(st, 2, BYTES(key, ID_LEN));
+    return one(s, st, ret_person);
+}
+
+int people_get(struct cloud *c, struct db *db, const char *tenant, const uint8_t id[ID_LEN], struct person *ret_person)
+{
+    struct scope s;
+    int r = scope_init(c, db, tenant, &s);
+    return r != 0 ? r : people_find(&s, id, ret_person);
+}
+
+static int collect(const struct scope *s, struct db_stmt *st, size_t limit, struct person_list *l)
+{
+    int r;
+    while ((r = db_step(st)) == DB_ROW) {
+        if (l->n == limit) {
+            l->more = true;
+            return 0;
+        }
+        r = from_row(s, st, &l->items[l->n]);
+        if (r == 0)
+            l->n++;
+        else if (r != CLOUD_ABSENT) /* erased: its row says nothing any more */
+            return r;
+    }
+    return r;
+}
+
+int people_list(struct cloud *c, struct db *db, const char *tenant, const uint8_t *after, size_t limit,
+                struct person_list *ret_list)
+{
+    static const uint8_t none[1];
+    struct scope s;
+    struct db_stmt *st;
+    struct person_list l = {0};
+    if (limit == 0 || limit > 1000)
+        return CLOUD_INVALID;
+    int r = scope_init(c, db, tenant, &s);
+    if (r != 0)
+        return r;
+    l.items = calloc(limit, sizeof *l.items);
+    if (l.items == NULL)
+        return -ENOMEM;
+    r = scope_stmt(&s, "SELECT id, key_id, sealed FROM person WHERE tenant_id = ?1 AND id > ?2 ORDER BY id", &st);
+    if (r == 0) {
+        db_bind_blob(st, 2, after != NULL ? BYTES(after, ID_LEN) : BYTES(none, 0));
+        r = collect(&s, st, limit, &l);
+        db_done(st);
+    }
+    if (r != 0)
+        person_list_done(&l);
+    else
+        *ret_list = l;
+    return r;
+}
+
+void person_list_done(struct person_list *l)
+{
+    free(l->items);
+    *l = (struct person_list){0};
+}

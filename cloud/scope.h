@@ -1,0 +1,30 @@
+/* What the store's own modules share: a tenant's scope, and transactions that keep ring and store in step. Not for the
+ * HTTP half. */
+#pragma once
+
+#include "cloud/cloud.h"
+#include "cloud/keyring.h"
+
+struct scope {
+    struct cloud *c;
+    struct db *db;
+    const char *tenant;
+    struct keyring *ring;
+    int64_t created; /* the tenant's: no punch of its is older */
+};
+int scope_init(struct cloud *c, struct db *db, const char *tenant, struct scope *ret_scope); /* CLOUD_ABSENT */
+
+int cloud_begin(struct cloud *c, struct db *db);
+/* Syncs the staged keys of every ring, here and in escrow, then commits. A failure has rolled back. */
+int cloud_commit(struct cloud *c, struct db *db);
+void cloud_rollback(struct cloud *c, struct db *db); /* no-op outside a transaction */
+
+/* Makes the tenant's ring and opens it; a ring left by a crash before the tenant's row committed is taken over. */
+int cloud_ring_create(struct cloud *c, const char *tenant, struct keyring **ret_ring);
+
+/* A prepared statement with the tenant bound as ?1. */
+int scope_stmt(const struct scope *s, const char *sql, struct db_stmt **ret_stmt);
+
+#define DAY_US (86400LL * 1000000)
+int64_t day_of(int64_t us);     /* days since 1970-01-01, rounded down */
+uint32_t month_of(int64_t day); /* 12 * year + month - 1; never SEAL_PENDING */

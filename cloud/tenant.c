@@ -1,0 +1,180 @@
+/* Tenants; see tenant.h. */
+#include "cloud/tenant.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/str.h"
+#include "cloud/scope.h"
+#include "wire/segment.h"
+
+bool tenant_valid(const char *id)
+{
+    size_t n = strlen(id);
+    if (n == 0 || n > TENANT_MAX || id[0] == '-' || id[n - 1] == '-')
+        return false;
+    return strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789-") == n;
+}
+
+static int insert_tenant(struct db *db, const char *id, int64_t now)
+{
+    struct db_stmt *s;
+    int r = db_stmt(db, "INSERT INTO tenant(tenant_id, created) VALUES(?1, ?2)", &s);
+    if (r != 0)
+        return r;
+    db_bind_text(s, 1, id);
+    db_bind_int(s, 2, now);
+    r = db_run(s);
+    return r == DB_CONFLICT ? CLOUD_CONFLICT : r;
+}
+
+static int insert_recipient(struct db *db, const char *tenant, const uint8_t key_id[KEY_ID_LEN],
+                            const uint8_t point[CRYPTO_POINT], int64_t now)
+{
+    struct db_stmt *s;
+    uint8_t rkid[RKID_LEN];
+    int r = seg_rkid(point, rkid);
+    if (r == 0)
+        r = db_stmt(db,
+                    "INSERT INTO recipient(tenant_id, rkid, key_id, point, created)"
+                    " VALUES(?1, ?2, ?3, ?4, ?5)",
+                    &s);
+    if (r != 0)
+        return r;
+    db_bind_text(s, 1, tenant);
+    db_bind_blob(s, 2, BYTES(rkid, sizeof rkid));
+    db_bind_blob(s, 3, BYTES(key_id, KEY_ID_LEN));
+    db_bind_blob(s, 4, BYTES(point, CRYPTO_POINT));
+    db_bind_int(s, 5, now);
+    return db_must(s);
+}
+
+static int add_recipient(struct db *db, const char *tenant, struct keyring *ring, int64_t now)
+{
+    struct crypto_key *key = NULL;
+    uint8_t scalar[CRYPTO_KEY], point[CRYPTO_POINT], key_id[KEY_ID_LEN];
+    int r = crypto_key_new(CRYPTO_ECDH, &key);
+    if (r == 0)
+        r = crypto_key_export(key, scalar);
+    if (r == 0)
+        r = crypto_key_point(key, point);
+    if (r == 0)
+        r = keyring_add(ring, KEY_RECIPIENT, scalar, key_id);
+    if (r == 0)
+        r = insert_recipient(db, tenant, key_id, point, now);
+    crypto_wipe(scalar, sizeof scalar);
+    crypto_key_free(key);
+    return r;
+}
+
+int tenant_add(struct cloud *c, struct db *db, const char *id, struct tenant *ret_tenant)
+{
+    struct keyring *ring;
+    uint8_t key_id[KEY_ID_LEN], key[CRYPTO_KEY];
+    struct tenant t = {.created = clock_real()};
+    if (!tenant_valid(id))
+        return CLOUD_INVALID;
+    int r = cloud_begin(c, db);
+    if (r != 0)
+        return r;
+    r = insert_tenant(db, id, t.created);
+    if (r == 0)
+        r = cloud_ring_create(c, id, &ring);
+    if (r == 0) /* a ring left by a crash has its index key already */
+        r = keyring_newest(ring, KEY_INDEX, key_id, key);
+    if (r == KEYRING_ABSENT)
+        r = keyring_add(ring, KEY_INDEX, NULL, key_id);
+    crypto_wipe(key, sizeof key);
+    if (r == 0)
+        r = add_recipient(db, id, ring, t.created);
+    if (r == 0)
+        r = cloud_commit(c, db);
+    else
+        cloud_rollback(c, db);
+    if (r == 0) {
+        str_copy(t.id, sizeof t.id, id);
+        *ret_tenant = t;
+    }
+    return r;
+}
+
+int tenant_get(struct db *db, const char *id, struct tenant *ret_tenant)
+{
+    struct db_stmt *s;
+    struct tenant t = {0};
+    if (str_copy(t.id, sizeof t.id, id) != 0)
+        return CLOUD_ABSENT;
+    int r = db_stmt(db, "SELECT created FROM tenant WHERE tenant_id = ?1", &s);
+    if (r != 0)
+        return r;
+    db_bind_text(s, 1, id);
+    r = db_step(s);
+    if (r == DB_ROW) {
+        t.created = db_int(s, 0);
+        *ret_tenant = t;
+    }
+    db_done(s);
+    return r == DB_ROW ? 0 : r == 0 ? CLOUD_ABSENT : r;
+}
+
+int tenant_list(struct db *db, struct tenant_list *ret_list)
+{
+    struct tenant_list l = {0};
+    struct db_stmt *s;
+    int r = db_stmt(db, "SELECT tenant_id, created FROM tenant ORDER BY tenant_id", &s);
+    if (r != 0)
+        return r;
+    while ((r = db_step(s)) == DB_ROW) {
+        struct tenant *p = realloc(l.items, (l.n + 1) * sizeof *p);
+        if (p == NULL) {
+            r = -ENOMEM;
+            break;
+        }
+        l.items = p;
+        l.items[l.n] = (struct tenant){.created = db_int(s, 1)};
+        if (str_copy(l.items[l.n].id, sizeof l.items[l.n].id, db_text(s, 0)) != 0) {
+            r = -EBADMSG;
+            break;
+        }
+        l.n++;
+    }
+    db_done(s);
+    if (r != 0)
+        tenant_list_done(&l);
+    else
+        *ret_list = l;
+    return r;
+}
+
+void tenant_list_done(struct tenant_list *l)
+{
+    free(l->items);
+    *l = (struct tenant_list){0};
+}
+
+int tenant_recipients(struct db *db, const char *tenant, size_t max, uint8_t (*ret_points)[CRYPTO_POINT], size_t *ret_n)
+{
+    struct db_stmt *s;
+    size_t n = 0;
+    /* newest first, cut at max, then turned round */
+    int r = db_stmt(db, "SELECT point FROM recipient WHERE tenant_id = ?1 ORDER BY created DESC, rkid LIMIT ?2", &s);
+    if (r != 0)
+        return r;
+    db_bind_text(s, 1, tenant);
+    db_bind_int(s, 2, (int64_t)max);
+    while ((r = db_step(s)) == DB_ROW && n < max)
+        if ((r = db_fixed(s, 0, ret_points[n++], CRYPTO_POINT)) != 0)
+            break;
+    db_done(s);
+    if (r != 0)
+        return r == DB_ROW ? -EIO : r;
+    for (size_t i = 0; i < n / 2; i++) {
+        uint8_t t[CRYPTO_POINT];
+        memcpy(t, ret_points[i], sizeof t);
+        memcpy(ret_points[i], ret_points[n - 1 - i], sizeof t);
+        memcpy(ret_points[n - 1 - i], t, sizeof t);
+    }
+    *ret_n = n;
+    return 0;
+}
