@@ -1,0 +1,44 @@
+/* Whose punch is it: who held the credential at the punch's time, or the waiting key of a credential nobody held. */
+#pragma once
+
+#include "cloud/credential.h"
+#include "cloud/filed.h"
+
+#define CIDX_LEN 16
+#define WAITING_KEYS_MAX 10000 /* a tenant's own waiting keys; beyond them one key is shared */
+
+/* HMAC(tenant's index key, CBOR [tech, bits, data]). */
+int holder_cidx(const struct scope *s, const struct cred *cred, uint8_t ret_cidx[CIDX_LEN]);
+/* A key for what belongs to no person (oddities, events, ack keys), from the tenant's index key. */
+int holder_tenant_key(const struct scope *s, uint8_t ret_key[CRYPTO_KEY]);
+
+struct assignment {
+    struct credential cred;
+    uint8_t key_id[KEY_ID_LEN]; /* the person's */
+};
+typedef int assignment_fn(void *arg, const struct assignment *a); /* non-zero ends the walk */
+int assignment_each(const struct scope *s, const uint8_t cidx[CIDX_LEN], assignment_fn *fn, void *arg);
+int assignment_each_of_key(const struct scope *s, const uint8_t key_id[KEY_ID_LEN], assignment_fn *fn, void *arg);
+int assignment_get(const struct scope *s, const uint8_t id[ID_LEN], struct assignment *ret); /* CLOUD_ABSENT */
+int assignment_put(const struct scope *s, const struct assignment *a);                       /* inserts or replaces */
+
+struct waiting_row {
+    uint8_t key_id[KEY_ID_LEN];
+    bool shared; /* under the overflow key */
+    struct waiting w;
+};
+int waiting_get(const struct scope *s, const uint8_t cidx[CIDX_LEN], struct waiting_row *ret); /* CLOUD_ABSENT */
+int waiting_delete(const struct scope *s, const uint8_t cidx[CIDX_LEN]);
+typedef int waiting_fn(void *arg, const uint8_t cidx[CIDX_LEN], const struct waiting_row *w);
+int waiting_each(const struct scope *s, waiting_fn *fn, void *arg);
+
+/* Files the punch under its holder's key, or under the credential's waiting key, made when there is none. */
+int holder_file(const struct scope *s, const struct filed *f);
+/* Takes it out again from under key_id. */
+int holder_unfile(const struct scope *s, const uint8_t key_id[KEY_ID_LEN], enum key_kind kind, const struct filed *f);
+/* Replaces a row by another of the same identity, time and key. */
+int holder_replace(const struct scope *s, const uint8_t key_id[KEY_ID_LEN], const struct filed *f);
+
+/* Every key under which punches of this credential may be: holders', then the waiting one. At most max. */
+int holder_keys(const struct scope *s, const struct cred *cred, size_t max, uint8_t (*ret_ids)[KEY_ID_LEN],
+                size_t *ret_n);

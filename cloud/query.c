@@ -1,0 +1,344 @@
+/* Reading punches; see query.h. Days are walked in order; of a day's rows only the best `limit + 1` are kept, in a
+ * heap, so that memory does not grow with the day. */
+#include "cloud/query.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/str.h"
+#include "cloud/filed.h"
+#include "cloud/gateway.h"
+#include "cloud/people_impl.h"
+
+/* ---- positions ---- */
+
+static int compare_pos(const struct punch_pos *a, const struct punch_pos *b)
+{
+    if (a->pending != b->pending)
+        return a->pending ? 1 : -1;
+    if (a->time != b->time)
+        return a->time < b->time ? -1 : 1;
+    int c = memcmp(a->gw, b->gw, GW_LEN);
+    if (c != 0)
+        return c;
+    if (a->gen != b->gen)
+        return a->gen < b->gen ? -1 : 1;
+    return a->gseq == b->gseq ? 0 : a->gseq < b->gseq ? -1 : 1;
+}
+
+#define POS_BYTES (1 + 8 + GW_LEN + 8 + 8)
+
+static void put_be(uint8_t *p, uint64_t v)
+{
+    for (size_t i = 0; i < 8; i++)
+        p[i] = (uint8_t)(v >> (8 * (7 - i)));
+}
+
+static uint64_t get_be(const uint8_t *p)
+{
+    uint64_t v = 0;
+    for (size_t i = 0; i < 8; i++)
+        v = v << 8 | p[i];
+    return v;
+}
+
+void punch_pos_text(const struct punch_pos *p, char ret[PUNCH_POS_TEXT_MAX])
+{
+    uint8_t b[POS_BYTES];
+    b[0] = p->pending ? 1 : 0;
+    put_be(b + 1, (uint64_t)p->time);
+    memcpy(b + 9, p->gw, GW_LEN);
+    put_be(b + 17, p->gen);
+    put_be(b + 25, p->gseq);
+    str_b64url(b, sizeof b, ret);
+}
+
+int punch_pos_parse(const char *text, struct punch_pos *ret_pos)
+{
+    uint8_t b[POS_BYTES];
+    size_t n;
+    if (str_unb64url(text, strlen(text), b, sizeof b, &n) != 0 || n != sizeof b || b[0] > 1)
+        return -EINVAL;
+    struct punch_pos p = {.pending = b[0] == 1, .time = (int64_t)get_be(b + 1)};
+    memcpy(p.gw, b + 9, GW_LEN);
+    p.gen = get_be(b + 17);
+    p.gseq = get_be(b + 25);
+    *ret_pos = p;
+    return 0;
+}
+
+/* ---- the best rows so far: a heap with the worst on top ---- */
+
+struct hit {
+    struct punch_pos pos;
+    uint8_t key_id[KEY_ID_LEN];
+    enum key_kind kind;
+    struct filed f;
+};
+
+struct search {
+    const struct punch_query *q;
+    const struct scope *s;
+    struct gateway_list gateways; /* newest generations; the sites of older ones are looked up */
+    bool has_key;
+    uint8_t key_id[KEY_ID_LEN]; /* the person's */
+    bool pending;               /* which table is walked */
+    size_t cap, n;
+    struct hit *heap;
+};
+
+static void swap(struct hit *a, struct hit *b)
+{
+    struct hit t = *a;
+    *a = *b;
+    *b = t;
+}
+
+static void sift_down(struct hit *h, size_t n, size_t i)
+{
+    for (;;) {
+        size_t worst = i, l = 2 * i + 1, r = l + 1;
+        if (l < n && compare_pos(&h[l].pos, &h[worst].pos) > 0)
+            worst = l;
+        if (r < n && compare_pos(&h[r].pos, &h[worst].pos) > 0)
+            worst = r;
+        if (worst == i)
+            return;
+        swap(&h[i], &h[worst]);
+        i = worst;
+    }
+}
+
+static void sift_up(struct hit *h, size_t i)
+{
+    while (i > 0 && compare_pos(&h[i].pos, &h[(i - 1) / 2].pos) > 0) {
+        swap(&h[i], &h[(i - 1) / 2]);
+        i = (i - 1) / 2;
+    }
+}
+
+static void keep(struct search *x, const struct punch_pos *pos, const uint8_t key_id[KEY_ID_LEN], enum key_kind kind,
+                 struct filed *f)
+{
+    struct hit *h;
+    if (x->n < x->cap) {
+        h = &x->heap[x->n++];
+    } else if (compare_pos(pos, &x->heap[0].pos) < 0) {
+        h = &x->heap[0];
+        filed_done(&h->f);
+    } else {
+        return;
+    }
+    *h = (struct hit){.pos = *pos, .kind = kind, .f = *f};
+    memcpy(h->key_id, key_id, KEY_ID_LEN);
+    f->plain = NULL;
+    if (h == x->heap)
+        sift_down(x->heap, x->n, 0);
+    else
+        sift_up(x->heap, x->n - 1);
+}
+
+/* ---- one row ---- */
+
+static const char *site_of(struct search *x, const uint8_t gw[GW_LEN], uint64_t gen)
+{
+    for (size_t i = 0; i < x->gateways.n; i++)
+        if (memcmp(x->gateways.items[i].gw, gw, GW_LEN) == 0 && x->gateways.items[i].gen == gen)
+            return x->gateways.items[i].site;
+    struct gateway g;
+    bool latest;
+    if (gateway_find(x->s->db, gw, gen, &g, &latest) != 0)
+        return "";
+    struct gateway *p = realloc(x->gateways.items, (x->gateways.n + 1) * sizeof *p);
+    if (p == NULL)
+        return "";
+    x->gateways.items = p;
+    p[x->gateways.n] = g;
+    return p[x->gateways.n++].site;
+}
+
+static bool wanted(struct search *x, enum key_kind kind, const struct filed *f)
+{
+    const struct punch_query *q = x->q;
+    int64_t when = filed_when(f);
+    if ((q->has_from && when < q->from) || (q->has_to && when >= q->to))
+        return false;
+    if (!x->pending && q->state == PUNCH_ASSIGNED && kind != KEY_PERSON)
+        return false;
+    if (!x->pending && q->state == PUNCH_UNASSIGNED && kind != KEY_WAITING)
+        return false;
+    if (q->reader != NULL && strcmp(q->reader, f->rec.punch.reader) != 0)
+        return false;
+    return q->site == NULL || strcmp(q->site, site_of(x, f->gw, f->gen)) == 0;
+}
+
+static int on_row(void *arg, const uint8_t key_id[KEY_ID_LEN], enum key_kind kind, struct filed *f)
+{
+    struct search *x = arg;
+    if (!wanted(x, kind, f))
+        return 0;
+    struct punch_pos pos = {.pending = x->pending, .time = filed_when(f), .gen = f->gen, .gseq = f->rec.gseq};
+    memcpy(pos.gw, f->gw, GW_LEN);
+    if (x->q->after == NULL || compare_pos(&pos, x->q->after) > 0)
+        keep(x, &pos, key_id, kind, f);
+    return 0;
+}
+
+/* ---- the walk ---- */
+
+static int walk_days(struct search *x)
+{
+    const struct punch_query *q = x->q;
+    int64_t first = day_of(x->s->created), last = day_of(clock_real()) + 2;
+    if (q->has_from && day_of(q->from) > first)
+        first = day_of(q->from);
+    if (q->has_to && day_of(q->to) < last)
+        last = day_of(q->to);
+    if (q->after != NULL && day_of(q->after->time) > first)
+        first = day_of(q->after->time);
+    int r = 0;
+    for (int64_t day = first; r == 0 && day <= last && x->n < x->cap; day++)
+        r = filed_each_day(x->s, day, x->has_key ? x->key_id : NULL, on_row, x);
+    return r;
+}
+
+static int walk(struct search *x)
+{
+    int r = 0;
+    bool after_filed = x->q->after != NULL && x->q->after->pending;
+    if (x->q->state != PUNCH_PENDING && !after_filed)
+        r = walk_days(x);
+    if (r == 0 && (x->q->state == PUNCH_PENDING || x->q->state == PUNCH_ALL) && x->n < x->cap) {
+        x->pending = true;
+        r = filed_each_pending(x->s, x->has_key ? x->key_id : NULL, on_row, x);
+    }
+    return r;
+}
+
+/* ---- the answer ---- */
+
+static int fill(struct search *x, const struct hit *h, struct punch_row *row)
+{
+    const struct filed *f = &h->f;
+    struct person p;
+    memcpy(row->segid, f->segid, SEGID_LEN);
+    row->index = f->index;
+    row->state = h->pos.pending ? PUNCH_PENDING : h->kind == KEY_PERSON ? PUNCH_ASSIGNED : PUNCH_UNASSIGNED;
+    row->cred = f->rec.punch.cred;
+    row->rendering = f->rec.punch.rendering;
+    memcpy(row->gw, f->gw, GW_LEN);
+    row->gen = f->gen;
+    str_copy(row->site, sizeof row->site, site_of(x, f->gw, f->gen));
+    memcpy(row->reader, f->rec.punch.reader, sizeof row->reader);
+    row->dir = f->rec.punch.dir;
+    row->gseq = f->rec.gseq;
+    row->time = f->time;
+    row->uncertainty = f->uncertainty;
+    row->estimated = (f->flags & FILED_ESTIMATED) != 0;
+    row->impossible = (f->flags & FILED_IMPOSSIBLE) != 0;
+    row->real = f->rec.real;
+    row->mono = f->rec.mono;
+    row->ck = f->rec.ck;
+    row->received = f->received;
+    row->n_repeats = f->n_repeats;
+    memcpy(row->repeats, f->repeats, sizeof row->repeats);
+    if (h->kind != KEY_PERSON)
+        return 0;
+    int r = people_by_key(x->s, h->key_id, &p);
+    if (r == 0) {
+        row->has_person = true;
+        memcpy(row->person, p.id, ID_LEN);
+        str_copy(row->person_name, sizeof row->person_name, p.name);
+    }
+    return r < 0 ? r : 0;
+}
+
+static int by_pos(const void *a, const void *b)
+{
+    const struct hit *x = a, *y = b;
+    return compare_pos(&x->pos, &y->pos);
+}
+
+static int answer(struct search *x, struct punch_list *ret)
+{
+    struct punch_list l = {0};
+    int r = 0;
+    if (x->n > 1)
+        qsort(x->heap, x->n, sizeof *x->heap, by_pos);
+    l.more = x->n > x->q->limit;
+    size_t n = l.more ? x->q->limit : x->n;
+    l.items = calloc(n == 0 ? 1 : n, sizeof *l.items);
+    if (l.items == NULL)
+        return -ENOMEM;
+    for (; r == 0 && l.n < n; l.n++)
+        r = fill(x, &x->heap[l.n], &l.items[l.n]);
+    if (l.more)
+        l.next = x->heap[n - 1].pos;
+    if (r != 0)
+        punch_list_done(&l);
+    else
+        *ret = l;
+    return r;
+}
+
+static bool valid(const struct punch_query *q)
+{
+    uint64_t span;
+    if (q->limit == 0 || q->limit > QUERY_LIMIT_MAX)
+        return false;
+    if (q->has_from && q->has_to && q->from > q->to)
+        return false;
+    if (q->person != NULL)
+        return true;
+    span = (uint64_t)q->to - (uint64_t)q->from;
+    return q->has_from && q->has_to && span <= (uint64_t)QUERY_DAYS_MAX * DAY_US;
+}
+
+static int search(struct search *x, struct punch_list *ret_list)
+{
+    int r = 0;
+    if (x->q->person != NULL) {
+        struct person p;
+        r = people_find(x->s, x->q->person, &p);
+        if (r != 0)
+            return r;
+        x->has_key = true;
+        memcpy(x->key_id, p.key, KEY_ID_LEN);
+        if (x->q->state == PUNCH_UNASSIGNED) /* what is a person's is assigned */
+            return answer(x, ret_list);
+    }
+    r = gateway_list(x->s->db, x->s->tenant, &x->gateways);
+    if (r == 0)
+        r = walk(x);
+    return r != 0 ? r : answer(x, ret_list);
+}
+
+int query_punches(struct cloud *c, struct db *db, const struct punch_query *q, struct punch_list *ret_list)
+{
+    struct scope s;
+    if (!valid(q))
+        return CLOUD_INVALID;
+    int r = db_begin_read(db); /* one state of the store for all days */
+    if (r == 0)
+        r = scope_init(c, db, q->tenant, &s);
+    if (r == 0) {
+        struct search x = {.q = q, .s = &s, .cap = q->limit + 1};
+        x.heap = calloc(x.cap, sizeof *x.heap);
+        r = x.heap == NULL ? -ENOMEM : search(&x, ret_list);
+        for (size_t i = 0; i < x.n; i++)
+            filed_done(&x.heap[i].f);
+        free(x.heap);
+        gateway_list_done(&x.gateways);
+    }
+    db_rollback(db);
+    return r;
+}
+
+void punch_list_done(struct punch_list *l)
+{
+    if (l->items != NULL)
+        crypto_wipe(l->items, l->n * sizeof *l->items);
+    free(l->items);
+    *l = (struct punch_list){0};
+}
