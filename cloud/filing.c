@@ -1,0 +1,293 @@
+/* Records into rows; see filing.h. A record that opens is committed whatever it says: one that is invalid or of a later
+ * version is stored whole, sealed, so that nothing is lost and nothing is held up. */
+#include "cloud/filing.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "cloud/clockbook.h"
+#include "cloud/fold.h"
+#include "wire/cbor.h"
+#include "wire/record.h"
+
+#define ODD_UNIT 256
+
+struct filing {
+    const struct scope *s;
+    const struct gateway *g;
+    const struct opened *o;
+    int64_t received;
+    struct tally *t;
+    bool clock_learnt;
+};
+
+/* ---- what is not a punch ---- */
+
+static int seal_for_tenant(const struct filing *f, const char *table, uint64_t index, struct bytes plain,
+                           struct buf *ret_sealed)
+{
+    uint8_t key[CRYPTO_KEY], i[8];
+    for (size_t b = 0; b < sizeof i; b++)
+        i[b] = (uint8_t)(index >> (8 * (7 - b)));
+    struct seal_place at = {
+        .table = table, .tenant = f->s->tenant, .key = {BYTES(f->o->segid, SEGID_LEN), BYTES(i, sizeof i)}};
+    int r = holder_tenant_key(f->s, key);
+    if (r == 0)
+        r = seal_put(key, &at, plain, ODD_UNIT, ret_sealed);
+    crypto_wipe(key, sizeof key);
+    return r;
+}
+
+static int put_oddity(const struct filing *f, uint64_t index, int why, struct bytes plain)
+{
+    struct db_stmt *st;
+    struct buf sealed;
+    buf_init(&sealed, 4096);
+    int r = seal_for_tenant(f, "oddity", index, plain, &sealed);
+    if (r == 0)
+        r = scope_stmt(f->s,
+                       "INSERT INTO oddity(tenant_id, segid, idx, why, sealed) VALUES(?1, ?2, ?3, ?4, ?5)"
+                       " ON CONFLICT DO NOTHING",
+                       &st);
+    if (r == 0) {
+        db_bind_blob(st, 2, BYTES(f->o->segid, SEGID_LEN));
+        db_bind_int(st, 3, (int64_t)index);
+        db_bind_int(st, 4, why);
+        db_bind_blob(st, 5, buf_bytes(&sealed));
+        r = db_must(st);
+    }
+    buf_done(&sealed);
+    f->t->n[INGEST_ODDITIES]++;
+    return r;
+}
+
+static int put_event(const struct filing *f, uint64_t index, const struct record *rec, struct bytes plain)
+{
+    struct db_stmt *st;
+    struct buf sealed;
+    buf_init(&sealed, 4096);
+    int r = seal_for_tenant(f, "event", index, plain, &sealed);
+    if (r == 0)
+        r = scope_stmt(f->s,
+                       "INSERT INTO event(tenant_id, gw, gen, gseq, segid, idx, sealed)"
+                       " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
+                       &st);
+    if (r == 0) {
+        db_bind_blob(st, 2, BYTES(f->g->gw, GW_LEN));
+        db_bind_int(st, 3, (int64_t)f->g->gen);
+        db_bind_int(st, 4, (int64_t)rec->gseq);
+        db_bind_blob(st, 5, BYTES(f->o->segid, SEGID_LEN));
+        db_bind_int(st, 6, (int64_t)index);
+        db_bind_blob(st, 7, buf_bytes(&sealed));
+        r = db_must(st);
+    }
+    buf_done(&sealed);
+    return r;
+}
+
+/* The gateway found a record of its spool damaged: [segid, index]. Its bytes will not open; they need not. */
+static int put_void(const struct filing *f, struct bytes arg)
+{
+    struct db_stmt *st;
+    uint8_t segid[SEGID_LEN];
+    struct cbor_r c = cbor_reader(arg);
+    cbor_get_array(&c, 2, 2);
+    cbor_get_fixed(&c, segid, SEGID_LEN);
+    uint64_t index = cbor_get_uint(&c, SEG_RECORDS_MAX - 1);
+    if (!cbor_done(&c))
+        return 0; /* the event itself is kept */
+    int r = scope_stmt(f->s,
+                       "INSERT INTO void(tenant_id, segid, idx, gw, gen) VALUES(?1, ?2, ?3, ?4, ?5)"
+                       " ON CONFLICT DO NOTHING",
+                       &st);
+    if (r != 0)
+        return r;
+    db_bind_blob(st, 2, BYTES(segid, SEGID_LEN));
+    db_bind_int(st, 3, (int64_t)index);
+    db_bind_blob(st, 4, BYTES(f->g->gw, GW_LEN));
+    db_bind_int(st, 5, (int64_t)f->g->gen);
+    return db_must(st);
+}
+
+/* Reported by this very gateway. */
+static int is_void(const struct filing *f, uint64_t index, bool *ret_void)
+{
+    struct db_stmt *st;
+    int r = scope_stmt(
+        f->s, "SELECT 1 FROM void WHERE tenant_id = ?1 AND segid = ?2 AND idx = ?3 AND gw = ?4 AND gen = ?5", &st);
+    if (r != 0)
+        return r;
+    db_bind_blob(st, 2, BYTES(f->o->segid, SEGID_LEN));
+    db_bind_int(st, 3, (int64_t)index);
+    db_bind_blob(st, 4, BYTES(f->g->gw, GW_LEN));
+    db_bind_int(st, 5, (int64_t)f->g->gen);
+    r = db_step(st);
+    *ret_void = r == DB_ROW;
+    db_done(st);
+    return r < 0 ? r : 0;
+}
+
+static int on_clock(struct filing *f, uint64_t index, const struct record *rec, struct bytes plain)
+{
+    int r = put_event(f, index, rec, plain);
+    /* A clock that contradicts the calendar corrects nothing. */
+    if (r != 0 || ck_state(rec->ck) != CLOCK_SYNC || day_of(rec->real) < day_of(f->g->added) ||
+        rec->real > f->received + DAY_US)
+        return r;
+    bool fresh = false;
+    r = clockbook_add(f->s, f->g, f->o->hdr.boot, rec, &fresh);
+    f->clock_learnt = f->clock_learnt || fresh;
+    return r;
+}
+
+static int on_event(struct filing *f, uint64_t index, const struct record *rec, struct bytes plain)
+{
+    int r = put_event(f, index, rec, plain);
+    return r == 0 && rec->event.code == EVENT_RECORD_DAMAGED ? put_void(f, rec->event.arg) : r;
+}
+
+/* ---- punches ---- */
+
+static int on_punch(struct filing *f, uint64_t index, const struct record *rec, struct bytes plain)
+{
+    struct filed row = {.index = index, .gen = f->g->gen, .received = f->received};
+    uint64_t folded = 0;
+    memcpy(row.segid, f->o->segid, SEGID_LEN);
+    memcpy(row.gw, f->g->gw, GW_LEN);
+    memcpy(row.boot, f->o->hdr.boot, BOOT_LEN);
+    int r = filed_init(&row, plain, rec);
+    if (r == 0)
+        r = clockbook_time(f->s, f->g, &row);
+    if (r == 0)
+        r = fold_file(f->s, &row, &folded);
+    f->t->n[INGEST_PUNCHES]++;
+    f->t->n[INGEST_FOLDED] += folded;
+    if (row.flags & FILED_PENDING)
+        f->t->n[INGEST_PENDING]++;
+    filed_done(&row);
+    return r;
+}
+
+static int on_record(struct filing *f, uint64_t index, struct bytes plain)
+{
+    struct record rec;
+    int r = record_decode(plain, &rec);
+    if (r != 0)
+        return r < 0 ? r : put_oddity(f, index, r, plain);
+    switch (rec.kind) {
+    case RECORD_PUNCH:
+        return on_punch(f, index, &rec, plain);
+    case RECORD_CLOCK:
+        return on_clock(f, index, &rec, plain);
+    case RECORD_EVENT:
+        return on_event(f, index, &rec, plain);
+    }
+    return put_oddity(f, index, RECORD_UNKNOWN, plain);
+}
+
+/* 0: committed with this transaction. INGEST_BAD_RECORD: it does not open, the upload ends before it. */
+static int one(struct filing *f, uint64_t index, struct bytes sealed)
+{
+    uint8_t plain[RECORD_PLAIN_MAX];
+    bool is_damage = false;
+    int r = seg_reader_open(f->o->reader, index, sealed, plain);
+    if (r == 0) {
+        r = on_record(f, index, BYTES(plain, sealed.n - CRYPTO_TAG));
+    } else if (r > 0) {
+        r = is_void(f, index, &is_damage);
+        if (r == 0 && !is_damage)
+            r = INGEST_BAD_RECORD;
+        if (r == 0)
+            f->t->n[INGEST_VOID]++;
+    }
+    crypto_wipe(plain, sizeof plain);
+    if (r == 0)
+        f->t->n[INGEST_RECORDS]++;
+    return r;
+}
+
+/* ---- an upload ---- */
+
+static int find_ledger(struct filing *f, struct ledger *l)
+{
+    bool fork = false;
+    char hex[2 * GW_LEN + 1];
+    int r = ledger_get(f->s, f->o->segid, l);
+    if (r != CLOUD_ABSENT)
+        return r;
+    if (f->o->reader == NULL)
+        return INGEST_UNKNOWN_KEY;
+    r = ledger_open(f->s, f->o->segid, &f->o->hdr, seg_reader_ack_key(f->o->reader), f->received, l, &fork);
+    if (r == 0 && fork) {
+        f->t->n[INGEST_FORKS]++;
+        log_warn("gateway.fork", "gateway=%s gen=%llu segno=%llu, two segments follow one: an old image was restored?",
+                 str_hex(f->g->gw, GW_LEN, hex), (unsigned long long)f->g->gen, (unsigned long long)f->o->hdr.segno);
+    }
+    return r;
+}
+
+static int commit_records(struct filing *f, const struct upload *u, uint64_t *next)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < u->n; i++) {
+        uint64_t index = u->first + i;
+        if (index < *next) {
+            f->t->n[INGEST_DUPLICATES]++;
+            continue;
+        }
+        if (f->o->reader == NULL)
+            return INGEST_UNKNOWN_KEY;
+        r = one(f, index, u->recs[i]);
+        if (r == 0)
+            *next = index + 1;
+    }
+    return r;
+}
+
+static int note_upload(const struct filing *f)
+{
+    struct db_stmt *st;
+    int r = scope_stmt(f->s, "UPDATE gateway SET last_upload = ?4 WHERE tenant_id = ?1 AND gw = ?2 AND gen = ?3", &st);
+    if (r != 0)
+        return r;
+    db_bind_blob(st, 2, BYTES(f->g->gw, GW_LEN));
+    db_bind_int(st, 3, (int64_t)f->g->gen);
+    db_bind_int(st, 4, f->received);
+    return db_must(st);
+}
+
+int filing_upload(const struct scope *s, const struct gateway *g, const struct opened *o, const struct upload *u,
+                  int64_t received, struct tally *t, struct filing_ack *ret_ack)
+{
+    struct filing f = {.s = s, .g = g, .o = o, .received = received, .t = t};
+    struct ledger l;
+    int r = find_ledger(&f, &l);
+    if (r != 0)
+        return r;
+    uint64_t next = l.next;
+    if (u->first > next) {
+        t->n[INGEST_AHEAD]++;
+    } else {
+        r = commit_records(&f, u, &next);
+        if (r > 0) { /* what came before it counts */
+            t->n[r]++;
+            r = 0;
+        }
+    }
+    if (r == 0)
+        r = ledger_advance(s, &l, next);
+    if (r == 0 && f.clock_learnt)
+        r = clockbook_settle(s, g, o->hdr.boot, &t->n[INGEST_SETTLED]);
+    if (r == 0)
+        r = note_upload(&f);
+    if (r == 0) {
+        memcpy(ret_ack->gw, g->gw, GW_LEN);
+        memcpy(ret_ack->segid, o->segid, SEGID_LEN);
+        memcpy(ret_ack->ack_key, l.ack_key, ACK_KEY_LEN);
+        ret_ack->next = next;
+    }
+    return r;
+}
