@@ -229,6 +229,18 @@ static int find_ledger(struct filing *f, struct ledger *l)
     return r;
 }
 
+/* What the gateway declared damaged will never come: an upload that begins behind it fits. */
+static int skip_void(struct filing *f, uint64_t *next)
+{
+    bool damage = true;
+    int r = 0;
+    while (*next < SEG_RECORDS_MAX && (r = is_void(f, *next, &damage)) == 0 && damage) {
+        f->t->n[INGEST_VOID]++;
+        (*next)++;
+    }
+    return r;
+}
+
 static int commit_records(struct filing *f, const struct upload *u, uint64_t *next)
 {
     int r = 0;
@@ -268,6 +280,8 @@ int filing_upload(const struct scope *s, const struct gateway *g, const struct o
     if (r != 0)
         return r;
     uint64_t next = l.next;
+    if (u->first > next && (r = skip_void(&f, &next)) != 0)
+        return r;
     if (u->first > next) {
         t->n[INGEST_AHEAD]++;
     } else {
