@@ -281,6 +281,10 @@ class Gateway:
                                 expect=None).returncode == 0
         wait_for(f"{self.name} to answer", up, seconds * PATIENCE, every=0.1)
 
+    def wait_readers(self, seconds=30):
+        """A serial reader speaks to nobody until its line is open."""
+        wait_for("the readers to be up", lambda: all(r["up"] for r in self.status()["readers"]), seconds * PATIENCE, 0.1)
+
     def status(self):
         return json.loads(self.ctl("status", "--json").stdout)
 

@@ -363,7 +363,7 @@ STATUS = ("version", "gw", "gen", "online", "boot", "conn", "real", "mono", "ck"
 
 
 def status(key, **fields):
-    f = dict(version=1, rkids=[], counts={}, **fields)
+    f = {"version": 1, "rkids": [], "counts": {}, **fields}
     return sign(key, AAD_STATUS, encode([f[k] for k in STATUS]))
 
 

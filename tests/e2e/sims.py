@@ -34,6 +34,11 @@ class Sim:
     def present(self, card=None):
         self.proc.say(f"present {card}" if card else "present")
 
+    def go(self, rate):
+        """From now on so many presentations a second."""
+        self.rate = rate
+        self.proc.say(f"rate {rate}")
+
     def pause(self):
         self.proc.say("pause")
 

@@ -42,7 +42,7 @@ def test(args, _rng):
         lab.broker.start()
         root, old, recipient = w.new_key(), w.new_key(), w.new_key()
         gw = Gateway(lab)
-        sims = [gw.reader(kind(lab, name, seed=args.seed, rate=args.rate / 3, count=args.punches))
+        sims = [gw.reader(kind(lab, name, seed=args.seed, count=args.punches))
                 for kind, name in ((Serial, "gate"), (ModbusTcp, "lift"), (ModbusRtu, "yard"))]
         gw.keygen()
         gw_id, sign_point, bundle = enrol(lab, gw, root, [old, recipient], 1)
@@ -58,6 +58,9 @@ def test(args, _rng):
         tail = lab.proc("tail", [lab.program("punchgate"), "tail", "--json", "--config", gw.config],
                         errors=lab.path("logs", "tail.err"))
         tail.start()
+        gw.wait_readers()
+        for s in sims:
+            s.go(args.rate / 3)
 
         wait_for("uploads to arrive", lambda: cloud.uploads > 2, 30 * PATIENCE)
         wait_for("unacknowledged records in the spool", lambda: gw.spool()["unacked"] > 0, 30 * PATIENCE)
