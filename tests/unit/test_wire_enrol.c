@@ -233,6 +233,10 @@ static void base64(void **state)
     assert_int_equal(armour_read(BYTES_STR("nothing"), "X", &data), ARMOUR_ABSENT);
     assert_int_equal(armour_read(BYTES_NONE, "X", &data), ARMOUR_ABSENT);
     assert_int_equal(armour_read(BYTES_STR("-----BEGIN X-----\nZm9v"), "X", &data), ARMOUR_BAD);
+    static const char twice[] = "-----BEGIN X-----\n-----END X-----\n-----BEGIN X-----\nZm9v\n-----END X-----\n";
+    assert_int_equal(armour_read(BYTES_STR(twice), "X", &data), ARMOUR_BAD);
+    assert_int_equal(armour_read(BYTES_STR(twice + 18), "X", &data), 0);
+    buf_reset(&data);
     assert_int_equal(armour_read(BYTES_STR("-----BEGIN X-----\nZm9vZm9v\n-----END X-----"), "X", &data), -ENOBUFS);
     assert_int_equal(data.len, 0);
     buf_done(&data);

@@ -84,6 +84,34 @@ static void every_byte_changed(void **state)
     buf_done(&b);
 }
 
+/* Two fields that only a sender with the right key could get wrong. */
+static void version_and_generation(void **state)
+{
+    for (int i = 0; i < 3; i++) {
+        uint8_t mem[256], id[16] = {1};
+        struct cbor_w w = CBOR_W(mem, sizeof mem);
+        struct status back;
+        struct buf msg;
+
+        cbor_put_array(&w, 11);
+        cbor_put_uint(&w, i == 1 ? 2 : 1);
+        cbor_put_bytes(&w, BYTES(id, GW_LEN));
+        cbor_put_uint(&w, i == 2 ? 0 : 1);
+        cbor_put_bool(&w, true);
+        cbor_put_bytes(&w, BYTES(id, 16));
+        cbor_put_bytes(&w, BYTES(id, 16));
+        cbor_put_int(&w, 0);
+        cbor_put_uint(&w, 0);
+        cbor_put_uint(&w, 0);
+        cbor_put_array(&w, 0);
+        cbor_put_map(&w, 0);
+        buf_init(&msg, STATUS_MSG_MAX);
+        assert_int_equal(cose_sign(sign, COSE_AAD_STATUS, BYTES(mem, w.len), &msg), 0);
+        assert_int_equal(status_decode(buf_bytes(&msg), point, &back), i == 0 ? 0 : STATUS_BAD);
+        buf_done(&msg);
+    }
+}
+
 /* Counts of a later version: other keys, negative ones, in order. */
 static void later_counts(void **state)
 {
@@ -178,11 +206,8 @@ static void topics(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(round_trip),
-        cmocka_unit_test(another_key_is_refused),
-        cmocka_unit_test(every_byte_changed),
-        cmocka_unit_test(later_counts),
-        cmocka_unit_test(topics),
+        cmocka_unit_test(round_trip),   cmocka_unit_test(another_key_is_refused), cmocka_unit_test(every_byte_changed),
+        cmocka_unit_test(later_counts), cmocka_unit_test(version_and_generation), cmocka_unit_test(topics),
     };
 
     if (crypto_init() != 0)

@@ -235,7 +235,7 @@ static void hostile(void **state)
     struct world *s = *state;
     struct upload u = {.n = 4711};
     static uint8_t mem[UPLOAD_MAX + 600];
-    enum { FINE, TOO_FAR, SHORT_REC, ODD_REC, BIG_FLAGS, EXTRA, LONG_SEG, N };
+    enum { FINE, TOO_FAR, RUNS_OUT, SHORT_REC, ODD_REC, BIG_FLAGS, EXTRA, LONG_SEG, N };
 
     for (int i = 0; i < N; i++) {
         struct cbor_w w = CBOR_W(mem, sizeof mem);
@@ -244,8 +244,10 @@ static void hostile(void **state)
             cbor_put_bytes(&w, BYTES(mem + 1000, SEG_SIGNED_MAX + 1));
         else
             cbor_put_bytes(&w, seg_writer_signed(s->w));
-        cbor_put_uint(&w, i == TOO_FAR ? SEG_RECORDS_MAX : 0);
-        cbor_put_array(&w, 1);
+        cbor_put_uint(&w, i == TOO_FAR ? SEG_RECORDS_MAX : i == RUNS_OUT ? SEG_RECORDS_MAX - 1 : 0);
+        cbor_put_array(&w, i == RUNS_OUT ? 2 : 1);
+        if (i == RUNS_OUT)
+            cbor_put_bytes(&w, BYTES(mem, 112));
         cbor_put_bytes(&w, BYTES(mem, i == SHORT_REC ? 96u : i == ODD_REC ? 113u : 112u));
         cbor_put_uint(&w, i == BIG_FLAGS ? (uint64_t)UINT32_MAX + 1 : UINT32_MAX);
         if (i == EXTRA)
@@ -317,13 +319,45 @@ static void purposes_are_apart(void **state)
     assert_int_equal(cose_verify(&c, "", s->sign_point), COSE_BAD);
 }
 
+/* A good signature under a key id that is not the key's. */
+static void key_id_must_be_the_keys(void **state)
+{
+    struct world *s = *state;
+    uint8_t prot[13] = {0xa2, 0x01, 0x26, 0x04, 0x48}, mem[64], sig[CRYPTO_SIG];
+
+    for (int wrong = 0; wrong < 2; wrong++) {
+        struct cbor_w w = CBOR_W(mem, sizeof mem);
+        struct cose c = {.protected_hdr = BYTES(prot, sizeof prot), .payload = BYTES_STR("x")};
+
+        assert_int_equal(cose_kid(s->sign_point, prot + 5), 0);
+        prot[12] ^= (uint8_t)wrong;
+        cbor_put_array(&w, 4);
+        cbor_put_text(&w, "Signature1");
+        cbor_put_bytes(&w, c.protected_hdr);
+        cbor_put_bytes(&w, BYTES_STR(COSE_AAD_SEG));
+        cbor_put_bytes(&w, c.payload);
+        struct bytes all = BYTES(mem, w.len);
+        assert_int_equal(crypto_sign(s->sign, &all, 1, sig), 0);
+        memcpy(c.kid, prot + 5, KID_LEN);
+        memcpy(c.sig, sig, sizeof sig);
+        assert_int_equal(cose_verify(&c, COSE_AAD_SEG, s->sign_point), wrong ? COSE_BAD : 0);
+    }
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(travels),          T(other_keys_open_nothing), T(writer_refuses),
-        T(segment_fills_up), T(every_byte_changed),      T(limits),
-        T(hostile),          T(foreign_headers),         T(purposes_are_apart),
+        T(travels),
+        T(other_keys_open_nothing),
+        T(writer_refuses),
+        T(segment_fills_up),
+        T(every_byte_changed),
+        T(limits),
+        T(hostile),
+        T(foreign_headers),
+        T(purposes_are_apart),
+        T(key_id_must_be_the_keys),
     };
 
     if (crypto_init() != 0)
