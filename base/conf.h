@@ -33,10 +33,10 @@ struct conf_table;
 struct conf_key {
     const char *name;
     enum conf_type type;
+    bool required;            /* of a section: it must be there; its own required keys are asked for either way */
     size_t off;               /* offsetof in the object */
     int64_t min, max;         /* range of a number, length of a string, count of a list; both 0: unbounded */
     const char *def;          /* as it would be written; NULL with !required: stays zero/NULL/empty */
-    bool required;            /* of a section: it must be there; its own required keys are asked for either way */
     const char *const *names; /* CONF_ENUM: NULL-terminated */
     const struct conf_table *sub;
     const char *help;    /* one sentence, also the example's comment */

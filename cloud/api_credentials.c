@@ -46,11 +46,15 @@ void api_credentials_of(struct api_call *k)
     call_page(k, NULL, items, NULL);
 }
 
+/* Hex digits of the longest credential. */
+#define DIGITS_MAX INT64_C(124)
+_Static_assert(DIGITS_MAX == CRED_MAX + CRED_MAX, "two digits a byte");
+
 enum { F_TECH, F_BITS, F_DATA, F_NUMBER, F_RENDERING, F_FROM, F_UNTIL, F_COUNT };
 static const struct body_field assign_fields[F_COUNT] = {
     [F_TECH] = {.name = "tech", .type = BODY_STRING, .min = 1, .max = 20},
-    [F_BITS] = {.name = "bits", .type = BODY_UINT, .min = 1, .max = 8 * CRED_MAX},
-    [F_DATA] = {.name = "data", .type = BODY_STRING, .min = 2, .max = 2 * CRED_MAX},
+    [F_BITS] = {.name = "bits", .type = BODY_UINT, .min = 1, .max = DIGITS_MAX * 4},
+    [F_DATA] = {.name = "data", .type = BODY_STRING, .min = 2, .max = DIGITS_MAX},
     [F_NUMBER] = {.name = "number", .type = BODY_STRING, .min = 1, .max = CRED_TEXT_MAX - 1},
     [F_RENDERING] = {.name = "rendering", .type = BODY_STRING, .min = 1, .max = 20},
     [F_FROM] = {.name = "from", .type = BODY_TIME},

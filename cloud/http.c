@@ -21,9 +21,9 @@
 #include "base/str.h"
 
 /* Request line and headers of one connection, together with its send buffer. */
-#define HTTP_CONN_MEMORY (32u * 1024u)
+#define HTTP_CONN_MEMORY 32768
 /* What is read and dropped of a body that is too large; beyond it the connection is closed. */
-#define HTTP_DISCARD_MAX (4u * HTTP_BODY_MAX)
+#define HTTP_DISCARD_MAX 262144u
 /* TLS 1.2 with forward secrecy and AEAD only, and 1.3. */
 #define HTTP_PRIORITY                                                                                           \
     "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-RSA:-DHE-RSA:-CIPHER-ALL:+AES-256-GCM:+AES-128-GCM:+CHACHA20-" \
@@ -226,22 +226,24 @@ static int split_listen(const char *listen, char host[256], char port[8])
 
 static int listen_on(const struct addrinfo *ai, int *ret_fd, unsigned *ret_port)
 {
-    int one = 1;
+    int one = 1, r = 0;
     struct sockaddr_storage ss = {0};
-    socklen_t len = sizeof ss;
-    int CLEANUP(error_closep) fd =
-        socket(ai->ai_family, ai->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, ai->ai_protocol);
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
-        bind(fd, ai->ai_addr, ai->ai_addrlen) < 0 || listen(fd, 256) < 0 ||
-        getsockname(fd, (struct sockaddr *)&ss, &len) < 0)
-        return -errno;
     struct sockaddr_in v4;
     struct sockaddr_in6 v6;
+    socklen_t len = sizeof ss;
+    int fd = socket(ai->ai_family, ai->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, ai->ai_protocol);
+    if (fd < 0)
+        return -errno;
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 || bind(fd, ai->ai_addr, ai->ai_addrlen) < 0 ||
+        listen(fd, 256) < 0 || getsockname(fd, (struct sockaddr *)&ss, &len) < 0) {
+        r = -errno;
+        close(fd);
+        return r;
+    }
     memcpy(&v4, &ss, sizeof v4);
     memcpy(&v6, &ss, sizeof v6);
     *ret_port = ntohs(ss.ss_family == AF_INET6 ? v6.sin6_port : v4.sin_port);
     *ret_fd = fd;
-    fd = -1;
     return 0;
 }
 

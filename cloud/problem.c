@@ -42,7 +42,7 @@ json_t *problem_text(const char *s)
         return j;
     char ascii[512];
     size_t n = 0;
-    for (; s[n] && n < sizeof ascii - 1; n++)
+    for (; n < sizeof ascii - 1 && s[n]; n++)
         ascii[n] = (signed char)s[n] > 0 ? s[n] : '?';
     ascii[n] = '\0';
     return json_string(ascii);
@@ -102,7 +102,7 @@ static void make_pointer(const char *name, char ret[256])
 {
     char *w = ret;
     *w++ = '/';
-    for (size_t i = 0; name[i] && i < 100; i++) {
+    for (size_t i = 0; i < 100 && name[i]; i++) {
         if (name[i] == '~' || name[i] == '/') {
             *w++ = '~';
             *w++ = name[i] == '~' ? '0' : '1';

@@ -6,7 +6,7 @@
 #define AT(member) offsetof(struct settings, member)
 
 /* A member's offset within its own map: conf fills maps relative to their own start. */
-#define IN(map, member) (offsetof(struct settings, map.member) - offsetof(struct settings, map))
+#define IN(map, member) (AT(map.member) - AT(map)) /* NOLINT(bugprone-macro-parentheses): a member's name */
 
 static const char *const log_names[] = {"error", "warn", "note", "info", "debug", NULL};
 

@@ -31,4 +31,3 @@ extern const struct conf_table settings_table;
 #define SETTINGS_DEFAULT "/etc/punchcloud.yaml"
 /* 0; CONF_BAD: conf_text(*ret_conf) tells. *ret_conf owns what `ret` points to. */
 int settings_load(const char *path, struct settings *ret, struct conf **ret_conf);
-
