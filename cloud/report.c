@@ -1,6 +1,8 @@
 /* Status as JSON. */
 #include "cloud/report.h"
 
+#include <string.h>
+
 #include "base/str.h"
 
 static const char *const count_names[COUNT_MAX] = {
@@ -54,9 +56,13 @@ int report_status(struct cloud *c, struct db *db, struct ingest *in, json_t **re
     if (in)
         ingest_counts(in, counts);
     json_t *accepted = json_object(), *refused = json_object(), *gateways = json_array();
-    for (int i = 0; i < INGEST_COUNTS; i++)
-        json_object_set_new(ingest_count_refusal((enum ingest_count)i) ? refused : accepted,
-                            ingest_count_name((enum ingest_count)i), json_integer((json_int_t)counts[i]));
+    for (int i = 0; i < INGEST_COUNTS; i++) {
+        const char *name = ingest_count_name((enum ingest_count)i);
+        bool refusal = ingest_count_refusal((enum ingest_count)i);
+        if (refusal && str_starts(name, "refused_")) /* it stands under "refused" */
+            name += strlen("refused_");
+        json_object_set_new(refusal ? refused : accepted, name, json_integer((json_int_t)counts[i]));
+    }
     for (size_t i = 0; i < list.n; i++)
         json_array_append_new(gateways, report_gateway(&list.items[i], true));
     gateway_list_done(&list);

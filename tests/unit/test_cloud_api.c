@@ -493,7 +493,7 @@ static void test_status(void **state)
     assert_true(json_integer_value(json_object_get(r.json, "epoch")) > 0);
     assert_int_equal(json_array_size(json_object_get(r.json, "gateways")), 2);
     assert_non_null(json_object_get(json_object_get(r.json, "counters"), "punches"));
-    assert_true(json_object_size(json_object_get(r.json, "refused")) > 5);
+    assert_non_null(json_object_get(json_object_get(r.json, "refused"), "signature"));
     reply_done(&r);
 }
 
