@@ -88,7 +88,7 @@ static const char *const names[INGEST_COUNTS] = {
     [INGEST_REVOKED] = "refused_revoked",
     [INGEST_OLD_GENERATION] = "refused_generation",
     [INGEST_BAD_SIGNATURE] = "refused_signature",
-    [INGEST_UNKNOWN_KEY] = "refused_key",
+    [INGEST_UNKNOWN_KEY] = "refused_recipient_key",
     [INGEST_BAD_OPEN] = "refused_open",
     [INGEST_BAD_RECORD] = "refused_record",
 };
