@@ -366,6 +366,14 @@ static inline size_t ask_n(struct fixture *x, enum punch_state state, const uint
     return n;
 }
 
+/* As if the installation were ten days older. */
+static inline void age(struct fixture *x)
+{
+    assert_int_equal(db_script(x->db, "UPDATE gateway SET added = added - 864000000000;"
+                                      "UPDATE tenant SET created = created - 864000000000;"),
+                     0);
+}
+
 static inline int64_t sql_int(struct fixture *x, const char *sql)
 {
     struct db_stmt *s;

@@ -1,0 +1,321 @@
+/* The ring and its copies: torn tails, lost and broken escrow, damage, and keys that were never committed. */
+#include "tests/unit/cloud_gateway.h"
+
+#include "cloud/keyring.h"
+#include "cloud/ring.h"
+
+struct rings {
+    char dir[64], own[96], a[96], b[96];
+    const char *escrow[2];
+};
+
+static int setup(void **state)
+{
+    struct rings *x = calloc(1, sizeof *x);
+    assert_int_equal(crypto_init(), 0);
+    snprintf(x->dir, sizeof x->dir, "/tmp/punch-ring-XXXXXX");
+    assert_non_null(mkdtemp(x->dir));
+    snprintf(x->own, sizeof x->own, "%s/own", x->dir);
+    snprintf(x->a, sizeof x->a, "%s/a/acme", x->dir);
+    snprintf(x->b, sizeof x->b, "%s/b/acme", x->dir);
+    x->escrow[0] = x->a;
+    x->escrow[1] = x->b;
+    assert_int_equal(keyring_create(x->own, x->escrow, 2), 0);
+    assert_int_equal(keyring_create(x->own, x->escrow, 2), -EEXIST);
+    *state = x;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct rings *x = *state;
+    nftw(x->dir, fixture_unlink, 16, FTW_DEPTH | FTW_PHYS);
+    free(x);
+    return 0;
+}
+
+static struct keyring *reopen(const struct rings *x)
+{
+    struct keyring *k = NULL;
+    assert_int_equal(keyring_open(x->own, x->escrow, 2, &k), 0);
+    return k;
+}
+
+static off_t size_of(const char *dir)
+{
+    char path[160];
+    struct stat st;
+    snprintf(path, sizeof path, "%s/ring", dir);
+    return stat(path, &st) == 0 ? st.st_size : -1;
+}
+
+static void cut(const char *dir, off_t size)
+{
+    char path[160];
+    snprintf(path, sizeof path, "%s/ring", dir);
+    assert_int_equal(truncate(path, size), 0);
+}
+
+static void flip(const char *dir, const char *file, off_t at)
+{
+    char path[160];
+    uint8_t b;
+    snprintf(path, sizeof path, "%s/%s", dir, file);
+    FILE *f = fopen(path, "r+");
+    assert_non_null(f);
+    fseek(f, at, SEEK_SET);
+    assert_int_equal(fread(&b, 1, 1, f), 1);
+    b ^= 0x10;
+    fseek(f, at, SEEK_SET);
+    assert_int_equal(fwrite(&b, 1, 1, f), 1);
+    fclose(f);
+}
+
+static void add(struct keyring *k, enum key_kind kind, size_t n, uint8_t (*ret_ids)[KEY_ID_LEN])
+{
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(keyring_add(k, kind, NULL, ret_ids[i]), 0);
+    assert_int_equal(keyring_sync(k), 0);
+}
+
+static bool has(struct keyring *k, const uint8_t id[KEY_ID_LEN])
+{
+    enum key_kind kind;
+    uint8_t key[CRYPTO_KEY];
+    return keyring_get(k, id, &kind, key) == 0;
+}
+
+static void keys_survive(void **state)
+{
+    struct rings *x = *state;
+    struct keyring *k = reopen(x);
+    static uint8_t ids[300][KEY_ID_LEN];
+    uint8_t keys[300][CRYPTO_KEY], again[CRYPTO_KEY], id[KEY_ID_LEN];
+    enum key_kind kind;
+    add(k, KEY_PERSON, 300, ids);
+    for (size_t i = 0; i < 300; i++)
+        assert_int_equal(keyring_get(k, ids[i], &kind, keys[i]), 0);
+    keyring_close(k);
+    assert_int_equal(size_of(x->own), RING_HEADER + 300 * RING_ENTRY);
+    assert_int_equal(size_of(x->a), size_of(x->own));
+    assert_int_equal(size_of(x->b), size_of(x->own));
+
+    k = reopen(x);
+    assert_int_equal(keyring_count(k), 300);
+    assert_int_equal(keyring_generation(k), 1);
+    for (size_t i = 0; i < 300; i++) {
+        assert_int_equal(keyring_get(k, ids[i], &kind, again), 0);
+        assert_int_equal(kind, KEY_PERSON);
+        assert_memory_equal(again, keys[i], CRYPTO_KEY);
+    }
+    assert_int_equal(keyring_newest(k, KEY_PERSON, id, again), 0);
+    assert_memory_equal(id, ids[299], KEY_ID_LEN);
+    assert_int_equal(keyring_newest(k, KEY_INDEX, id, again), KEYRING_ABSENT);
+    keyring_close(k);
+}
+
+static void nothing_in_the_clear(void **state)
+{
+    struct rings *x = *state;
+    struct keyring *k = reopen(x);
+    uint8_t ids[1][KEY_ID_LEN], key[CRYPTO_KEY];
+    enum key_kind kind;
+    char path[160];
+    struct buf b;
+    struct stat st;
+    add(k, KEY_PERSON, 1, ids);
+    assert_int_equal(keyring_get(k, ids[0], &kind, key), 0);
+    keyring_close(k);
+    snprintf(path, sizeof path, "%s/ring", x->own);
+    buf_init(&b, 4096);
+    assert_int_equal(file_read(path, &b), 0);
+    assert_non_null(memmem(b.p, b.len, ids[0], KEY_ID_LEN)); /* the search finds what is there */
+    assert_null(memmem(b.p, b.len, key, CRYPTO_KEY));
+    buf_done(&b);
+    snprintf(path, sizeof path, "%s/kek", x->a);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    assert_int_equal(st.st_size, CRYPTO_KEY);
+}
+
+/* Cut at every byte of the last entry, in all copies: the entry is gone, the others stay, adding goes on. */
+static void torn_tail_is_cut(void **state)
+{
+    struct rings *x = *state;
+    uint8_t ids[3][KEY_ID_LEN], more[1][KEY_ID_LEN];
+    struct keyring *k = reopen(x);
+    add(k, KEY_WAITING, 3, ids);
+    keyring_close(k);
+    off_t full = size_of(x->own);
+    for (off_t n = full - 1; n > full - RING_ENTRY; n -= 9) {
+        cut(x->own, n);
+        cut(x->a, n);
+        cut(x->b, n);
+        k = reopen(x);
+        assert_int_equal(keyring_count(k), 2);
+        assert_true(has(k, ids[0]) && has(k, ids[1]) && !has(k, ids[2]));
+        assert_int_equal(size_of(x->own), full - RING_ENTRY);
+        add(k, KEY_WAITING, 1, more);
+        keyring_close(k);
+        assert_int_equal(size_of(x->b), full);
+    }
+}
+
+static void copies_heal_each_other(void **state)
+{
+    struct rings *x = *state;
+    uint8_t ids[4][KEY_ID_LEN];
+    struct keyring *k = reopen(x);
+    add(k, KEY_PERSON, 4, ids);
+    keyring_close(k);
+    off_t full = size_of(x->own);
+
+    cut(x->own, full - 100); /* torn here, whole in escrow */
+    cut(x->a, RING_HEADER);
+    k = reopen(x);
+    assert_int_equal(keyring_count(k), 4);
+    keyring_close(k);
+    assert_int_equal(size_of(x->own), full);
+    assert_int_equal(size_of(x->a), full);
+
+    nftw(x->own, fixture_unlink, 16, FTW_DEPTH | FTW_PHYS); /* the disk is gone */
+    k = reopen(x);
+    assert_int_equal(keyring_count(k), 4);
+    keyring_close(k);
+    assert_int_equal(size_of(x->own), full);
+}
+
+static void contradicting_copies_are_refused(void **state)
+{
+    struct rings *x = *state;
+    uint8_t ids[2][KEY_ID_LEN];
+    struct keyring *k = reopen(x);
+    add(k, KEY_PERSON, 2, ids);
+    keyring_close(k);
+    flip(x->a, "kek", 3);
+    k = NULL;
+    assert_int_equal(keyring_open(x->own, x->escrow, 2, &k), KEYRING_BAD);
+    assert_null(k);
+    flip(x->a, "kek", 3);
+    k = reopen(x);
+    keyring_close(k);
+}
+
+static void aborted_keys_are_gone(void **state)
+{
+    struct rings *x = *state;
+    uint8_t kept[1][KEY_ID_LEN], staged[100][KEY_ID_LEN], key[CRYPTO_KEY], id[KEY_ID_LEN], ref[REF_LEN];
+    struct row_keys rows;
+    enum key_kind kind;
+    struct keyring *k = reopen(x);
+    add(k, KEY_PERSON, 1, kept);
+    for (size_t i = 0; i < 100; i++)
+        assert_int_equal(keyring_add(k, KEY_WAITING, NULL, staged[i]), 0);
+    assert_int_equal(keyring_rows(k, staged[7], &kind, &rows), 0);
+    assert_int_equal(seal_ref(&rows, 24300, ref), 0);
+    assert_int_equal(keyring_by_ref(k, 24300, ref, id, &kind, &rows), 0);
+    assert_memory_equal(id, staged[7], KEY_ID_LEN);
+    keyring_abort(k);
+    assert_int_equal(keyring_count(k), 1);
+    assert_true(has(k, kept[0]) && !has(k, staged[7]));
+    assert_int_equal(keyring_newest(k, KEY_WAITING, id, key), KEYRING_ABSENT);
+    assert_int_equal(keyring_by_ref(k, 24300, ref, id, &kind, &rows), KEYRING_ABSENT);
+    keyring_close(k);
+    k = reopen(x);
+    assert_int_equal(keyring_count(k), 1);
+    keyring_close(k);
+}
+
+/* A file where the escrow folder should be: not even root can write there. */
+static void break_escrow(const struct rings *x)
+{
+    nftw(x->b, fixture_unlink, 16, FTW_DEPTH | FTW_PHYS);
+    FILE *f = fopen(x->b, "w");
+    assert_non_null(f);
+    fclose(f);
+}
+
+static void no_key_without_escrow(void **state)
+{
+    struct rings *x = *state;
+    uint8_t ids[1][KEY_ID_LEN], id[KEY_ID_LEN];
+    struct keyring *k = reopen(x);
+    add(k, KEY_PERSON, 1, ids);
+    break_escrow(x);
+    assert_int_equal(keyring_add(k, KEY_PERSON, NULL, id), 0);
+    assert_true(keyring_sync(k) < 0);
+    assert_false(keyring_escrow_ok(k));
+    keyring_abort(k);
+    assert_false(has(k, id));
+    assert_int_equal(keyring_sync(k), 0); /* nothing new: what escrow has may be used on */
+
+    assert_int_equal(unlink(x->b), 0);
+    add(k, KEY_PERSON, 1, &id);
+    assert_true(keyring_escrow_ok(k));
+    keyring_close(k);
+    assert_int_equal(size_of(x->b), RING_HEADER + 2 * RING_ENTRY);
+    assert_int_equal(size_of(x->own), size_of(x->b));
+    k = reopen(x);
+    assert_true(has(k, ids[0]) && has(k, id));
+    keyring_close(k);
+}
+
+static void rows_belong_to_their_key(void **state)
+{
+    struct rings *x = *state;
+    uint8_t ids[50][KEY_ID_LEN], ref[REF_LEN], other[REF_LEN], id[KEY_ID_LEN];
+    struct row_keys rows, again;
+    enum key_kind kind;
+    struct keyring *k = reopen(x);
+    add(k, KEY_PERSON, 50, ids);
+    for (uint32_t month = 24300; month < 24312; month++) /* more months than tables are kept */
+        for (size_t i = 0; i < 50; i++) {
+            assert_int_equal(keyring_rows(k, ids[i], &kind, &rows), 0);
+            assert_int_equal(seal_ref(&rows, month, ref), 0);
+            assert_int_equal(keyring_by_ref(k, month, ref, id, &kind, &again), 0);
+            assert_memory_equal(id, ids[i], KEY_ID_LEN);
+            assert_int_equal(seal_ref(&rows, month + 1, other), 0);
+            assert_memory_not_equal(ref, other, REF_LEN);
+            assert_int_equal(keyring_by_ref(k, month, other, id, &kind, &again), KEYRING_ABSENT);
+        }
+    keyring_close(k);
+}
+
+static void sealed_values_are_bound_to_their_row(void **state)
+{
+    uint8_t key[CRYPTO_KEY] = {1}, out[64];
+    struct buf b;
+    size_t n;
+    struct seal_place at = {.table = "punch", .tenant = "acme", .key = {BYTES("abc", 3), BYTES("d", 1)}};
+    struct seal_place moved = {.table = "punch", .tenant = "acme", .key = {BYTES("ab", 2), BYTES("cd", 2)}};
+    struct seal_place foreign = {.table = "punch", .tenant = "acmf", .key = {BYTES("abc", 3), BYTES("d", 1)}};
+    buf_init(&b, 1024);
+    assert_int_equal(seal_put(key, &at, BYTES("hello", 5), 32, &b), 0);
+    assert_int_equal(b.len, 32 + CRYPTO_NONCE + CRYPTO_TAG);
+    assert_int_equal(seal_get(key, &at, buf_bytes(&b), out, sizeof out, &n), 0);
+    assert_int_equal(n, 5);
+    assert_memory_equal(out, "hello", 5);
+    assert_int_equal(seal_get(key, &moved, buf_bytes(&b), out, sizeof out, &n), SEAL_BAD);
+    assert_int_equal(seal_get(key, &foreign, buf_bytes(&b), out, sizeof out, &n), SEAL_BAD);
+    assert_int_equal(seal_get(key, &at, BYTES(b.p, 10), out, sizeof out, &n), SEAL_BAD);
+    assert_int_equal(seal_get(key, &at, buf_bytes(&b), out, 4, &n), SEAL_BAD);
+    key[0] = 2;
+    assert_int_equal(seal_get(key, &at, buf_bytes(&b), out, sizeof out, &n), SEAL_BAD);
+    buf_done(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(keys_survive, setup, teardown),
+        cmocka_unit_test_setup_teardown(nothing_in_the_clear, setup, teardown),
+        cmocka_unit_test_setup_teardown(torn_tail_is_cut, setup, teardown),
+        cmocka_unit_test_setup_teardown(copies_heal_each_other, setup, teardown),
+        cmocka_unit_test_setup_teardown(contradicting_copies_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(aborted_keys_are_gone, setup, teardown),
+        cmocka_unit_test_setup_teardown(no_key_without_escrow, setup, teardown),
+        cmocka_unit_test_setup_teardown(rows_belong_to_their_key, setup, teardown),
+        cmocka_unit_test_setup_teardown(sealed_values_are_bound_to_their_row, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
