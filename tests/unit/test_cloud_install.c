@@ -1,0 +1,402 @@
+/* The installation: init, epoch, lock, tokens, tenants, enrolment, certificates, and nothing readable at rest. */
+#include "tests/unit/cloud_gateway.h"
+
+#include "cloud/pki.h"
+#include "cloud/schema.h"
+
+static int setup(void **state)
+{
+    *state = fixture_new();
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fixture_done(*state);
+    return 0;
+}
+
+static void init_is_done_once(void **state)
+{
+    struct fixture *x = *state;
+    char token[64];
+    struct token t;
+    assert_int_equal(token_check(x->db, x->token, clock_real(), &t), 0);
+    assert_true(t.is_operator);
+    assert_string_equal(t.tenant, "");
+    struct cloud *second = NULL;
+    assert_int_equal(cloud_open(&x->set, &second), CLOUD_RUNNING);
+    assert_int_equal(cloud_init(&x->set, token), CLOUD_RUNNING);
+    fixture_close(x);
+    assert_int_equal(cloud_init(&x->set, token), CLOUD_CONFLICT);
+    fixture_open(x);
+    assert_true(cloud_ready(x->c));
+}
+
+/* Interrupted before the store was made, it starts over. */
+static void init_starts_over(void **state)
+{
+    struct fixture *x = *state;
+    char path[128], token[64];
+    fixture_close(x);
+    snprintf(path, sizeof path, "%s/store.db", x->state);
+    assert_int_equal(truncate(path, 0), 0);
+    assert_int_equal(cloud_init(&x->set, token), 0);
+    fixture_open(x);
+}
+
+static void wrong_epoch_is_refused(void **state)
+{
+    struct fixture *x = *state;
+    char path[128];
+    struct cloud *c = NULL;
+    snprintf(path, sizeof path, "%s/keyring/epoch", x->state);
+    uint64_t epoch = cloud_epoch(x->c);
+    assert_true(epoch > 1700000000);
+    char text[32];
+    fixture_close(x);
+    const char *wrong[] = {"12345\n", "", "x\n", "-1\n"};
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+        assert_int_equal(file_write(path, BYTES_STR(wrong[i]), 0600), 0);
+        assert_int_equal(cloud_open(&x->set, &c), CLOUD_EPOCH);
+    }
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(cloud_open(&x->set, &c), CLOUD_EPOCH);
+    snprintf(text, sizeof text, "%llu\n", (unsigned long long)epoch);
+    assert_int_equal(file_write(path, BYTES_STR(text), 0600), 0);
+    fixture_open(x);
+    /* the store of another time */
+    assert_int_equal(meta_put(x->db, "epoch", (int64_t)epoch + 1), 0);
+    fixture_close(x);
+    assert_int_equal(cloud_open(&x->set, &c), CLOUD_EPOCH);
+    assert_null(c);
+}
+
+static void tokens(void **state)
+{
+    struct fixture *x = *state;
+    char text[TOKEN_TEXT_MAX], second[TOKEN_TEXT_MAX];
+    struct token t, got;
+    int64_t now = clock_real();
+    assert_int_equal(token_add(x->c, x->db, TENANT, "payroll", now + HOUR, text, &t), 0);
+    assert_int_equal(strlen(text), 4 + 43);
+    assert_true(str_starts(text, "pct_"));
+    assert_int_equal(token_check(x->db, text, now, &got), 0);
+    assert_false(got.is_operator);
+    assert_string_equal(got.tenant, TENANT);
+    assert_string_equal(got.label, "payroll");
+    assert_int_equal(token_check(x->db, text, now + HOUR, &got), CLOUD_ABSENT); /* expired */
+    text[10] = text[10] == 'A' ? 'B' : 'A';
+    assert_int_equal(token_check(x->db, text, now, &got), CLOUD_ABSENT);
+    assert_int_equal(token_check(x->db, "", now, &got), CLOUD_ABSENT);
+    assert_int_equal(token_check(x->db, "pct_", now, &got), CLOUD_ABSENT);
+
+    assert_int_equal(token_add(x->c, x->db, TENANT, NULL, 0, second, &t), 0);
+    assert_int_equal(token_check(x->db, second, now + 1000 * DAY_US, &got), 0);
+    assert_int_equal(token_revoke(x->c, x->db, t.id), 0);
+    assert_int_equal(token_check(x->db, second, now, &got), CLOUD_ABSENT);
+    assert_int_equal(token_revoke(x->c, x->db, t.id), CLOUD_ABSENT);
+    assert_int_equal(token_add(x->c, x->db, "nobody", NULL, 0, second, &t), CLOUD_ABSENT);
+    struct token_list l;
+    assert_int_equal(token_list(x->db, &l), 0);
+    assert_int_equal(l.n, 3);
+    token_list_done(&l);
+}
+
+static void tenants(void **state)
+{
+    struct fixture *x = *state;
+    struct tenant t;
+    struct tenant_list l;
+    const char *bad[] = {"", "-a", "a-", "A", "a b", "a/b", "..", "123456789012345678901234567890123"};
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        assert_int_equal(tenant_add(x->c, x->db, bad[i], &t), CLOUD_INVALID);
+    assert_int_equal(tenant_add(x->c, x->db, TENANT, &t), CLOUD_CONFLICT);
+    assert_int_equal(tenant_add(x->c, x->db, "zeta-2", &t), 0);
+    assert_int_equal(tenant_list(x->db, &l), 0);
+    assert_int_equal(l.n, 2);
+    assert_string_equal(l.items[1].id, "zeta-2");
+    tenant_list_done(&l);
+    assert_int_equal(tenant_get(x->db, "nobody", &t), CLOUD_ABSENT);
+    uint8_t points[4][CRYPTO_POINT];
+    size_t n;
+    assert_int_equal(tenant_recipients(x->db, TENANT, 4, points, &n), 0);
+    assert_int_equal(n, 1);
+    struct keyring *ring;
+    fixture_restart(x);
+    assert_int_equal(cloud_keyring(x->c, "zeta-2", &ring), 0);
+    assert_int_equal(keyring_count(ring), 2);
+    assert_int_equal(cloud_keyring(x->c, "nobody", &ring), CLOUD_ABSENT);
+}
+
+static void tenants_do_not_see_each_other(void **state)
+{
+    struct fixture *x = *state;
+    struct tenant t;
+    struct tgw *g = tgw_new(x, "hq");
+    struct person p, q;
+    struct gateway gw;
+    struct credential c;
+    struct cred cred = card(1);
+    struct punch_list l;
+    int64_t now = clock_real();
+    assert_int_equal(tenant_add(x->c, x->db, "zeta", &t), 0);
+    assert_int_equal(people_create(x->c, x->db, TENANT, "Anna", NULL, &p), 0);
+    assert_int_equal(credential_assign(x->c, x->db, TENANT, p.id, &cred, RENDER_HEX, TIME_MIN, TIME_MAX, &c, NULL), 0);
+    tgw_punch(g, 1, now);
+    send_all(x, g);
+    assert_int_equal(people_get(x->c, x->db, "zeta", p.id, &q), CLOUD_ABSENT);
+    assert_int_equal(credential_get(x->c, x->db, "zeta", c.id, &c), CLOUD_ABSENT);
+    assert_int_equal(credential_unassign(x->c, x->db, "zeta", c.id, now, &c, NULL), CLOUD_ABSENT);
+    assert_int_equal(gateway_get(x->db, "zeta", g->id, &gw), CLOUD_ABSENT);
+    assert_int_equal(gateway_set_site(x->c, x->db, "zeta", g->id, "mine"), CLOUD_ABSENT);
+    struct punch_query pq = {.tenant = "zeta", .person = p.id, .limit = 10};
+    assert_int_equal(query_punches(x->c, x->db, &pq, &l), CLOUD_ABSENT);
+    pq = (struct punch_query){.tenant = "zeta", .has_from = true, .has_to = true, .from = now - HOUR, .to = now + HOUR};
+    pq.limit = 10;
+    assert_int_equal(query_punches(x->c, x->db, &pq, &l), 0);
+    assert_int_equal(l.n, 0);
+    punch_list_done(&l);
+    tgw_free(g);
+}
+
+static void enrolment(void **state)
+{
+    struct fixture *x = *state;
+    struct tenant t;
+    struct gateway g;
+    struct gateway_list l;
+    struct buf request, bundle;
+    struct tgw *a = tgw_new(x, "hq");
+    assert_int_equal(a->gen, 1);
+    assert_int_equal(tenant_add(x->c, x->db, "zeta", &t), 0);
+    tgw_enrol(x, a, "zeta", "branch"); /* it moved: a new generation, whoever's it is */
+    assert_int_equal(a->gen, 2);
+    assert_int_equal(gateway_get(x->db, TENANT, a->id, &g), 0);
+    assert_int_equal(g.gen, 1);
+    assert_int_equal(gateway_list(x->db, NULL, &l), 0);
+    assert_int_equal(l.n, 1);
+    assert_int_equal(l.items[0].gen, 2);
+    assert_string_equal(l.items[0].tenant, "zeta");
+    gateway_list_done(&l);
+
+    assert_int_equal(gateway_set_site(x->c, x->db, "zeta", a->id, "north"), 0);
+    assert_int_equal(gateway_set_site(x->c, x->db, "zeta", a->id, ""), CLOUD_INVALID);
+    assert_int_equal(gateway_get(x->db, "zeta", a->id, &g), 0);
+    assert_string_equal(g.site, "north");
+    assert_int_equal(gateway_revoke(x->c, x->db, a->id), 0);
+    assert_int_equal(gateway_get(x->db, "zeta", a->id, &g), 0);
+    assert_true(g.revoked != 0);
+
+    buf_init(&request, ENROL_FILE_MAX);
+    buf_init(&bundle, ENROL_FILE_MAX);
+    tgw_request(a, &request);
+    assert_int_equal(gateway_add(x->c, x->db, "nobody", "hq", buf_bytes(&request), &bundle, &g), CLOUD_ABSENT);
+    assert_int_equal(gateway_add(x->c, x->db, TENANT, "", buf_bytes(&request), &bundle, &g), CLOUD_INVALID);
+    assert_int_equal(gateway_add(x->c, x->db, TENANT, "hq", BYTES_STR("x"), &bundle, &g), CLOUD_INVALID);
+    for (size_t i = 60; i < request.len; i += 97) { /* any damage to the request is refused */
+        uint8_t was = request.p[i];
+        request.p[i] = was == 'A' ? 'B' : 'A';
+        if (was != '\n' && was != '-')
+            assert_int_equal(gateway_add(x->c, x->db, TENANT, "hq", buf_bytes(&request), &bundle, &g), CLOUD_INVALID);
+        request.p[i] = was;
+    }
+    buf_done(&request);
+    buf_done(&bundle);
+    tgw_free(a);
+}
+
+/* The request's signature holds, but its CSR is for another id, or not a CSR. */
+static void enrolment_checks_the_csr(void **state)
+{
+    struct fixture *x = *state;
+    struct tgw *a = tgw_new(x, "hq");
+    struct enrol_request q = {0};
+    struct gateway g;
+    struct buf csr, text, bundle;
+    buf_init(&csr, 4096);
+    buf_init(&text, ENROL_FILE_MAX);
+    buf_init(&bundle, ENROL_FILE_MAX);
+    memcpy(q.gw, a->id, GW_LEN);
+    assert_int_equal(crypto_key_point(a->sign, q.sign_point), 0);
+    const char *names[] = {"punchcloud", "0000000000000000", ""};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        buf_reset(&csr);
+        buf_reset(&text);
+        memset(q.csr, 0, sizeof q.csr);
+        if (names[i][0] != '\0') {
+            assert_int_equal(csr_make(a->tls, names[i], &csr), 0);
+            memcpy(q.csr, csr.p, csr.len);
+        } else {
+            strcpy(q.csr, "nonsense");
+        }
+        assert_int_equal(enrol_request_write(&q, a->sign, &text), 0);
+        assert_int_equal(gateway_add(x->c, x->db, TENANT, "hq", buf_bytes(&text), &bundle, &g), CLOUD_INVALID);
+    }
+    assert_int_equal(bundle.len, 0);
+    buf_done(&csr);
+    buf_done(&text);
+    buf_done(&bundle);
+    tgw_free(a);
+}
+
+static void ingest_after_a_move(void **state)
+{
+    struct fixture *x = *state;
+    struct tenant t;
+    struct tgw *g = tgw_new(x, "hq");
+    struct punch_list l;
+    int64_t now = clock_real();
+    assert_int_equal(tenant_add(x->c, x->db, "zeta", &t), 0);
+    tgw_punch(g, 1, now);
+    send_all(x, g);
+    tgw_enrol(x, g, "zeta", "branch");
+    tseg_free(tgw_segment(g));
+    tgw_punch(g, 1, now);
+    send_all(x, g);
+    struct punch_query q = {.tenant = "zeta", .has_from = true, .has_to = true, .limit = 10};
+    q.from = now - HOUR;
+    q.to = now + HOUR;
+    assert_int_equal(query_punches(x->c, x->db, &q, &l), 0);
+    assert_int_equal(l.n, 1);
+    assert_string_equal(l.items[0].site, "branch");
+    punch_list_done(&l);
+    assert_int_equal(ask_n(x, PUNCH_ALL, NULL), 1);
+    tgw_free(g);
+}
+
+/* ---- nothing readable ---- */
+
+struct needle {
+    const char *what;
+    const void *p;
+    size_t n;
+    unsigned found;
+};
+static struct needle *needles;
+static size_t n_needles;
+
+static int look(const char *path, const struct stat *st, int type, struct FTW *f)
+{
+    struct buf b;
+    if (type != FTW_F)
+        return 0;
+    buf_init(&b, 64 << 20);
+    if (file_read(path, &b) == 0)
+        for (size_t i = 0; i < n_needles; i++)
+            if (b.len > 0 && memmem(b.p, b.len, needles[i].p, needles[i].n) != NULL)
+                needles[i].found++;
+    buf_done(&b);
+    return 0;
+}
+
+static void nothing_readable_at_rest(void **state)
+{
+    struct fixture *x = *state;
+    struct tgw *g = tgw_new(x, "hq");
+    struct person p;
+    struct credential c;
+    int64_t now = clock_real();
+    struct cred known = card(0x3b51c6), unknown = card(0x123456);
+    uint8_t time_be[8], time_le[8];
+    for (unsigned i = 0; i < 8; i++)
+        time_be[i] = time_le[7 - i] = (uint8_t)((uint64_t)now >> (8 * (7 - i)));
+    uint8_t reversed[5] = {0xc6, 0x51, 0x3b, 0x00, 0x67};
+    assert_int_equal(people_create(x->c, x->db, TENANT, "Anna Zyzzyva", "PERS-4711", &p), 0);
+    assert_int_equal(credential_assign(x->c, x->db, TENANT, p.id, &known, RENDER_DEC10, TIME_MIN, TIME_MAX, &c, NULL),
+                     0);
+    tgw_punch(g, 0x3b51c6, now);
+    tgw_punch(g, 0x123456, now);
+    tgw_punch_full(g, "turnstile", 0x3b51c6, now, 1, ck_make(0, CK_UNBOUNDED), 0);
+    uint8_t odd[96] = {0x82, 0x18, 0x63, 0x65, 'P', 'O', 'I', 'S', 'N'};
+    tgw_plain(g, BYTES(odd, sizeof odd));
+    send_all(x, g);
+    assert_int_equal(ask_n(x, PUNCH_ALL, p.id), 2);
+
+    struct needle list[] = {
+        {"planted: the site, which may stand there", "hq", 2, 0},
+        {"planted: a person's id", p.id, ID_LEN, 0},
+        {"name", "Zyzzyva", 7, 0},
+        {"reference", "4711", 4, 0},
+        {"number", known.data, 5, 0},
+        {"number reversed", reversed, 5, 0},
+        {"waiting number", unknown.data, 5, 0},
+        {"hex", "67003b51c6", 10, 0},
+        {"hex upper", "67003B51C6", 10, 0},
+        {"decimal", "0003887558", 10, 0},
+        {"fc,cn", "059,20934", 9, 0},
+        {"reader", "turnstile", 9, 0},
+        {"exact time", time_be + 1, 7, 0},
+        {"exact time, little-endian", time_le, 7, 0},
+        {"poison", "POISN", 5, 0},
+        {"token", x->token, 20, 0},
+    };
+    needles = list;
+    n_needles = ARRAY_LEN(list);
+    for (int round = 0; round < 2; round++) { /* with the write-ahead log, and after it was folded in */
+        nftw(x->dir, look, 16, FTW_PHYS);
+        fixture_restart(x);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(list); i++)
+        if ((list[i].found > 0) != (i < 2))
+            fail_msg("%s: found %u times", list[i].what, list[i].found);
+    tgw_free(g);
+}
+
+static void rows_are_of_one_size(void **state)
+{
+    struct fixture *x = *state;
+    struct tgw *g = tgw_new(x, "hq");
+    uint64_t gseq = tgw_punch_full(g, "a", 1, clock_real(), 1, ck_make(2, 1), 0);
+    tgw_punch_full(g, "reader-of-24-characters.", 0xffffff, clock_real(), UINT32_MAX, ck_make(3, 9999), 0);
+    tgw_punch_full(g, "a", 1, clock_real(), 1, ck_make(2, 1), gseq);
+    struct record r = {.kind = RECORD_PUNCH, .real = clock_real(), .mono = 1, .ck = ck_make(2, 1)};
+    strcpy(r.punch.reader, "text");
+    r.punch.cred.tech = TECH_TEXT;
+    r.punch.cred.bits = 8 * CRED_MAX;
+    memset(r.punch.cred.data, 'x', CRED_MAX);
+    tgw_record(g, &r);
+    send_all(x, g);
+    assert_int_equal(counted(x, INGEST_FOLDED), 1);
+    assert_int_equal(sql_int(x, "SELECT count(*) FROM punch") + sql_int(x, "SELECT count(*) FROM pending"), 3);
+    assert_int_equal(sql_int(x, "SELECT count(DISTINCT length(sealed)) FROM"
+                                " (SELECT sealed FROM punch UNION ALL SELECT sealed FROM pending)"),
+                     1);
+    tgw_free(g);
+}
+
+/* A month of one person does not show which rows of the next are theirs. */
+static void months_are_unlinkable(void **state)
+{
+    struct fixture *x = *state;
+    struct tgw *g = tgw_new(x, "hq");
+    age(x);
+    assert_int_equal(db_script(x->db, "UPDATE gateway SET added = 0"), 0);
+    int64_t now = clock_real();
+    for (int i = 0; i < 70; i += 5)
+        tgw_punch(g, 1, now - i * DAY_US);
+    send_all(x, g);
+    int64_t months = sql_int(x, "SELECT count(DISTINCT ref) FROM punch");
+    assert_in_range(months, 3, 4);
+    assert_int_equal(sql_int(x, "SELECT count(DISTINCT pid) FROM punch"), 14);
+    tgw_free(g);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(init_is_done_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(init_starts_over, setup, teardown),
+        cmocka_unit_test_setup_teardown(wrong_epoch_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(tokens, setup, teardown),
+        cmocka_unit_test_setup_teardown(tenants, setup, teardown),
+        cmocka_unit_test_setup_teardown(tenants_do_not_see_each_other, setup, teardown),
+        cmocka_unit_test_setup_teardown(enrolment, setup, teardown),
+        cmocka_unit_test_setup_teardown(enrolment_checks_the_csr, setup, teardown),
+        cmocka_unit_test_setup_teardown(ingest_after_a_move, setup, teardown),
+        cmocka_unit_test_setup_teardown(nothing_readable_at_rest, setup, teardown),
+        cmocka_unit_test_setup_teardown(rows_are_of_one_size, setup, teardown),
+        cmocka_unit_test_setup_teardown(months_are_unlinkable, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
