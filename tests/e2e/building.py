@@ -90,7 +90,7 @@ class Building:
 
     def revive(self, which):
         if which == "punchgate":
-            self.gw.start(wait=False)
+            self.gw.start(wait=False)  # its counters begin anew
         elif which == "punchcloud":
             self.lab.cloud.start(wait=False)
         elif which == "mosquitto":
@@ -114,6 +114,7 @@ class Building:
         time.sleep(0.5)
         self.gw.wait_drained(seconds)
         if self.forger:
+            check(self.forger.thread.is_alive() and not self.forger.client.errors, f"forger: {self.forger.client.errors}")
             self.forger.stop()
 
     def items(self):

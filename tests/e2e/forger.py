@@ -10,7 +10,7 @@ import threading
 import time
 
 import pywire as w
-from lab import mqtt_client
+from mqtt5 import Client
 
 CN = "forger"
 ACL = ("topic readwrite punch/v1/#",)
@@ -24,7 +24,7 @@ class Forger:
         self.sent = {}
         self._mine = set()
         self._stop = threading.Event()
-        self.client = mqtt_client(lab, CN, on_message=self._saw, subscribe=("punch/v1/+/+/up", "punch/v1/+/+/ack"))
+        self.client = Client(lab, CN, ("punch/v1/+/+/up", "punch/v1/+/+/ack"), self._saw)
         self.thread = threading.Thread(target=self._run, name="forger", daemon=True)
         self.thread.start()
         lab.on_close(self.stop)
@@ -58,7 +58,7 @@ class Forger:
             with self.lock:
                 if len(self._mine) < 100000:
                     self._mine.add(payload)
-            if self.client.is_connected():
+            if self.client.connected:
                 self.client.publish(topic, payload, qos=0)
                 self.sent[kind] = self.sent.get(kind, 0) + 1
 

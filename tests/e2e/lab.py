@@ -15,11 +15,9 @@ import random
 import re
 import shutil
 import signal
-import ssl
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import warnings
 
@@ -27,6 +25,7 @@ import requests
 import yaml
 
 import pki
+import pywire
 from proc import Failure, Proc, check, free_port, port_open, sanitizer_findings, wait_for
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -256,10 +255,10 @@ class Gateway:
         bundle = os.path.join(self.dir, "bundle.txt")
         cloud = self.lab.cloud
         cloud.configure(broker_address)
-        out = cloud.ctl("gateway", "add", "--tenant", tenant, "--site", site, "--request", self.request, "--out",
-                        bundle).stdout
+        cloud.ctl("gateway", "add", "--tenant", tenant, "--site", site, "--request", self.request, "--out", bundle)
         cloud.configure()
-        self.id = self.id or find_one(r"\b([0-9a-f]{16})\b", out)
+        with open(self.request) as f:
+            self.id = pywire.parse_request(f.read())[0].hex()
         self.ctl("enrol", bundle)
         return self
 
@@ -415,37 +414,6 @@ def find_one(pattern, text):
     m = re.search(pattern, text)
     check(m, f"expected {pattern!r} in: {text[-1000:]}")
     return m.group(1)
-
-
-def mqtt_client(lab, cn, cert=None, port=None, on_message=None, subscribe=()):
-    """A connected MQTT 5 client with its own certificate; its loop runs in a thread and it reconnects by itself."""
-    import paho.mqtt.client as mqtt
-    crt, key = cert or lab.client_cert(cn)
-    client = mqtt.Client(client_id=cn, protocol=mqtt.MQTTv5)
-    client.tls_set(ca_certs=os.path.join(lab.cloud.pki, "ca.crt"), certfile=crt, keyfile=key,
-                   tls_version=ssl.PROTOCOL_TLS_CLIENT)
-    client.reconnect_delay_set(1, 1)
-    up = threading.Event()
-
-    def on_connect(c, _user, _flags, code, _properties=None):
-        if code == 0:
-            for topic in subscribe:
-                c.subscribe(topic, qos=1)
-            if not subscribe:
-                up.set()
-    client.on_connect = on_connect
-    client.on_subscribe = lambda *_: up.set()
-    if on_message:
-        client.on_message = lambda _c, _u, m: on_message(m.topic, bytes(m.payload))
-    client.connect(lab.host, port or lab.broker.port, keepalive=20, clean_start=True)
-    client.loop_start()
-
-    def close():
-        client.disconnect()
-        client.loop_stop()
-    lab.on_close(close)
-    check(up.wait(20 * PATIENCE), f"MQTT client {cn}: not connected and subscribed")
-    return client
 
 
 def arguments(description, **defaults):

@@ -48,7 +48,7 @@ def test(args, _rng):
         gw_id, sign_point, bundle = enrol(lab, gw, root, [old, recipient], 1)
         gw.ctl("enrol", bundle)
 
-        cloud = PyCloud(lab, *(os.path.join(lab.cloud.pki, f) for f in ("ca.crt", "cloud.crt", "cloud.key")), recipient)
+        cloud = PyCloud(lab, recipient)
         cloud.enrol(gw_id, 1, sign_point)
         cloud.acking = False
         cloud.connect()

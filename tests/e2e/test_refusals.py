@@ -12,7 +12,8 @@ import random
 import pywire as w
 from building import Building
 from forger import ACL, CN
-from lab import PATIENCE, Lab, main, mqtt_client
+from lab import PATIENCE, Lab, main
+from mqtt5 import Client
 from proc import Failure, check, wait_for
 from pypeers import PyGateway
 from sims import ModbusTcp
@@ -68,6 +69,7 @@ def refused_sum(status):
 
 def expect_refusals(lab, what, reason, send, count=1):
     """Runs send(); punchcloud must then count `count` more refusals, by a reason of that name."""
+    reason = f"refused_{reason}"
     before = lab.cloud.status()["refused"]
     check(reason in before, f"punchcloud counts no {reason!r}: {sorted(before)}")
     send()
@@ -130,7 +132,7 @@ def hostile_uploads(lab, gw, other, api, rng):
     lie("a wrong signer", "signature", key=forged, kid=w.kid_of(w.point(gw.sign_key)))
     lie("a wrong signer that says so", "signature", key=forged)
     lie("a signature for another purpose", "signature", aad=b"punch1 status")
-    lie("another recipient key", "recipient_key", recipient=w.point(w.new_key()))
+    lie("another recipient key", "key", recipient=w.point(w.new_key()))
     lie("a point off the curve", "open", enc=b"\4" + bytes(63) + b"\1")
     lie("a generation that is to come", "generation", gen=gw.gen + 1)
     lie("a generation that never was", "generation", gen=0)
@@ -237,7 +239,7 @@ class Wiretap:
 
     def __init__(self, lab):
         self.uploads, self.acks, self.segments = [], [], {}
-        self.client = mqtt_client(lab, CN, on_message=self._saw, subscribe=("punch/v1/+/+/up", "punch/v1/+/+/ack"))
+        self.client = Client(lab, CN, ("punch/v1/+/+/up", "punch/v1/+/+/ack"), self._saw)
 
     def _saw(self, topic, payload):
         try:
@@ -251,7 +253,7 @@ class Wiretap:
             pass
 
     def ack(self, gw_id, payload):
-        self.client.publish(w.topic(bytes.fromhex(gw_id), "ack"), payload, qos=1)
+        self.client.publish(w.topic(bytes.fromhex(gw_id), "ack"), payload)
 
 
 def hostile_broker(args, rng):
