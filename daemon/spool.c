@@ -11,6 +11,7 @@
  * before never reaches the disk. */
 #include <fcntl.h>
 #include <lmdb.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -448,6 +449,9 @@ int spool_probe(const char *dir)
     if (pid < 0)
         return -errno;
     if (pid == 0) {
+        static const int deadly[] = {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE};
+        for (size_t i = 0; i < ARRAY_LEN(deadly); i++)
+            signal(deadly[i], SIG_DFL);
         int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
         if (null >= 0)
             dup2(null, STDERR_FILENO); /* LMDB's assertions speak */
