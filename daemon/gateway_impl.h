@@ -10,7 +10,7 @@
 #include "wire/status.h"
 
 #define READER_EVENT_MS 10000 /* a flapping reader writes at most one event in this time */
-#define DAMAGE_MAX 8
+#define ASK_TIME_MS 60000
 
 struct reader_state {
     bool up, acked, told_up;
@@ -45,7 +45,7 @@ struct gateway {
     uint64_t damage_segno, damage_index;
     uint8_t damage_segid[SEGID_LEN];
     uint64_t punches, duplicates, refused, refused_untold, recoveries_seen;
-    int64_t started, status_ms, recover_ms;
+    int64_t started, status_ms, asked_ms;
 };
 
 /* gateway_sights.c */

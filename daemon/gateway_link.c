@@ -97,11 +97,28 @@ static int on_send(void *arg, struct buf *msg)
     return uplink_send(g->uplink, TOPIC_UP, msg) == 0 ? 0 : SENDER_BUSY;
 }
 
+/* After an outage all that is acknowledged was sent before, and no ack tells the time. A clock record of our own, sent
+ * once and acked once, gets it: else what waits in `pending` would wait for the next punch. */
+static void ask_time(struct gateway *g)
+{
+    int64_t now = clock_ms();
+    if (g->asked_ms != 0 && now - g->asked_ms < ASK_TIME_MS)
+        return;
+    g->asked_ms = now;
+    g->batch[0] = (struct entry){0};
+    stamp_clock_record(&g->stamp, &g->clock, &g->batch[0].rec);
+    (void)gateway_commit(g, 1);
+}
+
 static void take_time(struct gateway *g, const struct sender_news *news)
 {
     gateway_read_clock(g);
-    if (!news->time || !stamp_cloud_due(&g->stamp, &g->clock))
+    if (!stamp_cloud_due(&g->stamp, &g->clock))
         return;
+    if (!news->time) {
+        ask_time(g);
+        return;
+    }
     g->batch[0] = (struct entry){0};
     stamp_cloud_record(news->cloud_now, news->sent_mono, news->ack_mono, &g->batch[0].rec);
     if (gateway_commit(g, 1))
@@ -130,7 +147,7 @@ static void take_news(struct gateway *g, const struct sender_news *news)
     }
     if (news->epoch)
         take_epoch(g, news);
-    if (news->time)
+    if (news->time || news->untimed)
         take_time(g, news);
 }
 

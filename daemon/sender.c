@@ -322,6 +322,7 @@ static void on_moved(struct sender *s, struct spool_seg *g, const struct ack_ite
                      const struct sender_now *now, struct sender_news *news)
 {
     const struct flight *f = carrier(s, g, next);
+    news->untimed = news->untimed || !f;
     if (f) {
         news->time = true;
         news->cloud_now = item->now;

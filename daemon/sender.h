@@ -40,7 +40,8 @@ struct sender_news {
     bool time; /* an ack that first advanced `next`: the cloud's clock was cloud_now within the bracket */
     int64_t cloud_now;
     uint64_t sent_mono, ack_mono;
-    bool damage; /* this record is damaged on disk */
+    bool untimed; /* acks moved, but only of resent uploads, which say nothing about the time */
+    bool damage;  /* this record is damaged on disk */
     uint64_t damage_segno, damage_index;
     uint8_t damage_segid[SEGID_LEN];
 };
