@@ -69,7 +69,7 @@ static uint64_t distance(uint64_t a, uint64_t b)
 int clockbook_point(const struct scope *s, const struct gateway *g, const uint8_t boot[BOOT_LEN], uint64_t mono,
                     bool latest, struct clock_point *ret)
 {
-    struct clock_point before, after;
+    struct clock_point before = {0}, after = {0};
     int r = point_row(s,
                       "SELECT mono, real, uncertainty FROM clock WHERE tenant_id = ?1 AND gw = ?2 AND gen = ?3"
                       " AND boot = ?4 AND mono <= ?5 ORDER BY mono DESC LIMIT 1",
@@ -128,7 +128,7 @@ int clockbook_time(const struct scope *s, const struct gateway *g, struct filed 
         return r;
     f->time = 0;
     f->uncertainty = CK_UNBOUNDED;
-    if (r == CLOUD_ABSENT)
+    if (r != 0)
         f->flags = FILED_UNTIMED;
     else if (clockbook_apply(&c, f->rec.mono, &t, &u))
         clockbook_set(g, f, t, u, 0);

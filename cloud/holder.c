@@ -52,7 +52,7 @@ static void get_cred(struct cbor_r *r, struct cred *ret)
 {
     struct cred c = {0};
     c.tech = (uint8_t)cbor_get_uint(r, UINT8_MAX);
-    c.bits = (uint16_t)cbor_get_uint(r, 8 * CRED_MAX);
+    c.bits = (uint16_t)cbor_get_uint(r, (uint64_t)8 * CRED_MAX);
     struct bytes data = cbor_get_bytes(r, 0, CRED_MAX);
     if (data.n != cred_len(&c))
         r->bad = true;

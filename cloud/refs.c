@@ -47,8 +47,7 @@ static size_t slot_of(const struct refs_table *t, const uint8_t ref[REF_LEN])
 
 static int grow(struct refs_table *t)
 {
-    struct refs_table bigger = *t;
-    bigger.cap = t->cap == 0 ? 64 : t->cap * 2;
+    struct refs_table bigger = {.cap = t->cap == 0 ? 64 : t->cap * 2};
     bigger.slots = calloc(bigger.cap, sizeof *bigger.slots);
     if (bigger.slots == NULL)
         return -ENOMEM;
@@ -56,7 +55,8 @@ static int grow(struct refs_table *t)
         if (t->slots[i].at != 0)
             bigger.slots[slot_of(&bigger, t->slots[i].ref)] = t->slots[i];
     free(t->slots);
-    *t = bigger;
+    t->slots = bigger.slots;
+    t->cap = bigger.cap;
     return 0;
 }
 

@@ -59,10 +59,11 @@ int ring_header_parse(struct bytes image, uint64_t *ret_generation)
 
 static size_t entry_aad(uint64_t generation, const uint8_t *id_and_kind, uint8_t ret[40])
 {
-    memcpy(ret, "punch ring", 10);
-    put_be(ret + 10, generation, 8);
-    memcpy(ret + 18, id_and_kind, 17);
-    return 35;
+    static const char label[] = {'p', 'u', 'n', 'c', 'h', ' ', 'r', 'i', 'n', 'g'};
+    memcpy(ret, label, sizeof label);
+    put_be(ret + sizeof label, generation, 8);
+    memcpy(ret + sizeof label + 8, id_and_kind, 17);
+    return sizeof label + 8 + 17;
 }
 
 int ring_entry_wrap(struct crypto_aead *kek, uint64_t generation, const struct ring_entry *e, uint8_t ret[RING_ENTRY])

@@ -6,7 +6,7 @@
 
 #define RING_HEADER 20
 #define RING_ENTRY 83
-#define RING_MAX (256u * 1024 * 1024)
+#define RING_MAX ((size_t)256 << 20)
 
 struct ring_entry {
     uint8_t id[16];

@@ -5,7 +5,7 @@
 
 int seal_keys(const uint8_t key[CRYPTO_KEY], struct row_keys *ret_keys)
 {
-    struct row_keys k;
+    struct row_keys k = {0};
     struct bytes prk = BYTES(key, CRYPTO_KEY);
     int r = crypto_hkdf_expand(prk, BYTES_STR("punch row ref"), k.ref, sizeof k.ref);
     if (r == 0)

@@ -324,6 +324,7 @@ int db_fixed(struct db_stmt *s, int col, void *ret, size_t n)
     struct bytes b = db_blob(s, col);
     if (b.n != n)
         return -EBADMSG;
-    memcpy(ret, b.p, n);
+    if (n > 0)
+        memcpy(ret, b.p, n);
     return 0;
 }

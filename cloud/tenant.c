@@ -68,10 +68,18 @@ static int add_recipient(struct db *db, const char *tenant, struct keyring *ring
     return r;
 }
 
+/* A ring left by a crash before its tenant committed has its index key already. */
+static int add_index_key(struct keyring *ring)
+{
+    uint8_t key_id[KEY_ID_LEN], key[CRYPTO_KEY];
+    int r = keyring_newest(ring, KEY_INDEX, key_id, key);
+    crypto_wipe(key, sizeof key);
+    return r == KEYRING_ABSENT ? keyring_add(ring, KEY_INDEX, NULL, key_id) : r;
+}
+
 int tenant_add(struct cloud *c, struct db *db, const char *id, struct tenant *ret_tenant)
 {
-    struct keyring *ring;
-    uint8_t key_id[KEY_ID_LEN], key[CRYPTO_KEY];
+    struct keyring *ring = NULL;
     struct tenant t = {.created = clock_real()};
     if (!tenant_valid(id))
         return CLOUD_INVALID;
@@ -81,11 +89,8 @@ int tenant_add(struct cloud *c, struct db *db, const char *id, struct tenant *re
     r = insert_tenant(db, id, t.created);
     if (r == 0)
         r = cloud_ring_create(c, id, &ring);
-    if (r == 0) /* a ring left by a crash has its index key already */
-        r = keyring_newest(ring, KEY_INDEX, key_id, key);
-    if (r == KEYRING_ABSENT)
-        r = keyring_add(ring, KEY_INDEX, NULL, key_id);
-    crypto_wipe(key, sizeof key);
+    if (r == 0)
+        r = add_index_key(ring);
     if (r == 0)
         r = add_recipient(db, id, ring, t.created);
     if (r == 0)
