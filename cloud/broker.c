@@ -10,8 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/crypto.h"
 #include "base/log.h"
 #include "base/queue.h"
@@ -21,6 +23,8 @@
 #define KEEPALIVE_S 30
 #define OUT_MAX 1024
 #define POLL_MS 1000
+#define CONNACK_MS 15000 /* from TCP's connection to the broker's yes; libmosquitto would wait for ever */
+#define STOP_S 5
 
 struct out {
     char topic[TOPIC_MAX];
@@ -129,9 +133,10 @@ static void publish_out(struct broker *b, struct mosquitto *m)
 static int serve(struct broker *b, struct mosquitto *m)
 {
     int rc = MOSQ_ERR_SUCCESS;
+    int64_t began = clock_ms();
     while (rc == MOSQ_ERR_SUCCESS && !atomic_load(&b->stop)) {
         int fd = mosquitto_socket(m);
-        if (fd < 0)
+        if (fd < 0 || (!b->up && clock_ms() - began > CONNACK_MS))
             return MOSQ_ERR_CONN_LOST;
         struct pollfd p[3] = {
             {.fd = fd, .events = (short)(POLLIN | (mosquitto_want_write(m) ? POLLOUT : 0))},
@@ -249,16 +254,24 @@ int broker_start(const struct broker_conf *conf, struct broker **ret_broker)
     return 0;
 }
 
-void broker_stop(struct broker *b)
+bool broker_stop(struct broker *b)
 {
     if (b == NULL)
-        return;
+        return true;
+    struct timespec until;
     uint64_t one = 1;
     atomic_store(&b->stop, true);
     if (write(b->stop_fd, &one, sizeof one) < 0)
         log_error("broker.stop", "error=%s", log_q(error_str(-errno)));
-    pthread_join(b->thread, NULL);
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += STOP_S;
+    if (pthread_timedjoin_np(b->thread, NULL, &until) != 0) {
+        log_warn("broker.stop", "host=%s, still connecting, left behind", log_q(b->conf.host));
+        pthread_detach(b->thread);
+        return false;
+    }
     broker_free(b);
+    return true;
 }
 
 void broker_publish(struct broker *b, const char *topic, struct bytes payload)

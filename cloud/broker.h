@@ -17,7 +17,9 @@ struct broker_conf {
 };
 struct broker;
 int broker_start(const struct broker_conf *conf, struct broker **ret_broker); /* copies the conf's strings */
-void broker_stop(struct broker *b);                                           /* takes NULL */
+/* Takes NULL. False: its thread hangs in DNS or connect(2), which libmosquitto cannot be called back from; it is left
+ * behind with what it uses, for the process to end. */
+bool broker_stop(struct broker *b);
 /* Queues for publishing with QoS 1; dropped when the queue is full or nobody is connected. Thread-safe. */
 void broker_publish(struct broker *b, const char *topic, struct bytes payload);
 bool broker_connected(struct broker *b);

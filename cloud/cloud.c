@@ -224,6 +224,14 @@ int cloud_commit(struct cloud *c, struct db *db)
     return db_commit(db);
 }
 
+void cloud_heal(struct cloud *c)
+{
+    struct keyring *k;
+    for (size_t i = 0; (k = ring_at(c, i)) != NULL; i++)
+        if (!keyring_escrow_ok(k))
+            keyring_sync(k); /* logs */
+}
+
 void cloud_rollback(struct cloud *c, struct db *db)
 {
     struct keyring *k;

@@ -25,6 +25,7 @@
 #define IDLE_MS 500
 #define SWEEP_MS 60000
 #define FAILED_MS 1000
+#define STOP_MS 3000
 
 struct message {
     uint8_t gw[GW_LEN];
@@ -353,6 +354,7 @@ int ingest_step(struct ingest *in, unsigned ms)
 int ingest_sweep(struct ingest *in, int64_t now)
 {
     uint64_t n = 0;
+    cloud_heal(in->c);
     int r = clockbook_sweep(in->c, in->db, now, &n);
     atomic_fetch_add(&in->counts[INGEST_SETTLED], n);
     return r;
@@ -402,7 +404,13 @@ static void *run(void *arg)
 {
     struct ingest *in = arg;
     int64_t swept = clock_ms() - SWEEP_MS;
+    int64_t stopping = 0;
     while (!atomic_load(&in->stop) || queue_len(in->queue) > 0) {
+        if (atomic_load(&in->stop)) {
+            stopping = stopping == 0 ? clock_ms() : stopping;
+            if (clock_ms() - stopping > STOP_MS) /* gateways go on sending; it will be sent again */
+                break;
+        }
         int r = ingest_step(in, IDLE_MS);
         if (r != 0 && atomic_load(&in->stop))
             break;
@@ -503,8 +511,10 @@ void ingest_stop(struct ingest *in)
         return;
     atomic_store(&in->stop, true);
     pthread_join(in->thread, NULL);
-    broker_stop(in->broker);
-    ingest_free(in);
+    if (broker_stop(in->broker))
+        ingest_free(in);
+    else /* the broker's thread may still call back: only the store is let go */
+        cloud_db_give(in->c, in->db);
 }
 
 bool ingest_connected(struct ingest *in)

@@ -18,6 +18,8 @@ int cloud_begin(struct cloud *c, struct db *db);
 /* Syncs the staged keys of every ring, here and in escrow, then commits. A failure has rolled back. */
 int cloud_commit(struct cloud *c, struct db *db);
 void cloud_rollback(struct cloud *c, struct db *db); /* no-op outside a transaction */
+/* Tries escrow copies again that could not be written. */
+void cloud_heal(struct cloud *c);
 
 /* Makes the tenant's ring and opens it; a ring left by a crash before the tenant's row committed is taken over. */
 int cloud_ring_create(struct cloud *c, const char *tenant, struct keyring **ret_ring);
