@@ -404,15 +404,18 @@ def main():
         p.add_argument("--" + kind, type=int, default=0, metavar="N", help="every Nth reply")
     p.add_argument("--delay-ms", type=float, default=400.0)
     p.add_argument("--exception-code", type=int, default=6)
+    p.add_argument("--paused", action="store_true", help="present nothing before `resume` on standard input")
+    p.add_argument("--quit-at-eof", action="store_true", help="end with standard input")
     a = p.parse_args()
     sim = Inveo(a.tcp, a.rtu, a.ledger, a.name, a.units, a.dead, a.rate, a.count, a.cards, a.seed, a.id_bytes,
                 a.endian, a.resume)
     for kind in Faults.KINDS:
         arg = {"delay": a.delay_ms, "exception": a.exception_code}.get(kind)
         sim.faults.set(kind, getattr(a, kind.replace("-", "_")), arg)
+    sim.paused = a.paused
     signal.signal(signal.SIGTERM, lambda *_: sim.loop.stop())
     signal.signal(signal.SIGINT, lambda *_: sim.loop.stop())
-    stdin_commands(sim.loop, sim.command)
+    stdin_commands(sim.loop, sim.command, a.quit_at_eof)
     print("ready", sim.address, flush=True)
     sim.run()
 

@@ -142,15 +142,18 @@ def main():
     p.add_argument("--bad", type=float, default=0.0, help="share of presentations preceded by a wrong check")
     p.add_argument("--split", action="store_true", help="write each frame in random pieces")
     p.add_argument("--resume", action="store_true", help="continue the ledger's sequence after a restart")
+    p.add_argument("--paused", action="store_true", help="present nothing before `resume` on standard input")
+    p.add_argument("--quit-at-eof", action="store_true", help="end with standard input")
     a = p.parse_args()
     start = max([e["seq"] for e in read_ledger(a.ledger) if e["event"] == "present"
                  and e["reader"] == a.name], default=0) if a.resume and a.ledger else 0
     count = None if a.count is None else max(0, a.count - start)
     sim = Serial125(a.link, a.ledger, a.name, a.layout, a.rate, count, a.cards, a.seed, a.garbage, a.bad, a.split,
                     start)
+    sim.paused = a.paused
     signal.signal(signal.SIGTERM, lambda *_: sim.loop.stop())
     signal.signal(signal.SIGINT, lambda *_: sim.loop.stop())
-    stdin_commands(sim.loop, sim.command)
+    stdin_commands(sim.loop, sim.command, a.quit_at_eof)
     print("ready", sim.address, flush=True)
     sim.run()
 

@@ -183,14 +183,17 @@ class Loop:
         os.close(self.wake_w)
 
 
-def stdin_commands(loop, fn):
-    """Feeds lines of standard input to fn(words); end of input only stops listening."""
+def stdin_commands(loop, fn, quit_at_eof=False):
+    """Feeds lines of standard input to fn(words). At the end of input it stops listening, or the simulator, so that
+    it cannot outlive a test that died."""
     pending = bytearray()
 
     def readable():
         data = os.read(0, 4096)
         if not data:
             loop.forget(0)
+            if quit_at_eof:
+                loop.stop()
             return
         pending.extend(data)
         while b"\n" in pending:
