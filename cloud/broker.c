@@ -139,7 +139,7 @@ static int serve(struct broker *b, struct mosquitto *m)
         if (fd < 0 || (!b->up && clock_ms() - began > CONNACK_MS))
             return MOSQ_ERR_CONN_LOST;
         struct pollfd p[3] = {
-            {.fd = fd, .events = (short)(POLLIN | (mosquitto_want_write(m) ? POLLOUT : 0))},
+            {.fd = fd, .events = (short)(POLLIN | POLLRDHUP | (mosquitto_want_write(m) ? POLLOUT : 0))},
             {.fd = queue_fd(b->out), .events = POLLIN},
             {.fd = b->stop_fd, .events = POLLIN},
         };
@@ -153,6 +153,9 @@ static int serve(struct broker *b, struct mosquitto *m)
             rc = mosquitto_loop_write(m, 32);
         if (rc == MOSQ_ERR_SUCCESS)
             rc = mosquitto_loop_misc(m);
+        /* libmosquitto takes a reset inside the TLS handshake for "not yet"; it would spin here until the deadline. */
+        if (rc == MOSQ_ERR_SUCCESS && !b->up && (p[0].revents & (POLLERR | POLLHUP | POLLRDHUP)))
+            rc = MOSQ_ERR_CONN_LOST;
     }
     if (rc == MOSQ_ERR_SUCCESS) {
         publish_out(b, m); /* the acks of the last batch */

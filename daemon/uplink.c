@@ -241,9 +241,10 @@ static void serve(struct uplink *u)
             lose(u, "socket closed");
             break;
         }
-        struct pollfd fds[2] = {{.fd = sock, .events = POLLIN}, {.fd = queue_fd(u->orders), .events = POLLIN}};
+        struct pollfd fds[2] = {{.fd = sock, .events = POLLIN | POLLRDHUP},
+                                {.fd = queue_fd(u->orders), .events = POLLIN}};
         if (mosquitto_want_write(u->mosq))
-            fds[0].events = POLLIN | POLLOUT;
+            fds[0].events |= POLLOUT;
         if (poll(fds, 2, POLL_MS) < 0 && errno != EINTR) {
             lose(u, error_str(-errno));
             break;
@@ -257,6 +258,9 @@ static void serve(struct uplink *u)
             rc = mosquitto_loop_misc(u->mosq);
         if (rc != MOSQ_ERR_SUCCESS)
             lose(u, mosquitto_strerror(rc));
+        /* libmosquitto takes a reset inside the TLS handshake for "not yet" and would spin until the keep-alive. */
+        if (!u->connected && (fds[0].revents & (POLLERR | POLLHUP | POLLRDHUP)))
+            lose(u, "closed during the handshake");
         if (!u->subscribed && clock_ms() > deadline)
             lose(u, "no answer from the broker");
         take_orders(u);
