@@ -2,6 +2,7 @@
 import os
 import ssl
 import threading
+import time
 
 import paho.mqtt.client as paho
 
@@ -9,15 +10,36 @@ from lab import PATIENCE
 from proc import check
 
 
+class _Paho(paho.Client):
+    """The library's own thread dies of some TLS errors when a broker is killed; this one begins anew."""
+    ending = False
+
+    def _thread_main(self):
+        while not self.ending:
+            try:
+                self.loop_forever(retry_first_connection=True)
+            except (OSError, ValueError):
+                self._begin_anew()
+
+    def _begin_anew(self):
+        while not self.ending:
+            time.sleep(0.3)
+            try:
+                self.reconnect()  # also drops the packet that was half handled
+                return
+            except (OSError, ValueError):
+                pass
+
+
 class Client:
     """A connected client with its own certificate (files = ca, crt, key; else one issued for cn). on_message(topic,
     payload) runs in its thread; what that raises is kept in `errors`."""
 
     def __init__(self, lab, cn, subscribe=(), on_message=None, files=None, will=None):
-        self.subscribe, self.errors, self._up, self._stop = list(subscribe), [], threading.Event(), False
+        self.subscribe, self.errors, self._up = list(subscribe), [], threading.Event()
         self._on_message = on_message
         ca, crt, key = files or (os.path.join(lab.cloud.pki, "ca.crt"), *lab.client_cert(cn))
-        self.paho = c = paho.Client(client_id=cn, protocol=paho.MQTTv5)
+        self.paho = c = _Paho(client_id=cn, protocol=paho.MQTTv5)
         c.tls_set(ca_certs=ca, certfile=crt, keyfile=key, tls_version=ssl.PROTOCOL_TLS_CLIENT)
         c.reconnect_delay_set(1, 1)
         c.on_connect, c.on_message = self._connected, self._message
@@ -25,8 +47,7 @@ class Client:
         if will:
             c.will_set(will[0], will[1], qos=1, retain=True)
         c.connect(lab.host, lab.broker.port, keepalive=20, clean_start=True)
-        self._thread = threading.Thread(target=self._run, name=f"mqtt-{cn}", daemon=True)
-        self._thread.start()
+        c.loop_start()
         lab.on_close(self.close)
         check(self._up.wait(20 * PATIENCE), f"MQTT client {cn} is not connected and subscribed")
 
@@ -44,28 +65,14 @@ class Client:
         except Exception as e:  # kept for the test to find; the library's thread would die of it
             self.errors.append(f"{message.topic}: {type(e).__name__}: {e}")
 
-    def _run(self):
-        while not self._stop:
-            try:
-                self.paho.loop_forever(retry_first_connection=True)
-            except (OSError, ValueError):
-                pass  # the library lets some TLS errors out when the broker is killed; it takes up from there
-
     @property
     def connected(self):
         return self.paho.is_connected()
 
     def publish(self, topic, payload, qos=1, retain=False):
-        """Lost, like any QoS 0 message, when the broker dies at this very moment."""
-        try:
-            self.paho.publish(topic, payload, qos=qos, retain=retain)
-        except (OSError, ValueError):
-            pass
+        self.paho.publish(topic, payload, qos=qos, retain=retain)
 
     def close(self):
-        self._stop = True
-        try:
-            self.paho.disconnect()
-        except (OSError, ValueError):
-            pass
-        self._thread.join(5)
+        self.paho.ending = True
+        self.paho.disconnect()
+        self.paho.loop_stop()
