@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -132,17 +133,30 @@ static int derive(struct entry *e)
 
 /* ---- files ---- */
 
+/* Sets *ret_holds when a ring with keys in it is there; leaves it alone otherwise. */
+static int holds_keys(const char *dir, bool *ret_holds)
+{
+    char path[4096];
+    struct stat st;
+    int r = file_join(path, sizeof path, dir, "ring");
+    if (r == 0 && stat(path, &st) == 0 && st.st_size > RING_HEADER)
+        *ret_holds = true;
+    return r;
+}
+
 int keyring_create(const char *dir, const char *const *escrow, size_t n_escrow)
 {
     uint8_t header[RING_HEADER], kek[CRYPTO_KEY];
     char path[4096];
     int r = file_join(path, sizeof path, dir, "ring");
-    if (r != 0)
-        return r;
-    if (file_exists(path))
-        return -EEXIST;
+    bool old = r == 0 && file_exists(path);
+    for (size_t i = 0; r == 0 && i < n_escrow; i++)
+        r = holds_keys(escrow[i], &old);
+    if (r == 0 && old)
+        r = -EEXIST;
+    if (r == 0)
+        r = crypto_random(kek, sizeof kek);
     ring_header(1, header);
-    r = crypto_random(kek, sizeof kek);
     /* Escrow first: a ring of ours implies its copies. */
     for (size_t i = n_escrow + 1; r == 0 && i-- > 0;) {
         union {
@@ -345,29 +359,38 @@ int keyring_add(struct keyring *k, enum key_kind kind, const uint8_t *key, uint8
     return r;
 }
 
-int keyring_sync(struct keyring *k)
+static int copy_write(struct keyring *k, size_t i, struct bytes image)
+{
+    int r = ring_copy_write(&k->copies[i], image, k->kek);
+    if (r < 0)
+        log_error("keyring.sync", "folder=%s error=%s, not committing", log_q(k->copies[i].dir), log_q(error_str(r)));
+    return r;
+}
+
+/* A copy that a write failed on, or that holds keys forgotten since, is brought to what all agree on before any copy
+ * gets more: else a crash in between could leave two copies that contradict each other. */
+static int even_out(struct keyring *k)
 {
     int r = 0;
+    for (size_t i = 0; i < k->n_copies; i++) {
+        int rr = k->copies[i].ok ? 0 : copy_write(k, i, BYTES(k->image.p, k->synced));
+        if (r == 0)
+            r = rr;
+    }
+    return r;
+}
+
+int keyring_sync(struct keyring *k)
+{
     pthread_mutex_lock(&k->lock);
-    bool all_ok = true;
-    for (size_t i = 0; i < k->n_copies; i++)
-        all_ok = all_ok && k->copies[i].ok;
-    if (k->image.len != k->synced || !all_ok) {
+    int r = even_out(k);
+    if (k->image.len == k->synced) {
+        r = 0; /* a folder that fails holds up new keys only: rows under keys that it has may go on */
+    } else {
         /* Ours goes last: if it fails the others hold keys that no row uses, which is harmless. */
-        for (size_t i = k->n_copies; i-- > 0;) {
-            if (k->copies[i].ok && k->copies[i].good == k->image.len)
-                continue;
-            int rr = ring_copy_write(&k->copies[i], image_bytes(k), k->kek);
-            if (rr < 0)
-                log_error("keyring.sync", "folder=%s error=%s, not committing", log_q(k->copies[i].dir),
-                          log_q(error_str(rr)));
-            if (r == 0)
-                r = rr;
-        }
-        /* An escrow folder that fails holds up new keys only: rows under keys it has may go on. */
-        if (k->image.len == k->synced)
-            r = 0;
-        else if (r == 0)
+        for (size_t i = k->n_copies; r == 0 && i-- > 0;)
+            r = copy_write(k, i, image_bytes(k));
+        if (r == 0)
             k->synced = k->image.len;
     }
     pthread_mutex_unlock(&k->lock);
@@ -381,10 +404,14 @@ void keyring_abort(struct keyring *k)
         forget(k, (k->image.len - k->synced) / RING_ENTRY);
         k->image.len = k->synced;
         k->image.failed = false;
-        for (size_t i = 0; i < k->n_copies; i++)
-            if (k->copies[i].good > k->synced)
-                k->copies[i].good = k->synced; /* what was written there is written over */
-        refs_done(&k->refs);                   /* its tables may point at what is gone */
+        for (size_t i = 0; i < k->n_copies; i++) {
+            struct ring_copy *c = &k->copies[i];
+            if (c->good <= k->synced)
+                continue;
+            c->good = k->synced;
+            c->ok = false; /* what was written there is cut off by the next sync */
+        }
+        refs_done(&k->refs); /* its tables may point at what is gone */
     }
     pthread_mutex_unlock(&k->lock);
 }

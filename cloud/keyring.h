@@ -15,7 +15,8 @@ enum key_kind { KEY_PERSON = 1, KEY_WAITING = 2, KEY_RECIPIENT = 3, KEY_INDEX = 
 struct keyring;
 enum { KEYRING_ABSENT = 1, KEYRING_BAD = 2 };
 
-/* Generation 1, no keys; `dir` is <state>/keyring/<tenant>, escrow[i] is <escrow folder>/<tenant>. -EEXIST. */
+/* Generation 1, no keys; `dir` is <state>/keyring/<tenant>, escrow[i] is <escrow folder>/<tenant>. -EEXIST: a ring is
+ * there, or escrow has one with keys in it, which may be all that is left of it: open it. */
 int keyring_create(const char *dir, const char *const *escrow, size_t n_escrow);
 /* Cuts a torn tail, and lets the longest of the copies that agree heal the others. An escrow folder that cannot be
  * written is logged and tried again at every sync. KEYRING_BAD: damaged, or the copies contradict each other. */

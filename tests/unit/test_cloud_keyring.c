@@ -260,6 +260,57 @@ static void no_key_without_escrow(void **state)
     keyring_close(k);
 }
 
+/* A sync that fails half-way leaves keys in some of the copies; what is written after them must not stand in one copy
+ * beside them in another, or the next start would find two truths. */
+static void a_failed_sync_leaves_copies_that_agree(void **state)
+{
+    struct rings *x = *state;
+    uint8_t ids[1][KEY_ID_LEN], id[KEY_ID_LEN];
+    char aside[160], kek[200];
+    struct keyring *k = reopen(x);
+    add(k, KEY_PERSON, 1, ids);
+    break_escrow(x);
+    assert_int_equal(keyring_add(k, KEY_PERSON, NULL, id), 0);
+    assert_true(keyring_sync(k) < 0); /* b lacks the key, the others may have it */
+    keyring_abort(k);
+    assert_int_equal(unlink(x->b), 0);
+
+    assert_int_equal(keyring_add(k, KEY_PERSON, NULL, id), 0);
+    snprintf(aside, sizeof aside, "%s/aside", x->dir); /* the process dies before it comes to its own copy */
+    assert_int_equal(rename(x->own, aside), 0);
+    FILE *f = fopen(x->own, "w");
+    assert_non_null(f);
+    fclose(f);
+    assert_true(keyring_sync(k) < 0);
+    keyring_close(k);
+    assert_int_equal(unlink(x->own), 0);
+    assert_int_equal(rename(aside, x->own), 0);
+
+    k = reopen(x);
+    assert_true(has(k, ids[0]));
+    add(k, KEY_PERSON, 1, &id);
+    keyring_close(k);
+    assert_int_equal(size_of(x->a), size_of(x->own));
+    assert_int_equal(size_of(x->b), size_of(x->own));
+    snprintf(kek, sizeof kek, "%s/kek", x->b);
+    assert_true(file_exists(kek));
+}
+
+/* The state folder is lost and made anew over the escrow of before: what lies there may be all that is left. */
+static void escrow_of_before_is_not_overwritten(void **state)
+{
+    struct rings *x = *state;
+    uint8_t ids[1][KEY_ID_LEN];
+    struct keyring *k = reopen(x);
+    add(k, KEY_PERSON, 1, ids);
+    keyring_close(k);
+    nftw(x->own, fixture_unlink, 16, FTW_DEPTH | FTW_PHYS);
+    assert_int_equal(keyring_create(x->own, x->escrow, 2), -EEXIST);
+    k = reopen(x); /* taken over, as a ring that a crash left behind */
+    assert_true(has(k, ids[0]));
+    keyring_close(k);
+}
+
 static void rows_belong_to_their_key(void **state)
 {
     struct rings *x = *state;
@@ -314,6 +365,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(contradicting_copies_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(aborted_keys_are_gone, setup, teardown),
         cmocka_unit_test_setup_teardown(no_key_without_escrow, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_failed_sync_leaves_copies_that_agree, setup, teardown),
+        cmocka_unit_test_setup_teardown(escrow_of_before_is_not_overwritten, setup, teardown),
         cmocka_unit_test_setup_teardown(rows_belong_to_their_key, setup, teardown),
         cmocka_unit_test_setup_teardown(sealed_values_are_bound_to_their_row, setup, teardown),
     };
