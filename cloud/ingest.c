@@ -373,7 +373,7 @@ int ingest_new(struct cloud *c, ingest_publish_fn *publish, void *arg, struct in
     in->items = calloc(BATCH_MESSAGES, sizeof *in->items);
     int r = in->items == NULL ? -ENOMEM : queue_new(sizeof(struct message), (size_t)set->ingest.queue, &in->queue);
     if (r == 0)
-        r = verifier_new(&in->v);
+        r = verifier_new(VERIFIER_SETS, &in->v);
     if (r == 0)
         r = cloud_db_take(c, &in->db);
     if (r != 0) {

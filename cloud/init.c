@@ -96,6 +96,8 @@ static int make_store(const struct settings *set, struct db *db)
         r = db_commit(db);
     else
         db_rollback(db);
+    if (r == 0) /* SQLite did not make the file and does not sync its name */
+        r = file_sync_dir(set->state);
     return r > 0 ? -EIO : r;
 }
 

@@ -142,6 +142,11 @@ static int write_all(const char *dir, const char *path, struct bytes image, cons
         r = file_write(kek_path, BYTES(kek, CRYPTO_KEY), 0600);
     if (r == 0)
         r = file_write(path, image, 0600);
+    if (r == 0) { /* the folder itself may be new */
+        char parent[4096];
+        int n = snprintf(parent, sizeof parent, "%s/..", dir);
+        r = n < 0 || (size_t)n >= sizeof parent ? -ENAMETOOLONG : file_sync_dir(parent);
+    }
     return r;
 }
 

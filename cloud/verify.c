@@ -6,19 +6,20 @@
 
 #include "cloud/scope.h"
 
-#define SETS 256 /* by the segment id's first byte */
-#define WAYS 8
-
 struct verifier {
     uint64_t batch;
-    struct opened cache[SETS][WAYS];
+    size_t sets;
+    struct opened cache[][VERIFIER_WAYS]; /* by the segment id's first byte */
 };
 
-int verifier_new(struct verifier **ret_v)
+int verifier_new(size_t sets, struct verifier **ret_v)
 {
-    struct verifier *v = calloc(1, sizeof *v);
+    if (sets == 0 || sets > VERIFIER_SETS)
+        return -EINVAL;
+    struct verifier *v = calloc(1, sizeof *v + sets * sizeof v->cache[0]);
     if (v == NULL)
         return -ENOMEM;
+    v->sets = sets;
     v->batch = 1;
     *ret_v = v;
     return 0;
@@ -28,8 +29,8 @@ void verifier_free(struct verifier *v)
 {
     if (v == NULL)
         return;
-    for (size_t i = 0; i < SETS; i++)
-        for (size_t j = 0; j < WAYS; j++)
+    for (size_t i = 0; i < v->sets; i++)
+        for (size_t j = 0; j < VERIFIER_WAYS; j++)
             seg_reader_free(v->cache[i][j].reader);
     free(v);
 }
@@ -58,8 +59,8 @@ int verify_gateway(struct db *db, const uint8_t gw[GW_LEN], uint64_t gen, struct
 
 static struct opened *cached(struct verifier *v, const uint8_t segid[SEGID_LEN], const uint8_t hash[CRYPTO_HASH])
 {
-    for (size_t i = 0; i < WAYS; i++) {
-        struct opened *o = &v->cache[segid[0]][i];
+    for (size_t i = 0; i < VERIFIER_WAYS; i++) {
+        struct opened *o = &v->cache[segid[0] % v->sets][i];
         if (o->batch != 0 && memcmp(o->segid, segid, SEGID_LEN) == 0 && memcmp(o->signed_hash, hash, CRYPTO_HASH) == 0)
             return o;
     }
@@ -70,8 +71,8 @@ static struct opened *cached(struct verifier *v, const uint8_t segid[SEGID_LEN],
 static struct opened *victim(struct verifier *v, const uint8_t segid[SEGID_LEN])
 {
     struct opened *best = NULL;
-    for (size_t i = 0; i < WAYS; i++) {
-        struct opened *o = &v->cache[segid[0]][i];
+    for (size_t i = 0; i < VERIFIER_WAYS; i++) {
+        struct opened *o = &v->cache[segid[0] % v->sets][i];
         if (o->batch != v->batch && (best == NULL || o->batch < best->batch))
             best = o;
     }

@@ -16,7 +16,10 @@ struct opened {
 };
 
 struct verifier;
-int verifier_new(struct verifier **ret_v);
+#define VERIFIER_SETS 256
+#define VERIFIER_WAYS 8
+/* Keeps sets * VERIFIER_WAYS opened segments; sets <= VERIFIER_SETS. */
+int verifier_new(size_t sets, struct verifier **ret_v);
 void verifier_free(struct verifier *v);
 void verifier_next_batch(struct verifier *v); /* what was handed out before may be evicted from now on */
 

@@ -1,6 +1,8 @@
 /* Ingest against a gateway of the test's own: committed once, acknowledged truthfully, refused for a counted reason. */
 #include "tests/unit/cloud_gateway.h"
 
+#include "cloud/verify.h"
+
 static int setup(void **state)
 {
     *state = fixture_new();
@@ -302,6 +304,67 @@ static void status_is_kept(void **state)
     tgw_free(other);
 }
 
+/* The recipient key was destroyed: nothing new opens, but what is committed is still acknowledged, by the ack key that
+ * the ledger keeps. */
+static void replay_after_the_recipient_key_is_gone(void **state)
+{
+    struct fixture *x = *state;
+    struct tgw *g = tgw_new(x, "hq");
+    tgw_punch(g, 1, clock_real());
+    tgw_punch(g, 2, clock_real());
+    assert_int_equal(send_seg(x, g, g->seg, 0, 1), 1);
+    assert_int_equal(db_script(x->db, "DELETE FROM recipient"), 0);
+    fixture_restart(x); /* the opened segment is not in the cache any more */
+    assert_int_equal(send_seg(x, g, g->seg, 0, 1), 1);
+    assert_int_equal(send_seg(x, g, g->seg, 0, 2), 1);
+    assert_int_equal(counted(x, INGEST_UNKNOWN_KEY), 1);
+    struct tseg *before = tgw_segment(g);
+    tgw_punch(g, 3, clock_real());
+    assert_int_equal(send_seg(x, g, g->seg, 0, 1), -1);
+    assert_int_equal(counted(x, INGEST_UNKNOWN_KEY), 2);
+    assert_int_equal(ask_n(x, PUNCH_ALL, NULL), 1);
+    tseg_free(before);
+    tgw_free(g);
+}
+
+/* More segments than the cache has room for: in one batch the last ones must wait, in later ones they are opened anew.
+ */
+static void more_segments_than_the_cache_holds(void **state)
+{
+    struct fixture *x = *state;
+    struct tgw *g = tgw_new(x, "hq");
+    struct verifier *v;
+    struct upload *u = calloc(1, sizeof *u);
+    struct buf b[VERIFIER_WAYS + 2];
+    struct gateway found;
+    const struct opened *o;
+    assert_int_equal(verifier_new(1, &v), 0);
+    for (size_t i = 0; i < ARRAY_LEN(b); i++) {
+        tgw_punch(g, 1, clock_real());
+        buf_init(&b[i], UPLOAD_MAX);
+        tgw_upload(g->seg, 0, 1, &b[i]);
+        tseg_free(g->seg);
+        g->seg = NULL;
+    }
+    for (int round = 0; round < 3; round++) {
+        verifier_next_batch(v);
+        for (size_t i = 0; i < ARRAY_LEN(b); i++) {
+            int r = verify_upload(v, x->c, x->db, g->id, buf_bytes(&b[i]), u, &found, &o);
+            assert_int_equal(r, i < VERIFIER_WAYS ? 0 : -EAGAIN);
+        }
+        verifier_next_batch(v);
+        for (size_t i = ARRAY_LEN(b); i-- > VERIFIER_WAYS;) {
+            assert_int_equal(verify_upload(v, x->c, x->db, g->id, buf_bytes(&b[i]), u, &found, &o), 0);
+            assert_non_null(o->reader);
+        }
+    }
+    for (size_t i = 0; i < ARRAY_LEN(b); i++)
+        buf_done(&b[i]);
+    verifier_free(v);
+    free(u);
+    tgw_free(g);
+}
+
 static void queue_is_bounded(void **state)
 {
     struct fixture *x = *state;
@@ -326,6 +389,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(damage_is_void_only_when_reported, setup, teardown),
         cmocka_unit_test_setup_teardown(an_old_image_is_reported, setup, teardown),
         cmocka_unit_test_setup_teardown(status_is_kept, setup, teardown),
+        cmocka_unit_test_setup_teardown(replay_after_the_recipient_key_is_gone, setup, teardown),
+        cmocka_unit_test_setup_teardown(more_segments_than_the_cache_holds, setup, teardown),
         cmocka_unit_test_setup_teardown(queue_is_bounded, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
