@@ -23,7 +23,7 @@
 #define OUT_MAX 32u /* twice the window, and room for a status */
 #define IN_MAX 128u
 #define STOP_MS 2000
-#define CONNECT_S 30 /* from TCP to CONNACK and SUBACK */
+#define CONNECT_MS 30000 /* from TCP to CONNACK and SUBACK */
 #define POLL_MS 1000
 
 enum order_kind { ORDER_PUBLISH, ORDER_SESSION, ORDER_STOP };
@@ -144,9 +144,11 @@ static void on_message(struct mosquitto *m, void *arg, const struct mosquitto_me
     struct uplink *u = arg;
     (void)m;
     (void)props;
-    if (msg->retain || msg->payloadlen <= 0 || (size_t)msg->payloadlen > ACK_MSG_MAX ||
-        strcmp(msg->topic, u->topic_ack) != 0)
+    if (strcmp(msg->topic, u->topic_ack) != 0 || msg->retain || msg->payloadlen <= 0 ||
+        (size_t)msg->payloadlen > ACK_MSG_MAX) {
+        atomic_fetch_add(&u->dropped_acks, 1);
         return;
+    }
     struct report r = {.kind = REPORT_ACK};
     buf_init(&r.msg, ACK_MSG_MAX);
     if (buf_add(&r.msg, msg->payload, (size_t)msg->payloadlen) == 0)
@@ -234,7 +236,7 @@ static void take_orders(struct uplink *u)
 
 static void serve(struct uplink *u)
 {
-    int64_t deadline = clock_ms() + CONNECT_S * 1000;
+    int64_t deadline = clock_ms() + CONNECT_MS;
     while (!u->lost && !u->stopping) {
         int sock = mosquitto_socket(u->mosq);
         if (sock < 0) {
