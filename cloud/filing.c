@@ -88,6 +88,37 @@ static int put_event(const struct filing *f, uint64_t index, const struct record
     return r;
 }
 
+static void bind_void(struct db_stmt *st, const struct filing *f, const uint8_t segid[SEGID_LEN])
+{
+    db_bind_blob(st, 2, BYTES(segid, SEGID_LEN));
+    db_bind_blob(st, 3, BYTES(f->g->gw, GW_LEN));
+    db_bind_int(st, 4, (int64_t)f->g->gen);
+}
+
+/* Nothing need come behind the damage to carry `next` over it: another segment of this gateway is moved on here, the
+ * one in hand when its upload ends. */
+static int pass_void(const struct filing *f, const uint8_t segid[SEGID_LEN])
+{
+    struct db_stmt *st;
+    int r = 0;
+    bool moved = memcmp(segid, f->o->segid, SEGID_LEN) != 0;
+    while (r == 0 && moved) {
+        r = scope_stmt(f->s,
+                       "UPDATE segment SET next = next + 1 WHERE tenant_id = ?1 AND segid = ?2 AND gw = ?3 AND gen = ?4"
+                       " AND EXISTS (SELECT 1 FROM void v WHERE v.tenant_id = ?1 AND v.segid = ?2"
+                       " AND v.idx = segment.next AND v.gw = ?3 AND v.gen = ?4)",
+                       &st);
+        if (r != 0)
+            return r;
+        bind_void(st, f, segid);
+        r = db_must(st);
+        moved = r == 0 && db_changes(f->s->db) > 0;
+        if (moved)
+            f->t->n[INGEST_VOID]++;
+    }
+    return r;
+}
+
 /* The gateway found a record of its spool damaged: [segid, index]. Its bytes will not open; they need not. */
 static int put_void(const struct filing *f, struct bytes arg)
 {
@@ -100,16 +131,15 @@ static int put_void(const struct filing *f, struct bytes arg)
     if (!cbor_done(&c))
         return 0; /* the event itself is kept */
     int r = scope_stmt(f->s,
-                       "INSERT INTO void(tenant_id, segid, idx, gw, gen) VALUES(?1, ?2, ?3, ?4, ?5)"
+                       "INSERT INTO void(tenant_id, segid, gw, gen, idx) VALUES(?1, ?2, ?3, ?4, ?5)"
                        " ON CONFLICT DO NOTHING",
                        &st);
     if (r != 0)
         return r;
-    db_bind_blob(st, 2, BYTES(segid, SEGID_LEN));
-    db_bind_int(st, 3, (int64_t)index);
-    db_bind_blob(st, 4, BYTES(f->g->gw, GW_LEN));
-    db_bind_int(st, 5, (int64_t)f->g->gen);
-    return db_must(st);
+    bind_void(st, f, segid);
+    db_bind_int(st, 5, (int64_t)index);
+    r = db_must(st);
+    return r != 0 ? r : pass_void(f, segid);
 }
 
 /* Reported by this very gateway. */
@@ -117,29 +147,48 @@ static int is_void(const struct filing *f, uint64_t index, bool *ret_void)
 {
     struct db_stmt *st;
     int r = scope_stmt(
-        f->s, "SELECT 1 FROM void WHERE tenant_id = ?1 AND segid = ?2 AND idx = ?3 AND gw = ?4 AND gen = ?5", &st);
+        f->s, "SELECT 1 FROM void WHERE tenant_id = ?1 AND segid = ?2 AND gw = ?3 AND gen = ?4 AND idx = ?5", &st);
     if (r != 0)
         return r;
-    db_bind_blob(st, 2, BYTES(f->o->segid, SEGID_LEN));
-    db_bind_int(st, 3, (int64_t)index);
-    db_bind_blob(st, 4, BYTES(f->g->gw, GW_LEN));
-    db_bind_int(st, 5, (int64_t)f->g->gen);
+    bind_void(st, f, f->o->segid);
+    db_bind_int(st, 5, (int64_t)index);
     r = db_step(st);
     *ret_void = r == DB_ROW;
     db_done(st);
     return r < 0 ? r : 0;
 }
 
-static int on_clock(struct filing *f, uint64_t index, const struct record *rec, struct bytes plain)
+/* A clock that contradicts the calendar, or says nothing, corrects nothing. */
+static bool tells_time(const struct filing *f, const struct record *rec)
 {
-    int r = put_event(f, index, rec, plain);
-    /* A clock that contradicts the calendar corrects nothing. */
-    if (r != 0 || ck_state(rec->ck) != CLOCK_SYNC || day_of(rec->real) < day_of(f->g->added) ||
-        rec->real > f->received + DAY_US)
-        return r;
-    bool fresh = false;
-    r = clockbook_add(f->s, f->g, f->o->hdr.boot, rec, &fresh);
-    f->clock_learnt = f->clock_learnt || fresh;
+    return rec->kind == RECORD_CLOCK && ck_state(rec->ck) == CLOCK_SYNC && ck_uncertainty(rec->ck) != CK_UNBOUNDED &&
+           day_of(rec->real) >= day_of(f->g->added) && rec->real <= f->received + DAY_US;
+}
+
+/* Clock records first: they count for punches of the same upload that stand before them, too. What is not reached below
+ * is not read here either. */
+static int learn_clocks(struct filing *f, const struct upload *u, uint64_t next)
+{
+    uint8_t plain[RECORD_PLAIN_MAX];
+    struct record rec;
+    bool goes_on = f->o->reader != NULL;
+    int r = 0;
+    for (size_t i = 0; r == 0 && goes_on && i < u->n; i++) {
+        if (u->first + i < next)
+            continue;
+        r = seg_reader_open(f->o->reader, u->first + i, u->recs[i], plain);
+        if (r > 0) {
+            r = is_void(f, u->first + i, &goes_on);
+            continue;
+        }
+        if (r == 0 && record_decode(BYTES(plain, u->recs[i].n - CRYPTO_TAG), &rec) == 0 && tells_time(f, &rec)) {
+            bool fresh = false;
+            r = clockbook_add(f->s, f->g, f->o->hdr.boot, &rec, &fresh);
+            f->clock_learnt = f->clock_learnt || fresh;
+        }
+    }
+    crypto_wipe(plain, sizeof plain);
+    crypto_wipe(&rec, sizeof rec);
     return r;
 }
 
@@ -181,7 +230,7 @@ static int on_record(struct filing *f, uint64_t index, struct bytes plain)
     case RECORD_PUNCH:
         return on_punch(f, index, &rec, plain);
     case RECORD_CLOCK:
-        return on_clock(f, index, &rec, plain);
+        return put_event(f, index, &rec, plain); /* learn_clocks() was there before */
     case RECORD_EVENT:
         return on_event(f, index, &rec, plain);
     }
@@ -285,11 +334,15 @@ int filing_upload(const struct scope *s, const struct gateway *g, const struct o
     if (u->first > next) {
         t->n[INGEST_AHEAD]++;
     } else {
-        r = commit_records(&f, u, &next);
+        r = learn_clocks(&f, u, next);
+        if (r == 0)
+            r = commit_records(&f, u, &next);
         if (r > 0) { /* what came before it counts */
             t->n[r]++;
             r = 0;
         }
+        if (r == 0)
+            r = skip_void(&f, &next);
     }
     if (r == 0)
         r = ledger_advance(s, &l, next);

@@ -75,7 +75,7 @@ static const char *const tables =
 
     /* records that their gateway reported as damaged in its spool */
     "CREATE TABLE void(tenant_id TEXT NOT NULL, segid BLOB NOT NULL, idx INTEGER NOT NULL, gw BLOB NOT NULL,"
-    " gen INTEGER NOT NULL, PRIMARY KEY(tenant_id, segid, idx)) WITHOUT ROWID;";
+    " gen INTEGER NOT NULL, PRIMARY KEY(tenant_id, segid, idx, gw, gen)) WITHOUT ROWID;";
 
 int schema_create(struct db *db)
 {

@@ -1,0 +1,155 @@
+/* Edges of ingest: damage at the end of a segment, clock records behind the punches they time, foreign damage
+ * reports, many boots without a clock. */
+#include "tests/unit/cloud_gateway.h"
+
+#include "cloud/ledger.h"
+
+static int setup(void **state)
+{
+    struct fixture *x = fixture_new();
+    age(x);
+    *state = x;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fixture_done(*state);
+    return 0;
+}
+
+/* What a gateway seals when it finds record `index` of that segment damaged in its spool. */
+static void tgw_damage(struct tgw *g, const uint8_t segid[SEGID_LEN], uint8_t index)
+{
+    uint8_t arg[] = {0x82, 0x50, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, index};
+    struct record e = {.kind = RECORD_EVENT, .real = clock_real(), .mono = 1, .ck = ck_make(2, 1000)};
+    assert_true(index < 24);
+    memcpy(arg + 2, segid, SEGID_LEN);
+    e.event.code = EVENT_RECORD_DAMAGED;
+    e.event.arg = BYTES(arg, sizeof arg);
+    tgw_record(g, &e);
+}
+
+static int64_t next_of(struct fixture *x, const struct tseg *s)
+{
+    struct scope sc;
+    struct ledger l;
+    assert_int_equal(scope_init(x->c, x->db, TENANT, &sc), 0);
+    return ledger_get(&sc, seg_writer_id(s->w), &l) == 0 ? (int64_t)l.next : -1;
+}
+
+/* Nothing comes behind it that could bring `next` over it. */
+static void damage_at_the_end_is_passed(void **state)
+{
+    struct fixture *x = *state;
+    struct tgw *g = tgw_new(x, "hq");
+    for (unsigned i = 0; i < 4; i++)
+        tgw_punch(g, i, clock_real());
+    assert_int_equal(send_seg(x, g, g->seg, 0, 2), 2);
+    struct tseg *damaged = tgw_segment(g);
+    tgw_damage(g, seg_writer_id(damaged->w), 3);
+    send_all(x, g);
+    assert_int_equal(next_of(x, damaged), 2);
+    tgw_damage(g, seg_writer_id(damaged->w), 2);
+    send_all(x, g);
+    assert_int_equal(next_of(x, damaged), 4); /* in the transaction of the event */
+    assert_int_equal(counted(x, INGEST_VOID), 2);
+    assert_int_equal(send_seg(x, g, damaged, 0, 1), 4);
+    assert_int_equal(ask_n(x, PUNCH_ALL, NULL), 2);
+    tseg_free(damaged);
+    tgw_free(g);
+}
+
+static void damage_behind_an_upload_is_passed(void **state)
+{
+    struct fixture *x = *state;
+    struct tgw *g = tgw_new(x, "hq");
+    for (unsigned i = 0; i < 3; i++)
+        tgw_punch(g, i, clock_real());
+    struct tseg *damaged = tgw_segment(g);
+    tgw_damage(g, seg_writer_id(damaged->w), 2);
+    send_all(x, g);
+    assert_int_equal(next_of(x, damaged), -1); /* not known yet */
+    assert_int_equal(send_seg(x, g, damaged, 0, 2), 3);
+    assert_int_equal(next_of(x, damaged), 3);
+
+    tgw_damage(g, seg_writer_id(g->seg->w), 3); /* of the very segment that it stands in */
+    tgw_punch(g, 9, clock_real());
+    assert_int_equal(send_seg(x, g, g->seg, 0, 3), 4);
+    assert_int_equal(ask_n(x, PUNCH_ALL, NULL), 3);
+    tseg_free(damaged);
+    tgw_free(g);
+}
+
+/* Another gateway's word about a segment neither voids it nor stands in the way of its own gateway's. */
+static void foreign_damage_changes_nothing(void **state)
+{
+    struct fixture *x = *state;
+    struct tgw *g = tgw_new(x, "hq"), *h = tgw_new(x, "branch");
+    for (unsigned i = 0; i < 3; i++)
+        tgw_punch(g, i, clock_real());
+    assert_int_equal(send_seg(x, g, g->seg, 0, 1), 1);
+    tgw_damage(h, seg_writer_id(g->seg->w), 1);
+    send_all(x, h);
+    assert_int_equal(next_of(x, g->seg), 1);
+    assert_int_equal(send_seg(x, g, g->seg, 2, 1), 1);
+
+    struct tseg *damaged = tgw_segment(g);
+    tgw_damage(g, seg_writer_id(damaged->w), 1);
+    send_all(x, g);
+    assert_int_equal(send_seg(x, g, damaged, 2, 1), 3);
+    assert_int_equal(ask_n(x, PUNCH_ALL, NULL), 2);
+    tseg_free(damaged);
+    tgw_free(g);
+    tgw_free(h);
+}
+
+/* A clock record counts for the whole upload it comes in, also for punches before it: the nearest one decides, and it
+ * may be the anchor of an earlier instant. */
+static void clock_records_behind_the_punch_count(void **state)
+{
+    struct fixture *x = *state;
+    struct tgw *g = tgw_new(x, "hq");
+    struct punch_list l;
+    int64_t t = clock_real() - HOUR;
+    tgw_clock(g, t, 10 * SECOND, ck_make(2, 1000));
+    tgw_punch_full(g, "door", 1, 0, 100 * SECOND, ck_make(0, CK_UNBOUNDED), 0);
+    tgw_punch_full(g, "door", 2, t + 200 * SECOND, 200 * SECOND, ck_make(3, SECOND), 0);
+    tgw_clock(g, t + 87 * SECOND, 95 * SECOND, ck_make(2, 1000));
+    send_all(x, g);
+    ask(x, PUNCH_ALL, NULL, &l);
+    assert_int_equal(l.n, 2);
+    assert_int_equal(l.items[0].time, t + 92 * SECOND);
+    assert_int_equal(l.items[1].time, t + 192 * SECOND);
+    punch_list_done(&l);
+    tgw_free(g);
+}
+
+/* State 2 of unbounded uncertainty says no time. */
+static void unbounded_clocks_correct_nothing(void **state)
+{
+    struct fixture *x = *state;
+    struct tgw *g = tgw_new(x, "hq");
+    int64_t t = clock_real() - HOUR;
+    tgw_punch_full(g, "door", 1, 0, 100 * SECOND, ck_make(0, CK_UNBOUNDED), 0);
+    tgw_clock(g, t, 100 * SECOND, ck_make(2, CK_UNBOUNDED));
+    send_all(x, g);
+    assert_int_equal(ask_n(x, PUNCH_PENDING, NULL), 1);
+    assert_int_equal(sql_int(x, "SELECT count(*) FROM clock"), 0);
+    tgw_clock(g, t, 101 * SECOND, ck_make(2, 1000));
+    send_all(x, g);
+    assert_int_equal(ask_n(x, PUNCH_PENDING, NULL), 0);
+    tgw_free(g);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(damage_at_the_end_is_passed, setup, teardown),
+        cmocka_unit_test_setup_teardown(damage_behind_an_upload_is_passed, setup, teardown),
+        cmocka_unit_test_setup_teardown(foreign_damage_changes_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(clock_records_behind_the_punch_count, setup, teardown),
+        cmocka_unit_test_setup_teardown(unbounded_clocks_correct_nothing, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
