@@ -6,13 +6,18 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/str.h"
 #include "readers/wait.h"
+
+#define RESOLVE_US 60000000 /* longer than any resolver tries: one thread at a time is enough */
 
 int dial_parse(const char *where, char *ret_host, size_t host_size, char *ret_port, size_t port_size)
 {
@@ -38,59 +43,99 @@ int dial_parse(const char *where, char *ret_host, size_t host_size, char *ret_po
     return str_copy(ret_port, port_size, colon + 1);
 }
 
-/* What the resolver works on while nobody may be waiting any more; then it stays with the resolver. */
+/* Shared by the waiter and the thread that resolves; who leaves last frees it. */
 struct lookup {
-    struct gaicb cb;
-    struct addrinfo hints;
+    atomic_int refs;
+    int done; /* eventfd, readable when the thread is through */
     char host[256], port[8];
+    struct addrinfo *list; /* NULL once taken */
+    atomic_int error;      /* stored after the list, loaded before it */
 };
 
-/* The resolver's own time-outs reach 20 s and more, so it runs in a thread of glibc's. A lookup that cannot be
- * cancelled at a stop is left to it: some 500 bytes, at the end of the process. */
-static int resolve_name(const struct addrinfo *hints, const char *host, const char *port, int64_t deadline_us,
-                        int stop_fd, struct addrinfo **ret_list)
+static void lookup_unref(struct lookup *q)
+{
+    if (atomic_fetch_sub(&q->refs, 1) > 1)
+        return;
+    if (q->list)
+        freeaddrinfo(q->list);
+    close(q->done);
+    free(q);
+}
+
+static void *lookup_run(void *arg)
+{
+    static const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    struct lookup *q = arg;
+    uint64_t one = 1;
+
+    int e = getaddrinfo(q->host, q->port, &hints, &q->list);
+    if (e != 0)
+        q->list = NULL;
+    atomic_store(&q->error, e);
+    /* Cannot fail, the counter has room for it; the waiter has a deadline all the same. */
+    (void)!write(q->done, &one, sizeof(one));
+    lookup_unref(q);
+    return NULL;
+}
+
+static int lookup_start(const char *host, const char *port, struct lookup **ret_lookup)
 {
     struct lookup *q = calloc(1, sizeof(*q));
+    pthread_attr_t attr;
+    pthread_t thread;
+    int r;
+
     if (!q)
         return -ENOMEM;
-    if (str_copy(q->host, sizeof(q->host), host) < 0 || str_copy(q->port, sizeof(q->port), port) < 0) {
+    atomic_init(&q->refs, 2);
+    q->done = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    r = q->done < 0 ? -errno : 0;
+    if (r == 0 && (str_copy(q->host, sizeof(q->host), host) < 0 || str_copy(q->port, sizeof(q->port), port) < 0))
+        r = -EINVAL;
+    if (r == 0) {
+        pthread_attr_init(&attr);
+        pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+        r = -pthread_create(&thread, &attr, lookup_run, q);
+        pthread_attr_destroy(&attr);
+    }
+    if (r < 0) {
+        error_closep(&q->done);
         free(q);
-        return -EINVAL;
-    }
-    q->hints = *hints;
-    q->cb = (struct gaicb){.ar_name = q->host, .ar_service = q->port, .ar_request = &q->hints};
-    struct gaicb *list[1] = {&q->cb};
-    if (getaddrinfo_a(GAI_NOWAIT, list, 1, NULL) != 0) {
-        free(q);
-        return -EAGAIN;
-    }
-    int r = 0;
-    while (r == 0 && gai_error(&q->cb) == EAI_INPROGRESS) {
-        int64_t step = wait_now_us() + 20000;
-        r = wait_fd(-1, 0, stop_fd, step);
-        if (r == 0 && step > deadline_us)
-            r = -ETIMEDOUT;
-    }
-    if (r < 0 && gai_cancel(&q->cb) == EAI_NOTCANCELED)
         return r;
-    if (r == 0 && gai_error(&q->cb) == 0)
-        *ret_list = q->cb.ar_result;
-    else if (r == 0)
-        r = -EHOSTUNREACH;
-    else if (q->cb.ar_result)
-        freeaddrinfo(q->cb.ar_result); /* it came as we gave up */
-    free(q);
+    }
+    *ret_lookup = q;
+    return 0;
+}
+
+/* The resolver's own time-outs reach 20 s and more, so it runs in a thread of its own, which is left behind at a
+ * stop: it ends when the resolver does. (getaddrinfo_a(3) does the same, but its threads are hidden from the thread
+ * sanitizer.) */
+static int resolve_name(const char *host, const char *port, int stop_fd, struct addrinfo **ret_list)
+{
+    struct lookup *q = NULL;
+    int r = lookup_start(host, port, &q);
+
+    if (r < 0)
+        return r;
+    r = wait_fd(q->done, POLLIN, stop_fd, wait_now_us() + RESOLVE_US);
+    if (r > 0 && atomic_load(&q->error) == 0) {
+        *ret_list = q->list;
+        q->list = NULL;
+        r = 0;
+    } else if (r >= 0) {
+        r = r > 0 ? -EHOSTUNREACH : -ETIMEDOUT;
+    }
+    lookup_unref(q);
     return r;
 }
 
-static int resolve(const char *host, const char *port, int64_t deadline_us, int stop_fd, struct addrinfo **ret_list)
+static int resolve(const char *host, const char *port, int stop_fd, struct addrinfo **ret_list)
 {
     struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST};
 
     if (getaddrinfo(host, port, &hints, ret_list) == 0)
         return 0;
-    hints.ai_flags = 0;
-    return resolve_name(&hints, host, port, deadline_us, stop_fd, ret_list);
+    return resolve_name(host, port, stop_fd, ret_list);
 }
 
 static int connect_one(const struct addrinfo *a, int64_t deadline_us, int stop_fd, int *ret_fd)
@@ -128,11 +173,11 @@ static bool says_absent(int r)
 
 int dial(const char *host, const char *port, unsigned timeout_ms, int stop_fd, int *ret_fd)
 {
-    int64_t deadline = wait_now_us() + (int64_t)timeout_ms * 1000;
     struct addrinfo *list = NULL;
-    int r = resolve(host, port, deadline, stop_fd, &list);
+    int r = resolve(host, port, stop_fd, &list);
 
     if (r == 0) {
+        int64_t deadline = wait_now_us() + (int64_t)timeout_ms * 1000;
         r = -EHOSTUNREACH;
         for (const struct addrinfo *a = list; a && r != 0 && r != -ECANCELED; a = a->ai_next)
             r = connect_one(a, deadline, stop_fd, ret_fd);
