@@ -8,6 +8,8 @@
 #include "cloud/clockbook_impl.h"
 #include "cloud/tenant.h"
 
+#define BOOTS_MAX 64
+
 struct boot_row {
     uint8_t gw[GW_LEN];
     uint64_t gen;
@@ -155,31 +157,45 @@ static int by_room(void *arg, const struct scope *s, const struct gateway *g, st
     return 0;
 }
 
+/* What a boot may be placed into. The dear questions come last: most boots that wait are not due. */
+struct room {
+    bool due, have_low, have_high;
+    int64_t low, high;
+};
+
+static int look(const struct scope *s, const struct boot_row *b, int64_t now, struct room *ret)
+{
+    struct room m = {.due = day_of(now) - b->day > CLOCKBOOK_WAIT_DAYS};
+    bool is_whole = false;
+    int r = m.due ? 0 : whole(s, b, &is_whole);
+    if (r == 0 && (m.due || is_whole))
+        r = upper(s, b, &m.high, &m.have_high);
+    m.due = m.due || (is_whole && m.have_high);
+    if (r == 0 && m.due)
+        r = lower(s, b, &m.low, &m.have_low);
+    if (r == 0)
+        *ret = m;
+    return r;
+}
+
 static int place_boot(const struct scope *s, const struct boot_row *b, int64_t now, uint64_t *ret_n)
 {
     struct gateway g;
+    struct room m;
     struct span sp = {0};
-    bool latest, is_whole = false, have_low = false, have_high = false;
-    int64_t low = 0, high = 0;
+    bool latest;
     int r = gateway_find(s->db, b->gw, b->gen, &g, &latest);
     if (r == 0)
-        r = whole(s, b, &is_whole);
-    if (r == 0)
-        r = lower(s, b, &low, &have_low);
-    if (r == 0)
-        r = upper(s, b, &high, &have_high);
-    if (r != 0)
-        return r;
-    if (!(is_whole && have_high) && day_of(now) - b->day <= CLOCKBOOK_WAIT_DAYS)
-        return 0;
-    r = filed_each_untimed(s, b->gw, b->gen, b->boot, measure, &sp);
+        r = look(s, b, now, &m);
+    if (r == 0 && m.due)
+        r = filed_each_untimed(s, b->gw, b->gen, b->boot, measure, &sp);
     if (r != 0 || !sp.any)
         return r;
 
-    if (!have_low || low < g.added) /* it was not ours before */
-        low = g.added;
+    int64_t low = !m.have_low || m.low < g.added ? g.added : m.low; /* it was not ours before */
     int64_t latest_start = sp.began_by, before_next;
-    if (have_high && !__builtin_sub_overflow(high, (int64_t)sp.last_mono, &before_next) && before_next < latest_start)
+    if (m.have_high && !__builtin_sub_overflow(m.high, (int64_t)sp.last_mono, &before_next) &&
+        before_next < latest_start)
         latest_start = before_next;
     if (latest_start < low) /* clocks that contradict each other by a little: the later bound is the better known */
         low = latest_start;
@@ -188,25 +204,39 @@ static int place_boot(const struct scope *s, const struct boot_row *b, int64_t n
     return clockbook_place(s, &g, b->boot, by_room, &began, ret_n);
 }
 
+static int sweep_boot(const struct scope *s, const struct boot_row *b, int64_t now, uint64_t *ret_n)
+{
+    uint64_t n = 0;
+    int r = cloud_begin(s->c, s->db);
+    if (r == 0)
+        r = place_boot(s, b, now, &n);
+    if (r == 0 && n > 0)
+        r = cloud_commit(s->c, s->db);
+    else
+        cloud_rollback(s->c, s->db);
+    if (r == 0)
+        *ret_n += n;
+    return r;
+}
+
+/* No more than BOOTS_MAX at a time, from anywhere in the list: a gateway that makes up boots without end must not keep
+ * ingest busy with them. Writers are not disturbed for a boot that is not due. */
 static int sweep_tenant(struct cloud *c, struct db *db, const char *tenant, int64_t now, uint64_t *ret_n)
 {
     struct scope s;
     struct boot_list l = {0};
-    uint64_t n = 0;
+    struct room m;
+    uint32_t start = 0;
     int r = scope_init(c, db, tenant, &s);
     if (r == 0)
         r = waiting_boots(&s, &l);
-    for (size_t i = 0; r == 0 && i < l.n; i++) {
-        r = cloud_begin(c, db);
-        if (r == 0)
-            r = place_boot(&s, &l.items[i], now, &n);
-        if (r == 0 && n > 0)
-            r = cloud_commit(c, db);
-        else
-            cloud_rollback(c, db);
-        if (r == 0)
-            *ret_n += n;
-        n = 0;
+    if (r == 0)
+        r = crypto_random(&start, sizeof start);
+    for (size_t i = 0; r == 0 && i < l.n && i < BOOTS_MAX; i++) {
+        const struct boot_row *b = &l.items[(start + i) % l.n];
+        r = look(&s, b, now, &m);
+        if (r == 0 && m.due)
+            r = sweep_boot(&s, b, now, ret_n);
     }
     free(l.items);
     return r;
@@ -219,8 +249,11 @@ int clockbook_sweep(struct cloud *c, struct db *db, int64_t now, uint64_t *ret_n
     int r = tenant_list(db, &l);
     if (r != 0)
         return r;
-    for (size_t i = 0; r == 0 && i < l.n; i++)
-        r = sweep_tenant(c, db, l.items[i].id, now, ret_n);
+    for (size_t i = 0; i < l.n; i++) { /* one tenant's trouble is not another's */
+        int rr = sweep_tenant(c, db, l.items[i].id, now, ret_n);
+        if (r == 0)
+            r = rr;
+    }
     tenant_list_done(&l);
     return r;
 }

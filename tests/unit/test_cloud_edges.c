@@ -142,6 +142,30 @@ static void unbounded_clocks_correct_nothing(void **state)
     tgw_free(g);
 }
 
+/* Boots that wait are looked at every minute; none of that may hold up writers. */
+static void waiting_boots_disturb_no_writer(void **state)
+{
+    struct fixture *x = *state;
+    struct tgw *g = tgw_new(x, "hq");
+    struct db *other;
+    for (unsigned i = 0; i < 3; i++) {
+        tgw_reboot(g);
+        tseg_free(tgw_segment(g));
+        tgw_punch_full(g, "door", i, 0, 100 * SECOND, ck_make(0, CK_UNBOUNDED), 0);
+        send_all(x, g);
+    }
+    assert_int_equal(cloud_db_take(x->c, &other), 0);
+    assert_int_equal(cloud_begin(x->c, other), 0);
+    alarm(60); /* it would wait for this very thread */
+    assert_int_equal(ingest_sweep(x->in, clock_real()), 0);
+    alarm(0);
+    cloud_db_give(x->c, other);
+    assert_int_equal(ask_n(x, PUNCH_PENDING, NULL), 3);
+    assert_int_equal(ingest_sweep(x->in, clock_real() + 70 * DAY_US), 0);
+    assert_int_equal(ask_n(x, PUNCH_PENDING, NULL), 0);
+    tgw_free(g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -150,6 +174,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(foreign_damage_changes_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(clock_records_behind_the_punch_count, setup, teardown),
         cmocka_unit_test_setup_teardown(unbounded_clocks_correct_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(waiting_boots_disturb_no_writer, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
