@@ -53,7 +53,7 @@ static bool decode(const struct ascii125 *p, struct cred *ret_cred)
     uint8_t check = 0, any = 0, b[DIGITS / 2];
 
     for (size_t i = 0; i < sizeof(b); i++) {
-        b[i] = (uint8_t)(digit(p->buf[1 + 2 * i]) << 4 | digit(p->buf[2 + 2 * i]));
+        b[i] = (uint8_t)((unsigned)digit(p->buf[1 + 2 * i]) << 4 | (unsigned)digit(p->buf[2 + 2 * i]));
         check ^= b[i]; /* 0 in the end: the last byte is the XOR of the others */
         any |= b[i];
     }

@@ -227,7 +227,7 @@ int bus_new(const char *name, struct queue *sights, struct bus **ret_bus)
     b->out = (struct outbox){.sights = sights, .stopping = &b->stopping};
     b->reopen_ms = REOPEN_MIN_MS;
     b->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    int r = b->stop_fd < 0 ? -errno : queue_new(sizeof(struct bus_answer), 2 * BUS_READERS_MAX, &b->answers);
+    int r = b->stop_fd < 0 ? -errno : queue_new(sizeof(struct bus_answer), (size_t)2 * BUS_READERS_MAX, &b->answers);
     if (r < 0) {
         bus_free(b);
         return r;

@@ -138,30 +138,36 @@ static int resolve(const char *host, const char *port, int stop_fd, struct addri
     return resolve_name(host, port, stop_fd, ret_list);
 }
 
+static int connect_fd(int fd, const struct addrinfo *a, int64_t deadline_us, int stop_fd)
+{
+    int e = 0;
+    socklen_t len = sizeof(e);
+
+    if (connect(fd, a->ai_addr, a->ai_addrlen) == 0)
+        return 0;
+    if (errno != EINPROGRESS)
+        return -errno;
+    int r = wait_fd(fd, POLLOUT, stop_fd, deadline_us);
+    if (r <= 0)
+        return r == 0 ? -ETIMEDOUT : r;
+    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &len) < 0 ? -errno : -e;
+}
+
 static int connect_one(const struct addrinfo *a, int64_t deadline_us, int stop_fd, int *ret_fd)
 {
-    int fd CLEANUP(error_closep) = socket(a->ai_family, a->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, a->ai_protocol);
-    int one = 1, e = 0;
-    socklen_t len = sizeof(e);
+    int one = 1, fd = socket(a->ai_family, a->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, a->ai_protocol);
 
     if (fd < 0)
         return -errno;
-    if (connect(fd, a->ai_addr, a->ai_addrlen) < 0) {
-        if (errno != EINPROGRESS)
-            return -errno;
-        int r = wait_fd(fd, POLLOUT, stop_fd, deadline_us);
-        if (r <= 0)
-            return r == 0 ? -ETIMEDOUT : r;
-        if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &len) < 0)
-            return -errno;
-        if (e != 0)
-            return -e;
+    int r = connect_fd(fd, a, deadline_us, stop_fd);
+    if (r < 0) {
+        close(fd);
+        return r;
     }
     /* Both only spare time: without them the line works all the same. */
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
     *ret_fd = fd;
-    fd = -1;
     return 0;
 }
 

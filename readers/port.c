@@ -164,22 +164,10 @@ static bool says_absent(int e)
     return e == ENOENT || e == ENXIO || e == ENODEV || e == EIO || e == ENOTDIR;
 }
 
-int port_open(const struct port_settings *s, int *ret_fd, enum port_rs485 *ret_rs485)
+static int set_up(int fd, const struct port_settings *s, enum port_rs485 *ret_rs485)
 {
-    char found[256];
-    const char *path = s->serial;
-    int fd CLEANUP(error_closep) = -1;
-
-    if (!path) {
-        int r = port_usb_find(s->usb, found, sizeof(found));
-        if (r != 0)
-            return r;
-        path = found;
-    }
-    fd = open(path, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0)
-        return says_absent(errno) ? LINK_ABSENT : -errno;
     int r = set_line(fd, s);
+
     if (r < 0)
         return says_absent(-r) ? LINK_ABSENT : r;
     /* Keeps ModemManager and the like away. Not on a pty, where the mark would outlive a killed owner for as long as
@@ -187,9 +175,30 @@ int port_open(const struct port_settings *s, int *ret_fd, enum port_rs485 *ret_r
     if (!is_pty(fd) && ioctl(fd, TIOCEXCL) < 0)
         return -errno;
     *ret_rs485 = s->rs485 ? set_rs485(fd) : PORT_RS485_NOT_ASKED;
-    *ret_fd = fd;
-    fd = -1;
     return 0;
+}
+
+int port_open(const struct port_settings *s, int *ret_fd, enum port_rs485 *ret_rs485)
+{
+    char found[256];
+    const char *path = s->serial;
+    int r;
+
+    if (!path) {
+        r = port_usb_find(s->usb, found, sizeof(found));
+        if (r != 0)
+            return r;
+        path = found;
+    }
+    int fd = open(path, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        return says_absent(errno) ? LINK_ABSENT : -errno;
+    r = set_up(fd, s, ret_rs485);
+    if (r != 0)
+        close(fd);
+    else
+        *ret_fd = fd;
+    return r;
 }
 
 /* ---- the link of a device that speaks by itself ---- */
