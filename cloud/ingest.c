@@ -132,7 +132,8 @@ void ingest_put(struct ingest *in, const char *topic, struct bytes payload)
     m.p = malloc(payload.n);
     if (m.p != NULL)
         memcpy(m.p, payload.p, payload.n);
-    if (m.p == NULL || queue_push(in->queue, &m) != 0) {
+    /* What comes after a stop is asked for would keep it from ever ending. */
+    if (m.p == NULL || atomic_load(&in->stop) || queue_push(in->queue, &m) != 0) {
         free(m.p);
         count(in, INGEST_DROPPED);
     }
@@ -212,8 +213,10 @@ static int transact(struct ingest *in, struct item **items, size_t n)
 {
     struct tally t = {0};
     int r = cloud_begin(in->c, in->db);
-    if (r != 0)
+    if (r != 0) {
+        count(in, INGEST_COMMIT_FAILURES);
         return r;
+    }
     for (size_t i = 0; r == 0 && i < n; i++) {
         items[i]->has_ack = false;
         r = file_item(in, items[i], &t);
@@ -330,7 +333,7 @@ int ingest_step(struct ingest *in, unsigned ms)
         return 0;
     sort(in);
     int r = transact(in, in->order, in->n_items);
-    if (r != 0 && in->n_items > 1) {
+    if (r != 0 && r != -EBUSY && in->n_items > 1) {
         /* One of them may be what fails; the others shall not wait for ever. */
         int all = r;
         for (size_t i = 0; i < in->n_items; i++) {
@@ -341,8 +344,9 @@ int ingest_step(struct ingest *in, unsigned ms)
                 refuse(in, &in->order[i]->m, one);
         }
         r = all;
-    } else if (r != 0) {
-        refuse(in, &in->order[0]->m, r);
+    } else if (r != 0) { /* a store that is held by another is so for all of them, each time after a long wait */
+        for (size_t i = 0; i < in->n_items; i++)
+            refuse(in, &in->order[i]->m, r);
     }
     send_acks(in);
     for (size_t i = 0; i < in->n_items; i++)

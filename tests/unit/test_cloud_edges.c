@@ -166,6 +166,39 @@ static void waiting_boots_disturb_no_writer(void **state)
     tgw_free(g);
 }
 
+/* Another process holds the store for longer than we wait: the batch waits once, not once for each of its uploads. */
+static void a_held_store_is_waited_for_once(void **state)
+{
+    struct fixture *x = *state;
+    struct tgw *g = tgw_new(x, "hq");
+    struct db_gate *gate;
+    struct db *other;
+    struct buf b;
+    char path[160], topic[TOPIC_MAX];
+    for (unsigned i = 0; i < 3; i++)
+        tgw_punch(g, i, clock_real());
+    snprintf(path, sizeof path, "%s/store.db", x->state);
+    assert_int_equal(db_gate_new(&gate), 0);
+    assert_int_equal(db_open(path, false, gate, &other), 0);
+    assert_int_equal(db_begin(other), 0);
+    topic_make(g->id, TOPIC_UP, topic);
+    buf_init(&b, UPLOAD_MAX);
+    for (uint64_t i = 0; i < 3; i++) {
+        buf_reset(&b);
+        tgw_upload(g->seg, i, 1, &b);
+        ingest_put(x->in, topic, buf_bytes(&b));
+    }
+    assert_int_equal(ingest_step(x->in, 0), -EBUSY);
+    assert_int_equal(counted(x, INGEST_COMMIT_FAILURES), 1);
+    assert_int_equal(x->n_acks, 0);
+    db_close(other);
+    db_gate_free(gate);
+    buf_done(&b);
+    send_all(x, g);
+    assert_int_equal(ask_n(x, PUNCH_ALL, NULL), 3);
+    tgw_free(g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -175,6 +208,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(clock_records_behind_the_punch_count, setup, teardown),
         cmocka_unit_test_setup_teardown(unbounded_clocks_correct_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(waiting_boots_disturb_no_writer, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_held_store_is_waited_for_once, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
