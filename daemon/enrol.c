@@ -50,7 +50,7 @@ static int set_old_spool_aside(const struct settings *s, const struct bundle *b)
     if (r == 0)
         r = spool_peek(dir, &m);
     if (r != 0 || m.gen >= b->gen)
-        return r == SPOOL_NONE || r == 0 ? 0 : r;
+        return r < 0 ? r : 0; /* there is none, or it is damaged and `run` quarantines it */
     snprintf(name, sizeof(name), "old-spool-%" PRIu64, m.gen);
     r = spool_set_aside(dir, name, moved, sizeof(moved));
     if (r == 0)
@@ -72,13 +72,12 @@ static int install(const struct settings *s, struct bytes text, const char *file
         fprintf(stderr, "punchgate: %s: this bundle is older than the one installed\n", file);
     else if (r > 0)
         fprintf(stderr, "punchgate: %s: not a valid bundle of the installation this gateway trusts\n", file);
-    else if (r < 0)
+    if (r == 0)
+        r = set_old_spool_aside(s, b);
+    if (r < 0)
         fail(s->state, r);
-    else if ((r = set_old_spool_aside(s, b)) < 0)
-        fail(s->state, r);
-    else
+    if (r == 0) {
         code = 0;
-    if (code == 0) {
         char gw[2 * GW_LEN + 1];
         printf("enrolled: gateway %s, generation %" PRIu64 ", broker %s\n", str_hex(b->gw, GW_LEN, gw), b->gen,
                b->broker);

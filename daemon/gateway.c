@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/notify.h"
+#include "base/str.h"
 #include "daemon/gateway_impl.h"
 #include "wire/cbor.h"
 
@@ -347,8 +348,7 @@ int gateway_run(const struct settings *s, bool *ret_stuck)
     int r = set_up(g);
     if (r == 0) {
         char gw[2 * GW_LEN + 1];
-        for (int i = 0; i < GW_LEN; i++)
-            snprintf(gw + 2 * i, 3, "%02x", g->keys.gw[i]);
+        str_hex(g->keys.gw, GW_LEN, gw);
         log_note("run.started", "gateway=%s generation=%" PRIu64 " readers=%zu records=%" PRIu64 " unacked=%" PRIu64,
                  gw, g->keys.bundle.gen, s->readers.n, spool_records(g->spool), spool_unacked(g->spool));
         notify_ready("storing punches");

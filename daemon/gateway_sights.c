@@ -243,7 +243,8 @@ static size_t due_readers(struct gateway *g, size_t n)
         uint8_t arg[JOURNAL_ARG];
         struct cbor_w w = CBOR_W(arg, sizeof(arg));
         cbor_put_text(&w, reader_name(g, i));
-        gateway_event(g, n++, l->up ? EVENT_READER_UP : EVENT_READER_DOWN, BYTES(arg, w.len));
+        gateway_event(g, n, l->up ? EVENT_READER_UP : EVENT_READER_DOWN, BYTES(arg, w.len));
+        n++;
         l->told_up = l->up;
         l->told_ms = now;
     }

@@ -27,7 +27,7 @@ int journal_new(const struct journal_options *o, struct journal **ret)
     if (!j)
         return -ENOMEM;
     j->o = *o;
-    buf_init(&j->sealed, (JOURNAL_BATCH + 8) * (RECORD_PLAIN_MAX + CRYPTO_TAG));
+    buf_init(&j->sealed, (size_t)(JOURNAL_BATCH + 8) * (RECORD_PLAIN_MAX + CRYPTO_TAG));
     *ret = j;
     return 0;
 }

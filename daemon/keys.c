@@ -46,9 +46,8 @@ static int read_hex(const char *state, const char *leaf, void *ret, size_t n)
 
 static int write_hex(const char *state, const char *leaf, const void *p, size_t n)
 {
-    char text[2 * CRYPTO_POINT + 2];
-    str_hex(p, n, text);
-    strcat(text, "\n");
+    char hex[2 * CRYPTO_POINT + 1], text[2 * CRYPTO_POINT + 2];
+    snprintf(text, sizeof(text), "%s\n", str_hex(p, n, hex));
     return dump(state, leaf, BYTES_STR(text));
 }
 

@@ -149,6 +149,7 @@ static int parse(int argc, char **argv, const struct command *k, struct call *re
                                             {"help", no_argument, NULL, 'h'},
                                             {NULL, 0, NULL, 0}};
     int o;
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): one thread */
     while ((o = getopt_long(argc, argv, "c:o:jh", options, NULL)) != -1) {
         if (o == 'h')
             return usage(stdout, k);

@@ -10,6 +10,7 @@
 
 #define MiB (INT64_C(1) << 20)
 #define MINUTE INT64_C(60000)
+#define DAY (INT64_C(24) * 60 * MINUTE)
 
 static const char *const log_names[] = {"error", "warn", "note", "info", "debug", NULL};
 
@@ -18,7 +19,7 @@ static const char *const log_names[] = {"error", "warn", "note", "info", "debug"
 static const struct conf_key spool_keys[] = {
     {.name = "budget",
      .type = CONF_SIZE,
-     .off = 0,
+     .off = offsetof(struct spool_settings, budget),
      .min = MiB,
      .max = 65536 * MiB,
      .def = "256MiB",
@@ -26,14 +27,14 @@ static const struct conf_key spool_keys[] = {
          "Room for sealed records; when all of it is unacknowledged, punches are refused and what is there is kept."},
     {.name = "keep",
      .type = CONF_MS,
-     .off = 8,
+     .off = offsetof(struct spool_settings, keep_ms),
      .min = 0,
-     .max = 366 * 24 * 60 * MINUTE,
+     .max = 366 * DAY,
      .def = "7d",
      .help = "How long records stay after the cloud acknowledged them, so that a restored cloud can have them again."},
     {.name = "keep_size",
      .type = CONF_SIZE,
-     .off = 16,
+     .off = offsetof(struct spool_settings, keep_size),
      .min = 0,
      .max = 65536 * MiB,
      .def = "256MiB",
@@ -42,38 +43,37 @@ static const struct conf_key spool_keys[] = {
 static const struct conf_key uplink_keys[] = {
     {.name = "backoff_min",
      .type = CONF_MS,
-     .off = 0,
+     .off = offsetof(struct uplink_settings, backoff_min_ms),
      .min = 50,
      .max = 60 * MINUTE,
      .def = "1s",
      .help = "First pause after a lost connection; it doubles, with jitter."},
     {.name = "backoff_max",
      .type = CONF_MS,
-     .off = 8,
+     .off = offsetof(struct uplink_settings, backoff_max_ms),
      .min = 50,
      .max = 60 * MINUTE,
      .def = "60s",
      .help = "Longest pause between two attempts."},
     {.name = "keepalive",
      .type = CONF_MS,
-     .off = 16,
+     .off = offsetof(struct uplink_settings, keepalive_ms),
      .min = 5000,
      .max = 60 * MINUTE,
      .def = "30s",
      .help = "MQTT keep-alive, in whole seconds."},
     {.name = "ack_timeout",
      .type = CONF_MS,
-     .off = 24,
+     .off = offsetof(struct uplink_settings, ack_timeout_ms),
      .min = 100,
      .max = 60 * MINUTE,
      .def = "10s",
      .help = "An upload that is not acknowledged within this time is sent again."},
 };
-#define SUB_TABLE(id, label, bytes)               \
-    static const struct conf_table id##_table = { \
-        .what = label, .size = (bytes), .keys = id##_keys, .n = ARRAY_LEN(id##_keys)}
-SUB_TABLE(spool, "spool", sizeof(((struct settings *)0)->spool));
-SUB_TABLE(uplink, "uplink", sizeof(((struct settings *)0)->uplink));
+static const struct conf_table spool_table = {
+    .what = "spool", .size = sizeof(struct spool_settings), .keys = spool_keys, .n = ARRAY_LEN(spool_keys)};
+static const struct conf_table uplink_table = {
+    .what = "uplink", .size = sizeof(struct uplink_settings), .keys = uplink_keys, .n = ARRAY_LEN(uplink_keys)};
 
 static const struct conf_key keys[] = {
     {.name = "state",

@@ -7,17 +7,20 @@
 #define SETTINGS_DEFAULT "/etc/punchgate.yaml"
 #define SETTINGS_PATH_MAX 512
 
+struct spool_settings {
+    uint64_t budget, keep_ms, keep_size;
+};
+struct uplink_settings {
+    uint64_t backoff_min_ms, backoff_max_ms, keepalive_ms, ack_timeout_ms;
+};
+
 struct settings {
     char *state;
     char *runtime;
     int log; /* index into error, warn, note, info, debug: see settings_log_level */
     char *profiles;
-    struct {
-        uint64_t budget, keep_ms, keep_size;
-    } spool;
-    struct {
-        uint64_t backoff_min_ms, backoff_max_ms, keepalive_ms, ack_timeout_ms;
-    } uplink;
+    struct spool_settings spool;
+    struct uplink_settings uplink;
     struct conf_list buses;   /* of struct bus_settings */
     struct conf_list readers; /* of struct reader_settings */
 };

@@ -11,7 +11,7 @@ static int parent_of(const char *dir, char ret[SPOOL_PATH])
         return -ENAMETOOLONG;
     char *slash = strrchr(ret, '/');
     if (!slash)
-        strcpy(ret, ".");
+        memcpy(ret, ".", 2);
     else
         slash[slash == ret] = '\0'; /* keeps the root's slash */
     return 0;

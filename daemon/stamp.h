@@ -18,16 +18,11 @@ struct stamp_clock {
 void stamp_read(struct stamp_clock *ret);
 
 struct stamp {
-    bool was_synced;
     uint64_t sync_mono, sync_error; /* the last time it was synchronised */
-    bool has_offset;
-    int64_t offset; /* real - mono */
-    bool due;
-    int64_t step; /* not yet told by a clock record */
-    bool wrote;
-    uint64_t wrote_mono;
-    bool wrote_cloud;
-    uint64_t wrote_cloud_mono;
+    int64_t offset;                 /* real - mono */
+    int64_t step;                   /* not yet told by a clock record */
+    uint64_t wrote_mono, wrote_cloud_mono;
+    bool was_synced, has_offset, due, wrote, wrote_cloud;
 };
 
 /* Takes a look at the clocks; call it before each batch and now and then. True: a clock record is due (the first
