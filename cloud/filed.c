@@ -221,22 +221,34 @@ int filed_delete(const struct scope *s, const struct row_keys *keys, const struc
 
 /* ---- walks ---- */
 
-/* Columns ref, pid, sealed. A row that nobody's key opens is passed over; one that its key does not open is damage. */
-static int visit(const struct scope *s, struct db_stmt *st, uint32_t month, filed_fn *fn, void *arg)
-{
-    uint8_t ref[REF_LEN], pid[PID_LEN], key_id[KEY_ID_LEN], plain[ROW_PLAIN_MAX];
+/* Whose rows a walk is over, where that is known beforehand. */
+struct owner {
+    uint8_t key_id[KEY_ID_LEN];
     enum key_kind kind;
     struct row_keys keys;
+};
+
+/* Columns ref, pid, sealed. A row that nobody's key opens is passed over; one that its key does not open is damage.
+ * `known` NULL: found by the ref, for which the ring makes a table of all its keys a month. */
+static int visit(const struct scope *s, struct db_stmt *st, uint32_t month, const struct owner *known, filed_fn *fn,
+                 void *arg)
+{
+    uint8_t ref[REF_LEN], pid[PID_LEN], plain[ROW_PLAIN_MAX];
+    struct owner o;
     struct filed f;
     size_t n;
     if (db_fixed(st, 0, ref, REF_LEN) != 0 || db_fixed(st, 1, pid, PID_LEN) != 0)
         return -EBADMSG;
-    int r = keyring_by_ref(s->ring, month, ref, key_id, &kind, &keys);
+    int r = 0;
+    if (known != NULL)
+        o = *known;
+    else
+        r = keyring_by_ref(s->ring, month, ref, o.key_id, &o.kind, &o.keys);
     if (r != 0)
         return r == KEYRING_ABSENT ? 0 : r;
     struct seal_place p = place(s, month == SEAL_PENDING, ref, pid);
-    r = seal_get(keys.seal, &p, db_blob(st, 2), plain, sizeof plain, &n);
-    crypto_wipe(&keys, sizeof keys);
+    r = seal_get(o.keys.seal, &p, db_blob(st, 2), plain, sizeof plain, &n);
+    crypto_wipe(&o.keys, sizeof o.keys);
     if (r == 0)
         r = decode(BYTES(plain, n), &f);
     crypto_wipe(plain, sizeof plain);
@@ -246,16 +258,17 @@ static int visit(const struct scope *s, struct db_stmt *st, uint32_t month, file
     }
     if (r != 0)
         return r;
-    r = fn(arg, key_id, kind, &f);
+    r = fn(arg, o.key_id, o.kind, &f);
     filed_done(&f);
     return r;
 }
 
-static int walk(const struct scope *s, struct db_stmt *st, uint32_t month, filed_fn *fn, void *arg)
+static int walk(const struct scope *s, struct db_stmt *st, uint32_t month, const struct owner *known, filed_fn *fn,
+                void *arg)
 {
     int r;
     while ((r = db_step(st)) == DB_ROW) {
-        r = visit(s, st, month, fn, arg);
+        r = visit(s, st, month, known, fn, arg);
         if (r != 0)
             break;
     }
@@ -263,57 +276,52 @@ static int walk(const struct scope *s, struct db_stmt *st, uint32_t month, filed
     return r;
 }
 
+/* `sql` with ?3 for the ref; ?2 is the day, unused for pending rows. */
+static int walk_of_key(const struct scope *s, const char *sql, int64_t day, uint32_t month, const uint8_t *key_id,
+                       filed_fn *fn, void *arg)
+{
+    struct db_stmt *st;
+    struct owner o;
+    uint8_t ref[REF_LEN];
+    memcpy(o.key_id, key_id, KEY_ID_LEN);
+    int r = keyring_rows(s->ring, key_id, &o.kind, &o.keys);
+    if (r == KEYRING_ABSENT)
+        return 0;
+    if (r == 0)
+        r = seal_ref(&o.keys, month, ref);
+    if (r == 0)
+        r = scope_stmt(s, sql, &st);
+    if (r == 0) {
+        if (month != SEAL_PENDING)
+            db_bind_int(st, 2, day);
+        db_bind_blob(st, 3, BYTES(ref, REF_LEN));
+        r = walk(s, st, month, &o, fn, arg);
+    }
+    crypto_wipe(&o.keys, sizeof o.keys);
+    return r;
+}
+
 int filed_each_day(const struct scope *s, int64_t day, const uint8_t *key_id, filed_fn *fn, void *arg)
 {
     struct db_stmt *st;
-    struct row_keys keys;
-    enum key_kind kind;
-    uint8_t ref[REF_LEN];
-    int r;
-    if (key_id == NULL) {
-        r = scope_stmt(s, "SELECT ref, pid, sealed FROM punch WHERE tenant_id = ?1 AND day = ?2", &st);
-    } else {
-        r = keyring_rows(s->ring, key_id, &kind, &keys);
-        if (r == KEYRING_ABSENT)
-            return 0;
-        if (r == 0)
-            r = seal_ref(&keys, month_of(day), ref);
-        crypto_wipe(&keys, sizeof keys);
-        if (r == 0)
-            r = scope_stmt(s, "SELECT ref, pid, sealed FROM punch WHERE tenant_id = ?1 AND day = ?2 AND ref = ?3", &st);
-    }
+    if (key_id != NULL)
+        return walk_of_key(s, "SELECT ref, pid, sealed FROM punch WHERE tenant_id = ?1 AND day = ?2 AND ref = ?3", day,
+                           month_of(day), key_id, fn, arg);
+    int r = scope_stmt(s, "SELECT ref, pid, sealed FROM punch WHERE tenant_id = ?1 AND day = ?2", &st);
     if (r != 0)
         return r;
     db_bind_int(st, 2, day);
-    if (key_id != NULL)
-        db_bind_blob(st, 3, BYTES(ref, REF_LEN));
-    return walk(s, st, month_of(day), fn, arg);
+    return walk(s, st, month_of(day), NULL, fn, arg);
 }
 
 int filed_each_pending(const struct scope *s, const uint8_t *key_id, filed_fn *fn, void *arg)
 {
     struct db_stmt *st;
-    struct row_keys keys;
-    enum key_kind kind;
-    uint8_t ref[REF_LEN];
-    int r;
-    if (key_id == NULL) {
-        r = scope_stmt(s, "SELECT ref, pid, sealed FROM pending WHERE tenant_id = ?1", &st);
-    } else {
-        r = keyring_rows(s->ring, key_id, &kind, &keys);
-        if (r == KEYRING_ABSENT)
-            return 0;
-        if (r == 0)
-            r = seal_ref(&keys, SEAL_PENDING, ref);
-        crypto_wipe(&keys, sizeof keys);
-        if (r == 0)
-            r = scope_stmt(s, "SELECT ref, pid, sealed FROM pending WHERE tenant_id = ?1 AND ref = ?2", &st);
-    }
-    if (r != 0)
-        return r;
     if (key_id != NULL)
-        db_bind_blob(st, 2, BYTES(ref, REF_LEN));
-    return walk(s, st, SEAL_PENDING, fn, arg);
+        return walk_of_key(s, "SELECT ref, pid, sealed FROM pending WHERE tenant_id = ?1 AND ref = ?3", 0, SEAL_PENDING,
+                           key_id, fn, arg);
+    int r = scope_stmt(s, "SELECT ref, pid, sealed FROM pending WHERE tenant_id = ?1", &st);
+    return r != 0 ? r : walk(s, st, SEAL_PENDING, NULL, fn, arg);
 }
 
 int filed_each_untimed(const struct scope *s, const uint8_t gw[GW_LEN], uint64_t gen, const uint8_t boot[BOOT_LEN],
@@ -329,7 +337,7 @@ int filed_each_untimed(const struct scope *s, const uint8_t gw[GW_LEN], uint64_t
     db_bind_blob(st, 2, BYTES(gw, GW_LEN));
     db_bind_int(st, 3, (int64_t)gen);
     db_bind_blob(st, 4, BYTES(boot, BOOT_LEN));
-    return walk(s, st, SEAL_PENDING, fn, arg);
+    return walk(s, st, SEAL_PENDING, NULL, fn, arg);
 }
 
 /* ---- lists ---- */
