@@ -256,19 +256,6 @@ void credential_list_done(struct credential_list *l)
 
 /* ---- the inbox ---- */
 
-static int collect_waiting(void *arg, const uint8_t cidx[CIDX_LEN], const struct waiting_row *row)
-{
-    struct waiting_list *l = arg;
-    if ((l->n & (l->n - 1)) == 0) { /* doubles at each power of two */
-        struct waiting *p = realloc(l->items, (l->n == 0 ? 1 : l->n * 2) * sizeof *p);
-        if (p == NULL)
-            return -ENOMEM;
-        l->items = p;
-    }
-    l->items[l->n++] = row->w;
-    return 0;
-}
-
 static int by_last(const void *x, const void *y)
 {
     const struct waiting *a = x, *b = y;
@@ -279,24 +266,49 @@ static int by_last(const void *x, const void *y)
     return memcmp(a->cred.data, b->cred.data, CRED_MAX);
 }
 
+struct inbox {
+    struct waiting_list list;
+    size_t limit;
+};
+
+static void keep_latest(struct inbox *in)
+{
+    struct waiting_list *l = &in->list;
+    if (l->n > 1)
+        qsort(l->items, l->n, sizeof *l->items, by_last);
+    if (l->n > in->limit) {
+        l->n = in->limit;
+        l->more = true;
+    }
+}
+
+/* Room for twice the limit, cut back whenever it is full: memory does not grow with the cards that wait. */
+static int collect_waiting(void *arg, const uint8_t cidx[CIDX_LEN], const struct waiting_row *row)
+{
+    struct inbox *in = arg;
+    if (in->list.n == 2 * in->limit)
+        keep_latest(in);
+    in->list.items[in->list.n++] = row->w;
+    return 0;
+}
+
 int credential_waiting(struct cloud *c, struct db *db, const char *tenant, size_t limit, struct waiting_list *ret_list)
 {
     struct scope s;
-    struct waiting_list l = {0};
+    struct inbox in = {.limit = limit};
+    if (limit == 0 || limit > WAITING_LIMIT_MAX)
+        return CLOUD_INVALID;
     int r = scope_init(c, db, tenant, &s);
-    if (r == 0)
-        r = waiting_each(&s, collect_waiting, &l);
+    if (r == 0) {
+        in.list.items = calloc(2 * limit, sizeof *in.list.items);
+        r = in.list.items == NULL ? -ENOMEM : waiting_each(&s, collect_waiting, &in);
+    }
     if (r != 0) {
-        waiting_list_done(&l);
+        waiting_list_done(&in.list);
         return r;
     }
-    if (l.n > 1)
-        qsort(l.items, l.n, sizeof *l.items, by_last);
-    if (l.n > limit) {
-        l.n = limit;
-        l.more = true;
-    }
-    *ret_list = l;
+    keep_latest(&in);
+    *ret_list = in.list;
     return 0;
 }
 

@@ -58,6 +58,7 @@ struct waiting_list {
     size_t n;
     bool more;
 };
-/* The inbox: last seen first, at most limit. */
+#define WAITING_LIMIT_MAX 1000
+/* The inbox: last seen first, at most limit. CLOUD_INVALID: limit not 1 .. WAITING_LIMIT_MAX. */
 int credential_waiting(struct cloud *c, struct db *db, const char *tenant, size_t limit, struct waiting_list *ret_list);
 void waiting_list_done(struct waiting_list *l);

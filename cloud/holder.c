@@ -339,12 +339,14 @@ static int overflow_key(const struct scope *s, uint8_t ret_id[KEY_ID_LEN])
     return db_must(st);
 }
 
+/* By ranges of the index on both sides of the shared key, since those under it may be many more. */
 static int own_waiting_keys(const struct scope *s, uint64_t *ret_n)
 {
     struct db_stmt *st;
     int r = scope_stmt(s,
-                       "SELECT count(*) FROM waiting WHERE tenant_id = ?1 AND key_id <>"
-                       " coalesce((SELECT overflow FROM tenant WHERE tenant_id = ?1), x'')",
+                       "SELECT (SELECT count(*) FROM waiting w WHERE w.tenant_id = ?1 AND w.key_id < o.id)"
+                       " + (SELECT count(*) FROM waiting w WHERE w.tenant_id = ?1 AND w.key_id > o.id)"
+                       " FROM (SELECT coalesce(overflow, x'') AS id FROM tenant WHERE tenant_id = ?1) o",
                        &st);
     if (r != 0)
         return r;

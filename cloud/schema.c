@@ -39,6 +39,7 @@ static const char *const tables =
 
     "CREATE TABLE waiting(tenant_id TEXT NOT NULL, cidx BLOB NOT NULL, key_id BLOB NOT NULL, sealed BLOB NOT NULL,"
     " PRIMARY KEY(tenant_id, cidx)) WITHOUT ROWID;"
+    "CREATE INDEX waiting_key ON waiting(tenant_id, key_id);"
 
     "CREATE TABLE punch(tenant_id TEXT NOT NULL, day INTEGER NOT NULL, ref BLOB NOT NULL, pid BLOB NOT NULL,"
     " sealed BLOB NOT NULL, PRIMARY KEY(tenant_id, day, ref, pid)) WITHOUT ROWID;"

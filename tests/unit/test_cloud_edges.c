@@ -199,6 +199,28 @@ static void a_held_store_is_waited_for_once(void **state)
     tgw_free(g);
 }
 
+/* However many cards wait, the inbox shows the latest of them. */
+static void the_inbox_shows_the_latest(void **state)
+{
+    struct fixture *x = *state;
+    struct tgw *g = tgw_new(x, "hq");
+    struct waiting_list l;
+    int64_t now = clock_real() - HOUR;
+    for (unsigned i = 0; i < 25; i++)
+        tgw_punch(g, i, now + (int64_t)(i * 7 % 25) * SECOND);
+    send_all(x, g);
+    assert_int_equal(credential_waiting(x->c, x->db, TENANT, 0, &l), CLOUD_INVALID);
+    for (size_t limit = 1; limit < 30; limit++) {
+        assert_int_equal(credential_waiting(x->c, x->db, TENANT, limit, &l), 0);
+        assert_int_equal(l.n, limit < 25 ? limit : 25);
+        assert_int_equal(l.more, limit < 25);
+        for (size_t i = 0; i < l.n; i++)
+            assert_int_equal(l.items[i].last, now + (int64_t)(24 - i) * SECOND);
+        waiting_list_done(&l);
+    }
+    tgw_free(g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -209,6 +231,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(unbounded_clocks_correct_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(waiting_boots_disturb_no_writer, setup, teardown),
         cmocka_unit_test_setup_teardown(a_held_store_is_waited_for_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_inbox_shows_the_latest, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
