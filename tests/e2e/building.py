@@ -6,7 +6,7 @@ is cut, processes are killed, a forger lies all the while; then quiet, everythin
 import time
 
 from compare import compare, read_tail
-from forger import ACL, CN, Forger
+from forger import ACL, CN, KINDS, Forger
 from lab import PATIENCE, Gateway
 from proc import Failure, check, wait_for
 from proxy import Proxy
@@ -14,9 +14,9 @@ from sims import ModbusRtu, ModbusTcp, Serial
 
 
 class Building:
-    def __init__(self, lab, seed, rate=20.0, program="punchgate", env=None, forger=True, acl=False,
-                 sims=None, broker=None):
-        """rate: punches a second of all readers together. acl: rights of a broker for a client of the test's own
+    def __init__(self, lab, seed, rate=20.0, program="punchgate", env=None, forger=KINDS, acl=False, sims=None,
+                 broker=None):
+        """rate: punches a second of all readers together. forger: the kinds of its lies. acl: rights of a broker for a client of the test's own
         in the forger's place. sims: other readers. broker: the address for the gateway,
         when it is not to be the proxy that cut() cuts."""
         self.lab, self.seed = lab, seed
@@ -43,7 +43,7 @@ class Building:
         self.tail = lab.proc("tail", [lab.program(program), "tail", "--json", "--config", self.gw.config],
                              errors=lab.path("logs", "tail.err"))
         self.tail.start()
-        self.forger = Forger(lab, seed) if forger else None
+        self.forger = Forger(lab, seed, kinds=forger) if forger else None
         self.kills = {}
         self.log = []
 

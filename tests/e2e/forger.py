@@ -16,8 +16,12 @@ CN = "forger"
 ACL = ("topic readwrite punch/v1/#",)
 
 
+KINDS = ("invented", "invented", "changed", "wrong-key", "epoch", "replay", "garbage", "upload")
+
+
 class Forger:
-    def __init__(self, lab, seed, period=0.05):
+    def __init__(self, lab, seed, period=0.05, kinds=KINDS):
+        self.kinds = kinds
         self.rng, self.period = random.Random(f"forger/{seed}"), period
         self.lock = threading.Lock()
         self.segments, self.acks, self.uploads = {}, [], []
@@ -64,7 +68,7 @@ class Forger:
 
     def _make(self):
         rng = self.rng
-        kind = rng.choice(["invented", "invented", "changed", "wrong-key", "epoch", "replay", "garbage", "upload"])
+        kind = rng.choice(self.kinds)
         if kind == "upload":
             return (kind, *rng.choice(self.uploads)) if self.uploads and rng.random() < 0.3 else None
         if kind in ("changed", "replay"):

@@ -106,7 +106,7 @@ def test(args, _rng):
         dns = Dns()
         lab.broker.bind = "0.0.0.0"
         sims = [kind(lab, name, seed=args.seed, rate=5.0) for kind, name in ((ModbusTcp, "lift"), (ModbusRtu, "yard"))]
-        b = Building(lab, args.seed, sims=sims, broker=f"{NAME}:{lab.broker.port}", forger=False)
+        b = Building(lab, args.seed, sims=sims, broker=f"{NAME}:{lab.broker.port}", forger=())
         check(dns.queries > 0 or wait_for("a DNS query", lambda: dns.queries, 20), "the gateway asked no DNS")
         wait_for("punches to arrive", lambda: b.api.punches(), 30 * PATIENCE, every=0.3)
         began = time.monotonic()

@@ -14,7 +14,7 @@ from proc import Failure, check, wait_for
 
 def kill_points(lab, args, rng, program):
     """Deaths at points of the program's own choosing: a fresh N each time it is started."""
-    b = Building(lab, args.seed, program=program, rate=30, forger=False)
+    b = Building(lab, args.seed, program=program, rate=30, forger=())
     b.run(1)
     b.kills["down"] = [b.gw.proc]
     deaths = {"before-commit": 0, "after-commit": 0}
@@ -41,7 +41,7 @@ def kill_points(lab, args, rng, program):
 
 def lies(lab, args):
     """The cloud is away while the broker serves on, and the forger acknowledges in its place."""
-    b = Building(lab, args.seed, program="punchgate-any-ack")
+    b = Building(lab, args.seed, program="punchgate-any-ack", forger=("invented",))
     b.run(2)
     b.kill("punchcloud", args.seconds)
     b.run(2)
@@ -53,7 +53,7 @@ def offenders(b):
     return compare(b.sims, read_tail(b.tail.log), b.gw.hash_key(), b.api.punches())
 
 
-def caught(b, program, kinds, seconds=60):
+def caught(b, program, kinds, seconds=15):
     """The comparison must accuse, and of the right thing, and go on accusing when everybody had time to make good."""
     for sim in b.sims:
         sim.pause()

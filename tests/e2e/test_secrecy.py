@@ -136,7 +136,7 @@ def test(args, _rng):
         sims = [Serial(lab, "gate", seed=args.seed, rate=25, cards=40)]
         sims += [kind(lab, name, seed=args.seed, rate=25, extra=["--id-bytes", "8"])
                  for kind, name in ((ModbusTcp, "lift"), (ModbusRtu, "yard"))]
-        b = Building(lab, args.seed, sims=sims, forger=False)
+        b = Building(lab, args.seed, sims=sims, forger=())
         lab.gw_dir = b.gw.dir
         wait_for("first presentations", lambda: all(s.presented() for s in sims), 20 * PATIENCE)
         for name, sim in zip(NAMES, sims):
