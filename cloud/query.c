@@ -24,10 +24,15 @@ static int compare_pos(const struct punch_pos *a, const struct punch_pos *b)
         return c;
     if (a->gen != b->gen)
         return a->gen < b->gen ? -1 : 1;
-    return a->gseq == b->gseq ? 0 : a->gseq < b->gseq ? -1 : 1;
+    if (a->gseq != b->gseq)
+        return a->gseq < b->gseq ? -1 : 1;
+    c = memcmp(a->segid, b->segid, SEGID_LEN);
+    if (c != 0)
+        return c;
+    return a->index == b->index ? 0 : a->index < b->index ? -1 : 1;
 }
 
-#define POS_BYTES (1 + 8 + GW_LEN + 8 + 8)
+#define POS_BYTES (1 + 8 + GW_LEN + 8 + 8 + SEGID_LEN + 8)
 
 static void put_be(uint8_t *p, uint64_t v)
 {
@@ -51,6 +56,8 @@ void punch_pos_text(const struct punch_pos *p, char ret[PUNCH_POS_TEXT_MAX])
     memcpy(b + 9, p->gw, GW_LEN);
     put_be(b + 17, p->gen);
     put_be(b + 25, p->gseq);
+    memcpy(b + 33, p->segid, SEGID_LEN);
+    put_be(b + 33 + SEGID_LEN, p->index);
     str_b64url(b, sizeof b, ret);
 }
 
@@ -64,6 +71,8 @@ int punch_pos_parse(const char *text, struct punch_pos *ret_pos)
     memcpy(p.gw, b + 9, GW_LEN);
     p.gen = get_be(b + 17);
     p.gseq = get_be(b + 25);
+    memcpy(p.segid, b + 33, SEGID_LEN);
+    p.index = get_be(b + 33 + SEGID_LEN);
     *ret_pos = p;
     return 0;
 }
@@ -178,8 +187,10 @@ static int on_row(void *arg, const uint8_t key_id[KEY_ID_LEN], enum key_kind kin
     struct search *x = arg;
     if (!wanted(x, kind, f))
         return 0;
-    struct punch_pos pos = {.pending = x->pending, .time = filed_when(f), .gen = f->gen, .gseq = f->rec.gseq};
+    struct punch_pos pos = {
+        .pending = x->pending, .time = filed_when(f), .gen = f->gen, .gseq = f->rec.gseq, .index = f->index};
     memcpy(pos.gw, f->gw, GW_LEN);
+    memcpy(pos.segid, f->segid, SEGID_LEN);
     if (x->q->after == NULL || compare_pos(&pos, x->q->after) > 0)
         keep(x, &pos, key_id, kind, f);
     return 0;

@@ -46,14 +46,17 @@ struct punch_row {
     struct punch_repeat repeats[PUNCH_REPEATS_MAX];
 };
 
-/* Where a page ended: stable while rows come and go. */
+/* Where a page ended: stable while rows come and go. Two records of a gateway set back to an older image may share
+ * all but their identity. */
 struct punch_pos {
     bool pending;
     int64_t time; /* or receipt */
     uint8_t gw[GW_LEN];
     uint64_t gen, gseq;
+    uint8_t segid[SEGID_LEN];
+    uint64_t index;
 };
-#define PUNCH_POS_TEXT_MAX 64
+#define PUNCH_POS_TEXT_MAX 96
 void punch_pos_text(const struct punch_pos *p, char ret[PUNCH_POS_TEXT_MAX]);
 int punch_pos_parse(const char *text, struct punch_pos *ret_pos); /* -EINVAL */
 

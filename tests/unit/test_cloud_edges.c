@@ -221,6 +221,40 @@ static void the_inbox_shows_the_latest(void **state)
     tgw_free(g);
 }
 
+/* An older image says the same numbers again: equal in time, gateway and gseq, and still two punches. */
+static void pages_lose_no_twin(void **state)
+{
+    struct fixture *x = *state;
+    struct tgw *g = tgw_new(x, "hq");
+    int64_t now = clock_real();
+    for (unsigned i = 0; i < 6; i++) {
+        g->gseq = i < 3 ? 0 : 7;
+        tgw_punch(g, i, now);
+    }
+    send_all(x, g);
+    for (size_t limit = 1; limit < 8; limit++) {
+        struct punch_query q = {.tenant = TENANT, .has_from = true, .has_to = true, .limit = limit};
+        struct punch_pos pos;
+        struct punch_list l;
+        char text[PUNCH_POS_TEXT_MAX];
+        size_t n = 0;
+        bool more = true;
+        q.from = now - HOUR;
+        q.to = now + HOUR;
+        while (more && n < 20) {
+            assert_int_equal(query_punches(x->c, x->db, &q, &l), 0);
+            n += l.n;
+            more = l.more;
+            punch_pos_text(&l.next, text);
+            punch_list_done(&l);
+            assert_int_equal(punch_pos_parse(text, &pos), 0);
+            q.after = &pos;
+        }
+        assert_int_equal(n, 6);
+    }
+    tgw_free(g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -232,6 +266,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(waiting_boots_disturb_no_writer, setup, teardown),
         cmocka_unit_test_setup_teardown(a_held_store_is_waited_for_once, setup, teardown),
         cmocka_unit_test_setup_teardown(the_inbox_shows_the_latest, setup, teardown),
+        cmocka_unit_test_setup_teardown(pages_lose_no_twin, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
