@@ -22,6 +22,7 @@ struct filing {
     int64_t received;
     struct tally *t;
     bool clock_learnt;
+    struct fold_budget budget;
 };
 
 /* ---- what is not a punch ---- */
@@ -211,7 +212,7 @@ static int on_punch(struct filing *f, uint64_t index, const struct record *rec, 
     if (r == 0)
         r = clockbook_time(f->s, f->g, &row);
     if (r == 0)
-        r = fold_file(f->s, &row, &folded);
+        r = fold_file(f->s, &row, &f->budget, &folded);
     f->t->n[INGEST_PUNCHES]++;
     f->t->n[INGEST_FOLDED] += folded;
     if (row.flags & FILED_PENDING)
@@ -324,6 +325,7 @@ int filing_upload(const struct scope *s, const struct gateway *g, const struct o
                   int64_t received, struct tally *t, struct filing_ack *ret_ack)
 {
     struct filing f = {.s = s, .g = g, .o = o, .received = received, .t = t};
+    f.budget = (struct fold_budget){.searches = FOLD_SEARCHES, .rows = FOLD_ROWS};
     struct ledger l;
     int r = find_ledger(&f, &l);
     if (r != 0)

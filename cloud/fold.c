@@ -9,6 +9,7 @@
 
 struct search {
     const struct filed *of;
+    struct fold_budget *budget;
     bool for_original; /* else for a repeat of it */
     bool found;
     struct filed_item hit;
@@ -33,6 +34,9 @@ static bool has_gseq(const struct filed *f, uint64_t gseq)
 static int match(void *arg, const uint8_t key_id[KEY_ID_LEN], enum key_kind kind, struct filed *f)
 {
     struct search *q = arg;
+    if (q->budget->rows == 0)
+        return 1;
+    q->budget->rows--;
     if (!same_reading(f, q->of))
         return 0;
     if (q->for_original ? !has_gseq(f, q->of->rec.punch.repeat) : f->rec.punch.repeat != q->of->rec.gseq)
@@ -49,6 +53,9 @@ static int search(const struct scope *s, struct search *q)
 {
     uint8_t keys[HOLDERS_MAX][KEY_ID_LEN];
     size_t n = 0;
+    if (q->budget->searches == 0)
+        return 0;
+    q->budget->searches--;
     int r = holder_keys(s, &q->of->rec.punch.cred, HOLDERS_MAX, keys, &n);
     int64_t when = day_of(filed_when(q->of)), received = day_of(q->of->received);
     int64_t last = (when > received ? when : received) + 1,
@@ -99,9 +106,10 @@ static int unfolded(const struct scope *s, const char *sql, const struct filed *
 }
 
 /* A repeat of f is here already: its times go into f, its row goes. */
-static int fold_earlier_arrival(const struct scope *s, struct filed *f, uint64_t *ret_folded)
+static int fold_earlier_arrival(const struct scope *s, struct filed *f, struct fold_budget *budget,
+                                uint64_t *ret_folded)
 {
-    struct search q = {.of = f};
+    struct search q = {.of = f, .budget = budget};
     bool any;
     int r = unfolded(s, "SELECT 1 FROM unfolded WHERE tenant_id = ?1 AND gw = ?2 AND gen = ?3 AND gseq = ?4", f,
                      f->rec.gseq, &any);
@@ -120,11 +128,11 @@ static int fold_earlier_arrival(const struct scope *s, struct filed *f, uint64_t
     return r;
 }
 
-int fold_file(const struct scope *s, struct filed *f, uint64_t *ret_folded)
+int fold_file(const struct scope *s, struct filed *f, struct fold_budget *budget, uint64_t *ret_folded)
 {
-    struct search q = {.of = f, .for_original = true};
+    struct search q = {.of = f, .budget = budget, .for_original = true};
     bool any, done = false;
-    int r = fold_earlier_arrival(s, f, ret_folded);
+    int r = fold_earlier_arrival(s, f, budget, ret_folded);
     if (r == 0 && f->rec.punch.repeat != 0) {
         r = search(s, &q);
         if (r == 0 && q.found && absorb(&q.hit.f, f)) {

@@ -2,6 +2,7 @@
  * reports, many boots without a clock. */
 #include "tests/unit/cloud_gateway.h"
 
+#include "cloud/fold.h"
 #include "cloud/ledger.h"
 
 static int setup(void **state)
@@ -255,6 +256,24 @@ static void pages_lose_no_twin(void **state)
     tgw_free(g);
 }
 
+/* The search for what is repeated opens rows; an upload may ask for it so often and no more. Nothing is lost. */
+static void endless_repeats_are_filed_as_they_are(void **state)
+{
+    struct fixture *x = *state;
+    struct tgw *g = tgw_new(x, "hq");
+    int64_t now = clock_real();
+    uint64_t first = tgw_punch(g, 0, now);
+    for (unsigned i = 1; i < 100; i++)
+        tgw_punch(g, i, now + i);
+    send_all(x, g);
+    for (unsigned i = 0; i < 100; i++)
+        tgw_punch_full(g, "door", i, now + HOUR + i, 5 * SECOND, ck_make(2, 1), first + i);
+    assert_int_equal(send_seg(x, g, g->seg, 100, 100), 200);
+    assert_int_equal(counted(x, INGEST_FOLDED), FOLD_SEARCHES);
+    assert_int_equal(ask_n(x, PUNCH_ALL, NULL), 200 - FOLD_SEARCHES);
+    tgw_free(g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -267,6 +286,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_held_store_is_waited_for_once, setup, teardown),
         cmocka_unit_test_setup_teardown(the_inbox_shows_the_latest, setup, teardown),
         cmocka_unit_test_setup_teardown(pages_lose_no_twin, setup, teardown),
+        cmocka_unit_test_setup_teardown(endless_repeats_are_filed_as_they_are, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
