@@ -125,8 +125,8 @@ static void spool_json(struct control *k, struct ctl_conn *c)
         json_t *o =
             json_pack("{s:o, s:s, s:o, s:o, s:b}", "segno", number(g->segno), "id", str_hex(g->id, SEGID_LEN, id),
                       "records", number(g->records), "next", number(g->acked), "closed", g->closed);
-        if (o && g->limit != SPOOL_NO_LIMIT)
-            json_object_set_new(o, "damaged_at", number(g->limit));
+        if (o && g->n_holes > 0)
+            json_object_set_new(o, "damaged", number(g->n_holes));
         json_array_append_new(segments, o);
     }
     out_json(c, json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "records", number(spool_records(v.spool)), "unacked",
@@ -151,7 +151,7 @@ static void spool_text(struct control *k, struct ctl_conn *c)
                 g->trimming ? ", being deleted"
                 : g->closed ? ""
                             : ", open",
-                g->limit == SPOOL_NO_LIMIT ? "" : ", PARKED: damaged on disk");
+                g->n_holes == 0 ? "" : ", some damaged on disk");
     }
 }
 

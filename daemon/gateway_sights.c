@@ -273,7 +273,7 @@ static size_t due_quarantine(struct gateway *g, size_t n)
     return n + 1;
 }
 
-/* The event and the segment's limit go into one transaction: either both are there or the record is found again. */
+/* The event and the hole go into one transaction: either both are there or the record is found again. */
 static size_t due_damage(struct gateway *g, size_t n)
 {
     if (!g->damage)
@@ -284,9 +284,10 @@ static size_t due_damage(struct gateway *g, size_t n)
     cbor_put_bytes(&w, BYTES(g->damage_segid, SEGID_LEN));
     cbor_put_uint(&w, g->damage_index);
     gateway_event(g, n, EVENT_RECORD_DAMAGED, BYTES(arg, w.len));
-    spool_park(g->spool, g->damage_segno, g->damage_index);
-    log_error("spool.damaged", "segno=%llu index=%llu, its segment is parked there, the others go on",
-              (unsigned long long)g->damage_segno, (unsigned long long)g->damage_index);
+    bool hopeless = spool_lose(g->spool, g->damage_segno, g->damage_index) != 0;
+    log_error("spool.damaged", "segno=%llu index=%llu, %s", (unsigned long long)g->damage_segno,
+              (unsigned long long)g->damage_index,
+              hopeless ? "one too many: the rest of its segment stays here" : "sending goes on behind it");
     return n + 1;
 }
 

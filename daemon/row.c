@@ -88,11 +88,13 @@ void row_put_seg(const struct spool_seg *s, uint8_t ret[ROW_SEG_LEN])
     p = put_mem(p, s->rkid, RKID_LEN);
     p = put(p, s->records, 8);
     p = put(p, s->acked, 8);
-    p = put(p, s->limit, 8);
     p = put(p, (uint64_t)s->closed | (uint64_t)s->trimming << 1, 8);
     p = put(p, (uint64_t)s->opened, 8);
     p = put(p, (uint64_t)s->done_at, 8);
     p = put(p, s->bytes, 8);
+    p = put(p, s->n_holes, 1);
+    for (unsigned i = 0; i < s->n_holes; i++)
+        p = put(p, s->holes[i], 4);
     memset(p, 0, (size_t)(ret + ROW_SEG_LEN - p));
     row_key_seg(s->segno, key);
     row_seal(BYTES(key, sizeof(key)), ret, ROW_SEG_LEN);
@@ -111,15 +113,17 @@ int row_get_seg(struct bytes key, struct bytes value, struct spool_seg *ret)
     get_mem(&p, s.rkid, RKID_LEN);
     s.records = get(&p, 8);
     s.acked = get(&p, 8);
-    s.limit = get(&p, 8);
     uint64_t flags = get(&p, 8);
     s.closed = flags & 1;
     s.trimming = flags >> 1 & 1;
     s.opened = (int64_t)get(&p, 8);
     s.done_at = (int64_t)get(&p, 8);
     s.bytes = get(&p, 8);
-    if (s.records > SEG_RECORDS_MAX || s.acked > s.records)
+    s.n_holes = (unsigned)get(&p, 1);
+    if (s.records > SEG_RECORDS_MAX || s.acked > s.records || s.n_holes > SPOOL_HOLES)
         return ROW_BAD;
+    for (unsigned i = 0; i < s.n_holes; i++)
+        s.holes[i] = (uint32_t)get(&p, 4);
     *ret = s;
     return 0;
 }

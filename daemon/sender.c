@@ -113,12 +113,12 @@ static void go_back_all(struct sender *s)
 /* The next index to send; after a start, what earlier processes had acknowledged counts. */
 static uint64_t position(const struct spool_seg *g)
 {
-    return g->tx.sent > g->acked ? g->tx.sent : g->acked;
+    return spool_seg_skip(g, g->tx.sent > g->acked ? g->tx.sent : g->acked);
 }
 
 static bool has_work(const struct spool_seg *g)
 {
-    return !g->trimming && !g->tx.damage_told && position(g) < spool_seg_reach(g);
+    return !g->trimming && !g->tx.damage_told && position(g) < g->records;
 }
 
 /* One upload of g. 0 sent, SENDER_BUSY, SPOOL_DAMAGED (told), negative: not now. */

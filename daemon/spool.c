@@ -540,11 +540,10 @@ int spool_upload(struct spool *s, const struct spool_seg *g, uint64_t first, siz
     r = from_mdb(mdb_get(txn, s->dbi[T_HEAD], &k, &head));
     if (r == 0 && !row_intact(BYTES(key, sizeof(key)), slice(head)))
         r = SPOOL_DAMAGED;
-    uint64_t reach = spool_seg_reach(g);
     size_t n = 0, size = UPLOAD_OVERHEAD;
     if (max_records > UPLOAD_RECORDS_MAX)
         max_records = UPLOAD_RECORDS_MAX;
-    while (r == 0 && n < max_records && first + n < reach) {
+    while (r == 0 && n < max_records && first + n < g->records) {
         r = get_record(s, txn, g->segno, first + n, &recs[n]);
         if (r != 0 || size + recs[n].n + 3 > UPLOAD_MAX)
             break;

@@ -7,9 +7,10 @@
  * Room is our own count (`budget`), 80 % of LMDB's map, because at MDB_MAP_FULL even deletes fail.
  *
  * Damage. Each row carries a CRC. A record that fails its own is reported by spool_upload(); the gateway seals an
- * event about it and, in the same transaction, limits its segment: acks are cumulative, so what lies behind the damage
- * cannot be acknowledged any more. Such a segment is parked: records before the damage still go out, `punchgate spool`
- * lists it, it is never deleted, and the other segments go on. Any other damage quarantines the whole folder. */
+ * event about it and, in the same transaction, notes a hole in its segment. Sending goes on behind the hole, since the
+ * event lets the cloud's count step over it (docs/WIRE.md section 6). A segment has at most SPOOL_HOLES of them: beyond
+ * that the disk is dying, and what is behind stays here, listed by `punchgate spool`, never deleted. Any other damage
+ * quarantines the whole folder. */
 #pragma once
 
 #include "wire/segment.h"
@@ -18,7 +19,7 @@ struct spool;
 
 enum { SPOOL_FULL = 1, SPOOL_DAMAGED = 2, SPOOL_CORRUPT = 3, SPOOL_NONE = 4, SPOOL_NEWER = 5 };
 
-#define SPOOL_NO_LIMIT UINT64_MAX
+#define SPOOL_HOLES 16
 
 /* What the sender keeps beside a segment; not stored, zero after spool_reopen(). */
 struct spool_tx {
@@ -38,7 +39,8 @@ struct spool_seg {
     uint8_t rkid[RKID_LEN];
     uint64_t records; /* staged or committed */
     uint64_t acked;   /* under the epoch in spool_meta */
-    uint64_t limit;   /* records below it can be read; SPOOL_NO_LIMIT unless parked */
+    unsigned n_holes;
+    uint32_t holes[SPOOL_HOLES]; /* indexes of damaged records, rising */
     bool closed;
     bool trimming;   /* being deleted in small transactions; no longer offered */
     int64_t opened;  /* this machine's clock at its first record, us; for people only */
@@ -101,9 +103,8 @@ size_t spool_count(const struct spool *s);
 struct spool_seg *spool_at(const struct spool *s, size_t i);
 struct spool_seg *spool_find(const struct spool *s, uint64_t segno);
 struct spool_seg *spool_find_id(const struct spool *s, const uint8_t id[SEGID_LEN]);
-/* Nothing of it is left to send: parked ones count up to their limit. */
-bool spool_seg_done(const struct spool_seg *g);
-uint64_t spool_seg_reach(const struct spool_seg *g); /* records that can be sent: min(records, limit) */
+/* The first index from `index` on that is not a hole. */
+uint64_t spool_seg_skip(const struct spool_seg *g, uint64_t index);
 
 /* What `n` sealed records of `each` bytes would take. Makes room by trimming acknowledged segments; SPOOL_FULL when
  * that is not enough. */
@@ -120,7 +121,8 @@ int spool_add_segment(struct spool *s, const struct spool_new_seg *n);
 /* Indexes of a segment come in order from 0. */
 int spool_add_record(struct spool *s, uint64_t segno, uint64_t index, uint64_t gseq, struct bytes sealed);
 void spool_close_segment(struct spool *s, uint64_t segno);
-void spool_park(struct spool *s, uint64_t segno, uint64_t limit);
+/* Notes a hole. SPOOL_FULL: the segment has SPOOL_HOLES already. */
+int spool_lose(struct spool *s, uint64_t segno, uint64_t index);
 int spool_set_mark(struct spool *s, const char *reader, const struct spool_mark *m);
 int spool_clear_mark(struct spool *s, const char *reader);
 /* next <= records; a lower next than now only through spool_take_epoch(). */

@@ -127,7 +127,7 @@ uint64_t spool_unacked(const struct spool *s)
 {
     uint64_t n = 0;
     for (size_t i = 0; i < s->n; i++)
-        n += s->segs[i]->trimming ? 0 : s->segs[i]->records - s->segs[i]->acked;
+        n += s->segs[i]->trimming ? 0 : s->segs[i]->records - spool_seg_skip(s->segs[i], s->segs[i]->acked);
     return n;
 }
 
@@ -152,14 +152,12 @@ struct spool_seg *spool_find_id(const struct spool *s, const uint8_t id[SEGID_LE
     return g;
 }
 
-uint64_t spool_seg_reach(const struct spool_seg *g)
+uint64_t spool_seg_skip(const struct spool_seg *g, uint64_t index)
 {
-    return g->limit < g->records ? g->limit : g->records;
-}
-
-bool spool_seg_done(const struct spool_seg *g)
-{
-    return g->trimming || g->acked >= spool_seg_reach(g);
+    for (unsigned i = 0; i < g->n_holes; i++)
+        if (g->holes[i] == index)
+            index++;
+    return index;
 }
 
 /* ---- staging ---- */
@@ -207,7 +205,7 @@ static int stage(struct spool *s, enum op_kind kind, struct bytes key, struct by
 int spool_add_segment(struct spool *s, const struct spool_new_seg *n)
 {
     ASSERT(n->segno >= s->meta.next_segno);
-    struct spool_seg g = {.segno = n->segno, .limit = SPOOL_NO_LIMIT, .opened = n->opened, .bytes = SEG_COST};
+    struct spool_seg g = {.segno = n->segno, .opened = n->opened, .bytes = SEG_COST};
     memcpy(g.id, n->id, SEGID_LEN);
     memcpy(g.ack_key, n->ack_key, ACK_KEY_LEN);
     memcpy(g.rkid, n->rkid, RKID_LEN);
@@ -250,7 +248,7 @@ int spool_add_record(struct spool *s, uint64_t segno, uint64_t index, uint64_t g
 
 static void settle(struct spool *s, struct spool_seg *g)
 {
-    if (g->closed && g->acked == g->records && g->done_at == 0)
+    if (g->closed && spool_seg_skip(g, g->acked) == g->records && g->done_at == 0)
         g->done_at = s->meta.cloud_now;
 }
 
@@ -264,13 +262,25 @@ void spool_close_segment(struct spool *s, uint64_t segno)
     touch(s, g);
 }
 
-void spool_park(struct spool *s, uint64_t segno, uint64_t limit)
+int spool_lose(struct spool *s, uint64_t segno, uint64_t index)
 {
     struct spool_seg *g = spool_find(s, segno);
-    if (!g || limit >= g->limit)
-        return;
-    g->limit = limit;
+    unsigned at = 0;
+    if (!g || g->trimming)
+        return 0;
+    while (at < g->n_holes && g->holes[at] < index)
+        at++;
+    if (at == g->n_holes || g->holes[at] != index) {
+        if (g->n_holes == SPOOL_HOLES)
+            return SPOOL_FULL;
+        memmove(&g->holes[at + 1], &g->holes[at], (g->n_holes - at) * sizeof(g->holes[0]));
+        g->holes[at] = (uint32_t)index;
+        g->n_holes++;
+    }
+    g->tx.damage_told = false;
+    settle(s, g);
     touch(s, g);
+    return 0;
 }
 
 int spool_set_mark(struct spool *s, const char *reader, const struct spool_mark *m)
@@ -315,10 +325,9 @@ void spool_take_epoch(struct spool *s, uint64_t epoch)
 
 /* ---- what may go ---- */
 
-/* Parked segments stay: their records behind the damage were never acknowledged. */
 static bool deletable(const struct spool_seg *g)
 {
-    return g->closed && !g->trimming && g->limit == SPOOL_NO_LIMIT && g->acked == g->records;
+    return g->closed && !g->trimming && spool_seg_skip(g, g->acked) == g->records;
 }
 
 struct spool_seg *spool_trim_pick(struct spool *s, bool pressure)

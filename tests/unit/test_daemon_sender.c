@@ -497,6 +497,17 @@ static void test_damage(void **state)
     step(&r);
     assert_false(r.news.damage); /* told once */
     spool_find(r.l.s, a)->records = 5;
+    uint64_t c = lab_stored(&r.l, 6, true);
+    assert_int_equal(spool_lose(r.l.s, c, 0), 0);
+    assert_int_equal(spool_commit(r.l.s), 0);
+    step(&r);
+    assert_sent(&r, 2, c, 1, 6); /* behind the hole */
+    ack(&r, c, 0);               /* the cloud has not met the event yet */
+    advance(&r, TIMEOUT);
+    step(&r);
+    assert_sent(&r, r.n - 1, c, 1, 6);
+    ack(&r, c, 6);
+    assert_int_equal(spool_find(r.l.s, c)->acked, 6);
     rig_done(&r);
 }
 

@@ -202,10 +202,10 @@ static void test_epoch(void **state)
     uint64_t a = lab_stored(&l, 5, true);
     spool_take_epoch(l.s, 3);
     spool_ack(l.s, spool_find(l.s, a), 5, 1);
-    assert_true(spool_seg_done(spool_find(l.s, a)));
+    assert_int_equal(spool_unacked(l.s), 0);
     spool_take_epoch(l.s, 4);
     assert_int_equal(spool_find(l.s, a)->acked, 0);
-    assert_false(spool_seg_done(spool_find(l.s, a)));
+    assert_int_equal(spool_unacked(l.s), 5);
     assert_int_equal(spool_commit(l.s), 0);
     lab_close(&l);
     lab_open(&l);
@@ -258,17 +258,30 @@ static void test_damaged_record(void **state)
     buf_reset(&msg);
     assert_int_equal(spool_upload(l.s, g, 7, 512, 0, &msg, &n), SPOOL_DAMAGED);
     buf_done(&msg);
-    spool_park(l.s, a, 7);
-    spool_ack(l.s, spool_find(l.s, a), 7, 1);
-    assert_true(spool_seg_done(g));
-    spool_ack(l.s, spool_find(l.s, lab_stored(&l, 1, true)), 1, 1 << 30);
-    trim_all(&l);
+    assert_int_equal(spool_lose(l.s, a, 7), 0);
+    assert_int_equal(spool_lose(l.s, a, 7), 0); /* once is enough */
+    assert_int_equal(spool_commit(l.s), 0);
     lab_close(&l);
     lab_open(&l);
-    g = spool_find(l.s, a); /* parked: never deleted */
-    assert_non_null(g);
-    assert_int_equal(g->limit, 7);
-    assert_int_equal(g->records, 20);
+    g = spool_find(l.s, a);
+    assert_int_equal(g->n_holes, 1);
+    assert_int_equal(spool_seg_skip(g, 7), 8);
+    assert_int_equal(spool_seg_skip(g, 6), 6);
+    buf_init(&msg, UPLOAD_MAX);
+    assert_int_equal(spool_upload(l.s, g, 8, 512, 0, &msg, &n), 0);
+    assert_int_equal(n, 12); /* and those behind it */
+    buf_done(&msg);
+    spool_ack(l.s, spool_find(l.s, a), 19, 1);
+    assert_int_equal(spool_lose(l.s, a, 19), 0); /* the last one: no ack will ever count it */
+    assert_int_equal(spool_unacked(l.s), 0);
+    spool_ack(l.s, spool_find(l.s, lab_stored(&l, 1, true)), 1, INT64_MAX / 2);
+    trim_all(&l);
+    assert_null(spool_find(l.s, a)); /* done like any other */
+    uint64_t b = lab_stored(&l, 20, true);
+    for (uint64_t i = 0; i < SPOOL_HOLES; i++)
+        assert_int_equal(spool_lose(l.s, b, 15 - i), 0);
+    assert_int_equal(spool_seg_skip(spool_find(l.s, b), 0), 16);
+    assert_int_equal(spool_lose(l.s, b, 18), SPOOL_FULL);
     lab_done(&l);
 }
 
