@@ -40,7 +40,8 @@ struct broker {
     pthread_t thread;
     bool started;
     atomic_bool stop, connected;
-    bool up; /* CONNACK was good; this thread's own */
+    bool up;         /* CONNACK was good; this thread's own */
+    size_t unproved; /* published, no PUBACK yet; this thread's own */
 };
 
 static const char *const subscriptions[] = {"punch/v1/+/+/up", "punch/v1/+/+/status"};
@@ -87,6 +88,13 @@ static void on_message(struct mosquitto *m, void *arg, const struct mosquitto_me
         b->conf.on_message(b->conf.arg, msg->topic, BYTES(msg->payload, (size_t)msg->payloadlen));
 }
 
+static void on_publish(struct mosquitto *m, void *arg, int mid, int reason, const mosquitto_property *props)
+{
+    struct broker *b = arg;
+    if (b->unproved > 0)
+        b->unproved--;
+}
+
 /* ---- one connection ---- */
 
 static struct mosquitto *handle_new(struct broker *b)
@@ -98,6 +106,7 @@ static struct mosquitto *handle_new(struct broker *b)
     mosquitto_connect_v5_callback_set(m, on_connect);
     mosquitto_subscribe_v5_callback_set(m, on_subscribe);
     mosquitto_message_v5_callback_set(m, on_message);
+    mosquitto_publish_v5_callback_set(m, on_publish);
     int rc = mosquitto_tls_set(m, b->ca, NULL, b->crt, b->key, NULL);
     if (rc == MOSQ_ERR_SUCCESS)
         rc = mosquitto_tls_opts_set(m, 1, NULL, NULL); /* peer verified; TLS 1.2 and up is the library's floor */
@@ -120,9 +129,13 @@ static void publish_out(struct broker *b, struct mosquitto *m)
 {
     struct out o;
     while (queue_pop(b->out, &o) == 0) {
-        if (b->up) {
+        /* The library keeps what has no PUBACK: a broker that gives none must not fill our memory with acks. What is
+         * dropped is asked for again, because no ack came. */
+        if (b->up && b->unproved < OUT_MAX) {
             int rc = mosquitto_publish_v5(m, NULL, o.topic, (int)o.n, o.p, 1, false, NULL);
-            if (rc != MOSQ_ERR_SUCCESS)
+            if (rc == MOSQ_ERR_SUCCESS)
+                b->unproved++;
+            else
                 log_warn("broker.publish", "topic=%s error=%s", o.topic, log_q(mosquitto_strerror(rc)));
         }
         free(o.p);
@@ -171,6 +184,7 @@ static void connect_once(struct broker *b, bool *ret_was_up)
     if (m == NULL)
         return;
     b->up = false;
+    b->unproved = 0;
     int rc = mosquitto_connect_bind_v5(m, b->host, b->conf.port, KEEPALIVE_S, NULL, NULL);
     if (rc == MOSQ_ERR_SUCCESS)
         rc = serve(b, m);
