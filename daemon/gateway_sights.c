@@ -10,6 +10,10 @@
 #include "daemon/mutant.h"
 #include "wire/cbor.h"
 
+/* A full spool counts as having room again when this much would fit: not after each single record. */
+#define ROOM_RECORDS 32
+#define ROOM_EACH 240
+
 struct repeat {
     unsigned reader;
     uint64_t token;
@@ -253,7 +257,7 @@ static size_t due_readers(struct gateway *g, size_t n)
 
 static size_t due_full(struct gateway *g, size_t n)
 {
-    if (!g->spool_full || spool_broken(g->spool) || spool_admit(g->spool, JOURNAL_BATCH / 8, 240) != 0)
+    if (!g->spool_full || spool_broken(g->spool) || spool_admit(g->spool, ROOM_RECORDS, ROOM_EACH) != 0)
         return n;
     uint8_t arg[16];
     struct cbor_w w = CBOR_W(arg, sizeof(arg));
