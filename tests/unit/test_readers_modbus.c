@@ -119,7 +119,7 @@ static void send_all(struct peer *p, const uint8_t *adu, size_t n, int mode)
 {
     size_t step = mode == M_DRIP || mode == M_DRIP_EVER ? 1 : n;
 
-    for (size_t i = 0; i < n; i += step) {
+    for (size_t i = 0; i < n && !atomic_load(&p->stop); i += step) {
         if (write(p->fd, adu + i, step) < 0)
             return;
         if (step == 1)
