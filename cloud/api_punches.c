@@ -145,7 +145,8 @@ static bool read_window(struct api_call *k, struct punch_query *q)
 /* A cursor's text: "f123 t456 <position>", f and t only where the window has that end. */
 static void write_pos(const struct punch_query *q, const struct punch_pos *next, char ret[CURSOR_POS_MAX + 1])
 {
-    char at[PUNCH_POS_TEXT_MAX * 2];
+    char at[PUNCH_POS_TEXT_MAX];
+    _Static_assert(PUNCH_POS_TEXT_MAX + 2 * sizeof("f-9223372036854775808 ") <= CURSOR_POS_MAX, "a cursor holds both");
     punch_pos_text(next, at);
     int n = 0;
     if (q->has_from)
