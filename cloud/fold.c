@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define LOOK_BACK_DAYS 62 /* a power cut may last, and so may the way of the first report */
-#define HOLDERS_MAX 32
+#define HOLDERS_MAX 256   /* a visitors' card changes hands daily */
 
 struct search {
     const struct filed *of;
@@ -56,10 +56,10 @@ static int search(const struct scope *s, struct search *q)
     if (q->budget->searches == 0)
         return 0;
     q->budget->searches--;
-    int r = holder_keys(s, &q->of->rec.punch.cred, HOLDERS_MAX, keys, &n);
     int64_t when = day_of(filed_when(q->of)), received = day_of(q->of->received);
     int64_t last = (when > received ? when : received) + 1,
             first = (when < received ? when : received) - LOOK_BACK_DAYS;
+    int r = holder_keys(s, &q->of->rec.punch.cred, first * DAY_US, (last + 1) * DAY_US, HOLDERS_MAX, keys, &n);
     for (size_t k = 0; r == 0 && k < n; k++) {
         r = filed_each_pending(s, keys[k], match, q);
         for (int64_t day = last; r == 0 && day >= first; day--)

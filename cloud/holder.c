@@ -462,6 +462,7 @@ int holder_replace(const struct scope *s, const uint8_t key_id[KEY_ID_LEN], cons
 }
 
 struct key_list {
+    int64_t from, until;
     size_t max, n;
     uint8_t (*ids)[KEY_ID_LEN];
 };
@@ -469,6 +470,8 @@ struct key_list {
 static int add_key(void *arg, const struct assignment *a)
 {
     struct key_list *l = arg;
+    if (a->cred.until <= l->from || a->cred.from >= l->until)
+        return 0;
     for (size_t i = 0; i < l->n; i++)
         if (memcmp(l->ids[i], a->key_id, KEY_ID_LEN) == 0)
             return 0;
@@ -477,21 +480,19 @@ static int add_key(void *arg, const struct assignment *a)
     return 0;
 }
 
-int holder_keys(const struct scope *s, const struct cred *cred, size_t max, uint8_t (*ret_ids)[KEY_ID_LEN],
-                size_t *ret_n)
+int holder_keys(const struct scope *s, const struct cred *cred, int64_t from, int64_t until, size_t max,
+                uint8_t (*ret_ids)[KEY_ID_LEN], size_t *ret_n)
 {
-    struct key_list l = {.max = max, .ids = ret_ids};
+    struct key_list l = {.from = from, .until = until, .max = max, .ids = ret_ids};
     struct waiting_row row;
     uint8_t cidx[CIDX_LEN];
     int r = holder_cidx(s, cred, cidx);
     if (r == 0)
-        r = assignment_each(s, cidx, add_key, &l);
-    if (r == 0)
         r = waiting_get(s, cidx, &row);
-    if (r == 0 && l.n < max)
+    if (r == 0)
         memcpy(ret_ids[l.n++], row.key_id, KEY_ID_LEN);
-    else if (r == CLOUD_ABSENT)
-        r = 0;
+    if (r == 0 || r == CLOUD_ABSENT)
+        r = assignment_each(s, cidx, add_key, &l);
     if (r == 0)
         *ret_n = l.n;
     return r;

@@ -39,6 +39,7 @@ int holder_unfile(const struct scope *s, const uint8_t key_id[KEY_ID_LEN], enum 
 /* Replaces a row by another of the same identity, time and key. */
 int holder_replace(const struct scope *s, const uint8_t key_id[KEY_ID_LEN], const struct filed *f);
 
-/* Every key under which punches of this credential may be: holders', then the waiting one. At most max. */
-int holder_keys(const struct scope *s, const struct cred *cred, size_t max, uint8_t (*ret_ids)[KEY_ID_LEN],
-                size_t *ret_n);
+/* Every key under which punches of this credential with a time in [from, until) may be: the waiting one, then holders'.
+ * At most max. */
+int holder_keys(const struct scope *s, const struct cred *cred, int64_t from, int64_t until, size_t max,
+                uint8_t (*ret_ids)[KEY_ID_LEN], size_t *ret_n);

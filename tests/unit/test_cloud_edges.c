@@ -274,6 +274,29 @@ static void endless_repeats_are_filed_as_they_are(void **state)
     tgw_free(g);
 }
 
+/* A visitors' card: whoever has it now, and whoever had it. */
+static void repeats_of_a_card_of_many_hands_are_folded(void **state)
+{
+    struct fixture *x = *state;
+    struct tgw *g = tgw_new(x, "hq");
+    struct cred c = card(1);
+    int64_t now = clock_real();
+    for (int i = 0; i < 200; i++) {
+        struct person p;
+        struct credential got;
+        int64_t from = now - (200 - i) * 60 * SECOND;
+        assert_int_equal(people_create(x->c, x->db, TENANT, "Visitor", NULL, &p), 0);
+        assert_int_equal(
+            credential_assign(x->c, x->db, TENANT, p.id, &c, RENDER_HEX, from, from + 60 * SECOND, &got, NULL), 0);
+    }
+    uint64_t first = tgw_punch(g, 1, now - SECOND);
+    tgw_punch_full(g, "door", 1, now, 5 * SECOND, ck_make(2, 1), first);
+    send_all(x, g);
+    assert_int_equal(counted(x, INGEST_FOLDED), 1);
+    assert_int_equal(ask_n(x, PUNCH_ALL, NULL), 1);
+    tgw_free(g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -287,6 +310,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_inbox_shows_the_latest, setup, teardown),
         cmocka_unit_test_setup_teardown(pages_lose_no_twin, setup, teardown),
         cmocka_unit_test_setup_teardown(endless_repeats_are_filed_as_they_are, setup, teardown),
+        cmocka_unit_test_setup_teardown(repeats_of_a_card_of_many_hands_are_folded, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
