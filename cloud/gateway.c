@@ -346,6 +346,10 @@ int gateway_set_site(struct cloud *c, struct db *db, const char *tenant, const u
 
 /* ---- what it says of itself ---- */
 
+/* A status of the same boot with a smaller mono is older news, which a broker may play again; only the will of the
+ * connection at hand, signed before what it follows, still says that the gateway is gone. */
+#define OLDER " excluded.boot = gateway_status.boot AND excluded.mono < gateway_status.mono"
+
 int gateway_put_status(struct db *db, const struct gateway *g, const struct status *st, int64_t now)
 {
     uint8_t mem[COUNT_MAX * 9 + 8];
@@ -357,10 +361,14 @@ int gateway_put_status(struct db *db, const struct gateway *g, const struct stat
     if (w.bad || st->n_rkids > STATUS_RKIDS_MAX)
         return -EINVAL;
     int r = db_stmt(db,
-                    "INSERT INTO gateway_status(tenant_id, gw, gen, conn, boot, online, rkids, counts, received)"
-                    " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT(tenant_id, gw, gen) DO UPDATE SET"
-                    " conn = excluded.conn, boot = excluded.boot, online = excluded.online, rkids = excluded.rkids,"
-                    " counts = excluded.counts, received = excluded.received",
+                    "INSERT INTO gateway_status(tenant_id, gw, gen, conn, boot, mono, online, rkids, counts, received)"
+                    " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT(tenant_id, gw, gen) DO UPDATE SET"
+                    " conn = excluded.conn, boot = excluded.boot, online = excluded.online,"
+                    " mono = CASE WHEN" OLDER " THEN gateway_status.mono ELSE excluded.mono END,"
+                    " rkids = CASE WHEN" OLDER " THEN gateway_status.rkids ELSE excluded.rkids END,"
+                    " counts = CASE WHEN" OLDER " THEN gateway_status.counts ELSE excluded.counts END,"
+                    " received = excluded.received"
+                    " WHERE NOT (" OLDER ") OR (excluded.conn = gateway_status.conn AND excluded.online = 0)",
                     &s);
     if (r != 0)
         return r;
@@ -369,9 +377,10 @@ int gateway_put_status(struct db *db, const struct gateway *g, const struct stat
     db_bind_int(s, 3, (int64_t)g->gen);
     db_bind_blob(s, 4, BYTES(st->conn, sizeof st->conn));
     db_bind_blob(s, 5, BYTES(st->boot, sizeof st->boot));
-    db_bind_int(s, 6, st->online ? 1 : 0);
-    db_bind_blob(s, 7, BYTES(st->rkids, st->n_rkids * RKID_LEN));
-    db_bind_blob(s, 8, BYTES(mem, w.len));
-    db_bind_int(s, 9, now);
+    db_bind_int(s, 6, (int64_t)st->mono);
+    db_bind_int(s, 7, st->online ? 1 : 0);
+    db_bind_blob(s, 8, BYTES(st->rkids, st->n_rkids * RKID_LEN));
+    db_bind_blob(s, 9, BYTES(mem, w.len));
+    db_bind_int(s, 10, now);
     return db_must(s);
 }

@@ -21,7 +21,7 @@ static const char *const tables =
     "CREATE UNIQUE INDEX gateway_gen ON gateway(gw, gen);"
 
     "CREATE TABLE gateway_status(tenant_id TEXT NOT NULL, gw BLOB NOT NULL, gen INTEGER NOT NULL, conn BLOB NOT NULL,"
-    " boot BLOB NOT NULL, online INTEGER NOT NULL, rkids BLOB NOT NULL, counts BLOB NOT NULL,"
+    " boot BLOB NOT NULL, mono INTEGER NOT NULL, online INTEGER NOT NULL, rkids BLOB NOT NULL, counts BLOB NOT NULL,"
     " received INTEGER NOT NULL, PRIMARY KEY(tenant_id, gw, gen)) WITHOUT ROWID;"
 
     /* tenant_id NULL: the operator's */

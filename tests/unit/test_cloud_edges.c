@@ -297,6 +297,57 @@ static void repeats_of_a_card_of_many_hands_are_folded(void **state)
     tgw_free(g);
 }
 
+static void send_status(struct fixture *x, const struct tgw *g, uint8_t conn, uint64_t mono, bool online,
+                        uint64_t count)
+{
+    struct status s = {.gen = g->gen, .online = online, .real = clock_real(), .mono = mono, .ck = ck_make(2, 1000)};
+    struct buf b;
+    char topic[TOPIC_MAX];
+    memcpy(s.gw, g->id, GW_LEN);
+    memcpy(s.boot, g->boot, sizeof s.boot);
+    memset(s.conn, conn, sizeof s.conn);
+    s.counts[COUNT_PUNCHES] = count;
+    s.n_rkids = 1;
+    memset(s.rkids, (int)count, RKID_LEN);
+    buf_init(&b, STATUS_MSG_MAX);
+    assert_int_equal(status_encode(&s, g->sign, &b), 0);
+    topic_make(g->id, TOPIC_STATUS, topic);
+    ingest_put(x->in, topic, buf_bytes(&b));
+    assert_int_equal(ingest_step(x->in, 0), 0);
+    buf_done(&b);
+}
+
+static void expect_status(struct fixture *x, const struct tgw *g, bool online, uint64_t count)
+{
+    struct gateway seen;
+    assert_int_equal(gateway_get(x->db, TENANT, g->id, &seen), 0);
+    assert_true(seen.has_status);
+    assert_int_equal(seen.online, online);
+    assert_int_equal(seen.counts[COUNT_PUNCHES], count);
+}
+
+static void older_news_of_a_gateway_is_none(void **state)
+{
+    struct fixture *x = *state;
+    struct tgw *g = tgw_new(x, "hq");
+    send_status(x, g, 1, 100, true, 10);
+    send_status(x, g, 1, 200, true, 20);
+    expect_status(x, g, true, 20);
+    send_status(x, g, 1, 100, true, 10); /* played again */
+    expect_status(x, g, true, 20);
+    send_status(x, g, 1, 90, false, 9); /* its will, signed before */
+    expect_status(x, g, false, 20);
+    send_status(x, g, 2, 300, true, 30);
+    send_status(x, g, 1, 90, false, 9); /* the will of a connection that is long gone */
+    expect_status(x, g, true, 30);
+    send_status(x, g, 2, 300, true, 30); /* retained: seen at every start */
+    expect_status(x, g, true, 30);
+    tgw_reboot(g);
+    send_status(x, g, 3, 5, true, 1);
+    expect_status(x, g, true, 1);
+    tgw_free(g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -311,6 +362,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(pages_lose_no_twin, setup, teardown),
         cmocka_unit_test_setup_teardown(endless_repeats_are_filed_as_they_are, setup, teardown),
         cmocka_unit_test_setup_teardown(repeats_of_a_card_of_many_hands_are_folded, setup, teardown),
+        cmocka_unit_test_setup_teardown(older_news_of_a_gateway_is_none, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
