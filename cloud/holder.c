@@ -62,38 +62,43 @@ static void get_cred(struct cbor_r *r, struct cred *ret)
 }
 
 /* Seals and opens the small rows of this file. */
-static int seal_small(const struct scope *s, const char *table, struct bytes row, const uint8_t key_id[KEY_ID_LEN],
+static int seal_small(const struct scope *s, const struct seal_place *at, const uint8_t key_id[KEY_ID_LEN],
                       const struct cbor_w *w, struct buf *ret)
 {
     struct row_keys keys;
     enum key_kind kind;
-    struct seal_place at = {.table = table, .tenant = s->tenant, .key = {row}};
     if (w->bad)
         return -EINVAL;
     int r = keyring_rows(s->ring, key_id, &kind, &keys);
     if (r == 0)
-        r = seal_put(keys.seal, &at, BYTES(w->p, w->len), ROW_UNIT, ret);
+        r = seal_put(keys.seal, at, BYTES(w->p, w->len), ROW_UNIT, ret);
     crypto_wipe(&keys, sizeof keys);
     return r > 0 ? -EBADMSG : r;
 }
 
 /* CLOUD_ABSENT: the key is gone, the row belongs to nobody. */
-static int open_small(const struct scope *s, const char *table, struct bytes row, const uint8_t key_id[KEY_ID_LEN],
+static int open_small(const struct scope *s, const struct seal_place *at, const uint8_t key_id[KEY_ID_LEN],
                       struct bytes sealed, uint8_t plain[ROW_UNIT], size_t *ret_n)
 {
     struct row_keys keys;
     enum key_kind kind;
-    struct seal_place at = {.table = table, .tenant = s->tenant, .key = {row}};
     int r = keyring_rows(s->ring, key_id, &kind, &keys);
     if (r == KEYRING_ABSENT)
         return CLOUD_ABSENT;
     if (r == 0)
-        r = seal_get(keys.seal, &at, sealed, plain, ROW_UNIT, ret_n);
+        r = seal_get(keys.seal, at, sealed, plain, ROW_UNIT, ret_n);
     crypto_wipe(&keys, sizeof keys);
     return r > 0 ? -EBADMSG : r;
 }
 
 /* ---- assignments ---- */
+
+/* Bound to its blind index too: who can write the database must not point a person at another card. */
+static struct seal_place assignment_place(const struct scope *s, const uint8_t id[ID_LEN], const uint8_t cidx[CIDX_LEN])
+{
+    return (struct seal_place){
+        .table = "credential", .tenant = s->tenant, .key = {BYTES(id, ID_LEN), BYTES(cidx, CIDX_LEN)}};
+}
 
 int assignment_put(const struct scope *s, const struct assignment *a)
 {
@@ -112,8 +117,9 @@ int assignment_put(const struct scope *s, const struct assignment *a)
 
     buf_init(&sealed, 1024);
     int r = holder_cidx(s, &a->cred.cred, cidx);
+    struct seal_place at = assignment_place(s, a->cred.id, cidx);
     if (r == 0)
-        r = seal_small(s, "credential", BYTES(a->cred.id, ID_LEN), a->key_id, &w, &sealed);
+        r = seal_small(s, &at, a->key_id, &w, &sealed);
     if (r == 0)
         r = scope_stmt(s,
                        "INSERT INTO credential(tenant_id, id, cidx, key_id, sealed) VALUES(?1, ?2, ?3, ?4, ?5)"
@@ -131,15 +137,18 @@ int assignment_put(const struct scope *s, const struct assignment *a)
     return r;
 }
 
-/* Columns id, key_id, sealed. */
+#define ASSIGNMENT_COLUMNS "id, key_id, sealed, cidx"
+
 static int assignment_row(const struct scope *s, struct db_stmt *st, struct assignment *ret)
 {
     struct assignment a = {0};
-    uint8_t plain[ROW_UNIT];
+    uint8_t plain[ROW_UNIT], cidx[CIDX_LEN];
     size_t n;
-    if (db_fixed(st, 0, a.cred.id, ID_LEN) != 0 || db_fixed(st, 1, a.key_id, KEY_ID_LEN) != 0)
+    if (db_fixed(st, 0, a.cred.id, ID_LEN) != 0 || db_fixed(st, 1, a.key_id, KEY_ID_LEN) != 0 ||
+        db_fixed(st, 3, cidx, CIDX_LEN) != 0)
         return -EBADMSG;
-    int r = open_small(s, "credential", BYTES(a.cred.id, ID_LEN), a.key_id, db_blob(st, 2), plain, &n);
+    struct seal_place at = assignment_place(s, a.cred.id, cidx);
+    int r = open_small(s, &at, a.key_id, db_blob(st, 2), plain, &n);
     if (r != 0)
         return r;
     struct cbor_r c = cbor_reader(BYTES(plain, n));
@@ -178,7 +187,7 @@ static int assignment_walk(const struct scope *s, struct db_stmt *st, assignment
 int assignment_each(const struct scope *s, const uint8_t cidx[CIDX_LEN], assignment_fn *fn, void *arg)
 {
     struct db_stmt *st;
-    int r = scope_stmt(s, "SELECT id, key_id, sealed FROM credential WHERE tenant_id = ?1 AND cidx = ?2", &st);
+    int r = scope_stmt(s, "SELECT " ASSIGNMENT_COLUMNS " FROM credential WHERE tenant_id = ?1 AND cidx = ?2", &st);
     if (r != 0)
         return r;
     db_bind_blob(st, 2, BYTES(cidx, CIDX_LEN));
@@ -188,7 +197,7 @@ int assignment_each(const struct scope *s, const uint8_t cidx[CIDX_LEN], assignm
 int assignment_each_of_key(const struct scope *s, const uint8_t key_id[KEY_ID_LEN], assignment_fn *fn, void *arg)
 {
     struct db_stmt *st;
-    int r = scope_stmt(s, "SELECT id, key_id, sealed FROM credential WHERE tenant_id = ?1 AND key_id = ?2", &st);
+    int r = scope_stmt(s, "SELECT " ASSIGNMENT_COLUMNS " FROM credential WHERE tenant_id = ?1 AND key_id = ?2", &st);
     if (r != 0)
         return r;
     db_bind_blob(st, 2, BYTES(key_id, KEY_ID_LEN));
@@ -198,7 +207,7 @@ int assignment_each_of_key(const struct scope *s, const uint8_t key_id[KEY_ID_LE
 int assignment_get(const struct scope *s, const uint8_t id[ID_LEN], struct assignment *ret)
 {
     struct db_stmt *st;
-    int r = scope_stmt(s, "SELECT id, key_id, sealed FROM credential WHERE tenant_id = ?1 AND id = ?2", &st);
+    int r = scope_stmt(s, "SELECT " ASSIGNMENT_COLUMNS " FROM credential WHERE tenant_id = ?1 AND id = ?2", &st);
     if (r != 0)
         return r;
     db_bind_blob(st, 2, BYTES(id, ID_LEN));
@@ -226,7 +235,8 @@ static int waiting_put(const struct scope *s, const uint8_t cidx[CIDX_LEN], cons
     cbor_put_bool(&w, row->shared);
 
     buf_init(&sealed, 1024);
-    int r = seal_small(s, "waiting", BYTES(cidx, CIDX_LEN), row->key_id, &w, &sealed);
+    struct seal_place at = {.table = "waiting", .tenant = s->tenant, .key = {BYTES(cidx, CIDX_LEN)}};
+    int r = seal_small(s, &at, row->key_id, &w, &sealed);
     if (r == 0)
         r = scope_stmt(s,
                        "INSERT INTO waiting(tenant_id, cidx, key_id, sealed) VALUES(?1, ?2, ?3, ?4)"
@@ -252,7 +262,8 @@ static int waiting_from(const struct scope *s, struct db_stmt *st, uint8_t ret_c
     size_t n;
     if (db_fixed(st, 0, ret_cidx, CIDX_LEN) != 0 || db_fixed(st, 1, row.key_id, KEY_ID_LEN) != 0)
         return -EBADMSG;
-    int r = open_small(s, "waiting", BYTES(ret_cidx, CIDX_LEN), row.key_id, db_blob(st, 2), plain, &n);
+    struct seal_place at = {.table = "waiting", .tenant = s->tenant, .key = {BYTES(ret_cidx, CIDX_LEN)}};
+    int r = open_small(s, &at, row.key_id, db_blob(st, 2), plain, &n);
     if (r != 0)
         return r;
     struct cbor_r c = cbor_reader(BYTES(plain, n));

@@ -206,6 +206,23 @@ static void pending_ones_move_too(void **state)
     tgw_free(g);
 }
 
+/* Who can write the database but has no keys must not make Bob's card Anna's. */
+static void rows_cannot_be_pointed_elsewhere(void **state)
+{
+    struct fixture *x = *state;
+    struct person anna = make(x, "Anna"), bob = make(x, "Bob");
+    struct credential_list l;
+    give(x, &anna, 1, TIME_MIN, TIME_MAX, 0);
+    give(x, &bob, 2, TIME_MIN, TIME_MAX, 0);
+    assert_int_equal(credential_list(x->c, x->db, TENANT, anna.id, &l), 0);
+    assert_int_equal(l.n, 1);
+    credential_list_done(&l);
+    assert_int_equal(db_script(x->db, "UPDATE credential SET cidx = (SELECT o.cidx FROM credential o"
+                                      " WHERE o.id <> credential.id)"),
+                     0);
+    assert_int_equal(credential_list(x->c, x->db, TENANT, anna.id, &l), -EBADMSG);
+}
+
 static void by_number(void **state)
 {
     struct fixture *x = *state;
@@ -375,6 +392,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(unassign_gives_back, setup, teardown),
         cmocka_unit_test_setup_teardown(overlaps_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(pending_ones_move_too, setup, teardown),
+        cmocka_unit_test_setup_teardown(rows_cannot_be_pointed_elsewhere, setup, teardown),
         cmocka_unit_test_setup_teardown(by_number, setup, teardown),
         cmocka_unit_test_setup_teardown(people_are_listed_in_pages, setup, teardown),
         cmocka_unit_test_setup_teardown(queries, setup, teardown),
