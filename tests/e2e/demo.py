@@ -173,6 +173,7 @@ def main():
         raise SystemExit(128 + number)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, ended)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background jobs with it ignored
     try:
         with Lab("demo") as lab:
             demo = Demo(lab, random.Random(args.seed))
