@@ -73,6 +73,17 @@ static struct bytes slice(MDB_val v)
 
 /* ---- opening ---- */
 
+/* A file that grew under a larger budget needs room to shrink in, too: without a free page not even a delete works. */
+static size_t map_size(const char *dir, uint64_t budget)
+{
+    char file[SPOOL_PATH + 16];
+    struct stat st;
+    snprintf(file, sizeof(file), "%s/data.mdb", dir);
+    if (stat(file, &st) == 0 && (uint64_t)st.st_size > budget)
+        budget = (uint64_t)st.st_size;
+    return (size_t)(budget / 4 * 5);
+}
+
 static int env_open(const char *dir, uint64_t budget, bool readonly, MDB_env **ret)
 {
     MDB_env *env = NULL;
@@ -83,7 +94,7 @@ static int env_open(const char *dir, uint64_t budget, bool readonly, MDB_env **r
     if (MUTANT_NOSYNC)
         flags |= MDB_NOSYNC;
     if ((rc = mdb_env_set_maxdbs(env, TABLES)) == 0 &&
-        (readonly || (rc = mdb_env_set_mapsize(env, (size_t)(budget / 4 * 5))) == 0) &&
+        (readonly || (rc = mdb_env_set_mapsize(env, map_size(dir, budget))) == 0) &&
         (rc = mdb_env_open(env, dir, flags, 0600)) == 0) {
         *ret = env;
         return 0;
@@ -113,6 +124,37 @@ static int check_size(struct spool *s)
         fstat(fd, &file) != 0)
         return -EIO;
     return (uint64_t)file.st_size < (uint64_t)(info.me_last_pgno + 1) * st.ms_psize ? SPOOL_CORRUPT : 0;
+}
+
+/* LMDB's list of unused pages, which only a write looks at: a damaged one would abort us at the first commit, at each
+ * start anew. Table 0, per transaction a count and that many page numbers, falling; no page is named twice. */
+static int check_unused(struct spool *s, MDB_txn *txn)
+{
+    MDB_envinfo info;
+    MDB_cursor *cur = NULL;
+    MDB_val k, v;
+    if (mdb_env_info(s->env, &info) != 0)
+        return -EIO;
+    uint8_t *seen = calloc(1, info.me_last_pgno / 8 + 1);
+    int rc = seen ? mdb_cursor_open(txn, 0, &cur) : ENOMEM, r = 0;
+    while (rc == 0 && r == 0 && (rc = mdb_cursor_get(cur, &k, &v, MDB_NEXT)) == 0) {
+        const uint8_t *p = v.mv_data;
+        size_t n = 0, page, last = info.me_last_pgno + 1;
+        if (v.mv_size >= sizeof(n))
+            memcpy(&n, p, sizeof(n));
+        r = k.mv_size != sizeof(size_t) || v.mv_size < sizeof(n) || n > v.mv_size / sizeof(n) - 1 ? SPOOL_CORRUPT : 0;
+        for (size_t i = 1; r == 0 && i <= n; i++, last = page) {
+            memcpy(&page, p + i * sizeof(page), sizeof(page));
+            if (page < 2 || page >= last || (seen[page / 8] >> (page % 8) & 1) != 0)
+                r = SPOOL_CORRUPT;
+            else
+                seen[page / 8] |= (uint8_t)(1u << (page % 8));
+        }
+    }
+    if (cur)
+        mdb_cursor_close(cur);
+    free(seen);
+    return r != 0 ? r : rc == MDB_NOTFOUND ? 0 : from_mdb(rc);
 }
 
 static int load_segments(struct spool *s, MDB_txn *txn)
@@ -190,6 +232,8 @@ static int load(struct spool *s)
         if (r == SPOOL_NONE || (r == 0 && row_get_meta(slice(v), &s->meta) != 0))
             r = SPOOL_CORRUPT;
     }
+    if (r == 0)
+        r = check_unused(s, txn);
     if (r == 0)
         r = load_segments(s, txn);
     if (r == 0)
