@@ -131,6 +131,8 @@ bool gateway_commit(struct gateway *g, size_t n)
     if (journal_recoveries(g->journal) != g->recoveries_seen) {
         g->recoveries_seen = journal_recoveries(g->journal);
         sender_reset(g->sender);
+        if (!spool_broken(g->spool))
+            intake_resync(g->intake);
     }
     return r == 0;
 }

@@ -145,6 +145,13 @@ int intake_settled(struct intake *in, const struct sight *s)
     return spool_clear_mark(in->spool, l->settings->name);
 }
 
+void intake_resync(struct intake *in)
+{
+    for (size_t i = 0; i < in->n; i++)
+        if (!in->lanes[i].mark.set && spool_clear_mark(in->spool, in->lanes[i].settings->name) != 0)
+            return; /* broken again: the next re-opening calls again */
+}
+
 bool intake_marked(const struct intake *in, unsigned reader)
 {
     return in->lanes[reader].mark.set;

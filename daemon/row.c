@@ -124,6 +124,7 @@ int row_get_seg(struct bytes key, struct bytes value, struct spool_seg *ret)
         return ROW_BAD;
     for (unsigned i = 0; i < s.n_holes; i++)
         s.holes[i] = (uint32_t)get(&p, 4);
+    s.tx.high = s.records;
     *ret = s;
     return 0;
 }

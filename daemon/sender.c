@@ -378,6 +378,8 @@ static void on_item(struct sender *s, const struct ack_item *item, const struct 
         next = g->records;
     }
     s->counts.acks++;
+    if (item->epoch == epoch && next < g->acked)
+        return; /* overtaken, or replayed: no sign of life either */
     s->last_ack_ms = now->ms;
     if (s->silent)
         s->silent = false;

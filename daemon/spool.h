@@ -21,10 +21,11 @@ enum { SPOOL_FULL = 1, SPOOL_DAMAGED = 2, SPOOL_CORRUPT = 3, SPOOL_NONE = 4, SPO
 
 #define SPOOL_HOLES 16
 
-/* What the sender keeps beside a segment; not stored, zero after spool_reopen(). */
+/* What the sender keeps beside a segment; not stored. Read back from disk, all of a segment counts as uploaded before:
+ * by a process that died, whose acks may be under way still and tell the time of long ago. */
 struct spool_tx {
     uint64_t sent;      /* next index to upload */
-    uint64_t high;      /* one beyond the highest index uploaded since this process started */
+    uint64_t high;      /* one beyond the highest index that may have been uploaded before */
     int64_t not_before; /* ms; a stuck segment waits until then */
     int64_t suspect_at; /* ms; go back if the ack has not moved by then; 0 = no suspicion */
     unsigned stuck;     /* go-backs since the ack last moved */

@@ -22,7 +22,7 @@ bool stamp_update(struct stamp *st, const struct stamp_clock *c)
     if (st->has_offset) {
         int64_t step = (int64_t)((uint64_t)offset - (uint64_t)st->offset);
         if (step > STAMP_STEP_US || step < -STAMP_STEP_US) {
-            st->step += step;
+            st->step = (int64_t)((uint64_t)st->step + (uint64_t)step);
             st->due = true;
         }
     }

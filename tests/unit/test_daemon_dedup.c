@@ -238,6 +238,29 @@ static void test_idle_settles(void **state)
     fixture_free(f);
 }
 
+/* A disk that failed takes back what was staged; the mark must be gone from it all the same. */
+static void test_settled_before_reopen(void **state)
+{
+    struct fixture *f = fixture_new();
+    struct spool_mark m;
+    struct entry e;
+    (void)state;
+    assert_int_equal(show(f, GATE, 1, SECOND, &e), INTAKE_PUNCH);
+    assert_int_equal(show(f, DOOR, 2, SECOND, &e), INTAKE_PUNCH);
+    struct sight s = {.kind = SIGHT_ACKED, .reader = GATE, .token = f->token - 1};
+    assert_int_equal(intake_settled(f->in, &s), 0);
+    assert_int_equal(spool_reopen(f->spool), 0);
+    assert_int_equal(spool_mark(f->spool, gate_name, &m), 0); /* back again */
+    intake_resync(f->in);
+    assert_int_equal(spool_commit(f->spool), 0);
+    assert_int_equal(spool_mark(f->spool, gate_name, &m), SPOOL_NONE);
+    assert_int_equal(spool_mark(f->spool, door_name, &m), 0); /* still waits for its acknowledgement */
+    restart(f, false);
+    assert_int_equal(show(f, GATE, 1, 100 * SECOND, &e), INTAKE_PUNCH);
+    assert_int_equal(e.rec.punch.repeat, 0);
+    fixture_free(f);
+}
+
 static void test_driver_lost_sight(void **state)
 {
     struct fixture *f = fixture_new();
@@ -307,6 +330,7 @@ int main(void)
         cmocka_unit_test(test_power_cut),
         cmocka_unit_test(test_power_cut_and_refused),
         cmocka_unit_test(test_idle_settles),
+        cmocka_unit_test(test_settled_before_reopen),
         cmocka_unit_test(test_driver_lost_sight),
         cmocka_unit_test(test_refused_is_not_seen),
         cmocka_unit_test(test_stale_token),

@@ -479,6 +479,56 @@ static void test_time(void **state)
     rig_done(&r);
 }
 
+/* A process before this one may have sent it, and a broker may have kept the ack for hours. */
+static void test_no_time_from_before(void **state)
+{
+    struct rig r;
+    (void)state;
+    rig_init(&r);
+    uint64_t g = lab_stored(&r.l, 2, true);
+    assert_int_equal(spool_reopen(r.l.s), 0);
+    rig_up(&r);
+    struct ack_item kept = item_of(&r, g, 1, 2);
+    advance(&r, 3600000);
+    step(&r);
+    assert_true(r.sent[0].flags & UPLOAD_RESEND);
+    deliver(&r, &kept);
+    assert_int_equal(spool_find(r.l.s, g)->acked, 2);
+    assert_false(r.news.time);
+    assert_true(r.news.untimed);
+    rig_done(&r);
+}
+
+/* Acks that say less than is known are ignored: they neither send anything again nor pass for a sign of life. */
+static void test_replayed(void **state)
+{
+    struct rig r;
+    (void)state;
+    rig_init(&r);
+    rig_up(&r);
+    uint64_t g = lab_stored(&r.l, 2, false);
+    sender_live(r.s, true, g);
+    step(&r);
+    struct ack_item old = item_of(&r, g, 1, 1);
+    ack(&r, g, 2);
+    advance(&r, 1);
+    more(&r, g, 1);
+    step(&r);
+    size_t n = r.n;
+    for (unsigned i = 0; i < 20; i++) {
+        advance(&r, TIMEOUT / 21);
+        deliver(&r, &old);
+        step(&r);
+    }
+    assert_int_equal(r.n, n);
+    advance(&r, TIMEOUT);
+    step(&r);
+    assert_true(sender_silent(r.s));
+    deliver(&r, &old);
+    assert_true(sender_silent(r.s));
+    rig_done(&r);
+}
+
 static void test_damage(void **state)
 {
     struct rig r;
@@ -560,6 +610,8 @@ int main(void)
         cmocka_unit_test(test_forged),
         cmocka_unit_test(test_ack_beyond),
         cmocka_unit_test(test_time),
+        cmocka_unit_test(test_no_time_from_before),
+        cmocka_unit_test(test_replayed),
         cmocka_unit_test(test_damage),
         cmocka_unit_test(test_busy),
         cmocka_unit_test(test_reconnect_sends_again),
