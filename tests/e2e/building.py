@@ -66,10 +66,15 @@ class Building:
         if not self.tail.alive() and self.gw.proc.alive():
             self.tail.start()
 
-    def cut(self, how, seconds):
+    def cut(self, how, seconds, meanwhile=None):
+        """The path to the broker is gone for some seconds; `meanwhile` happens in the middle of it."""
         self.note(f"cut ({how}) for {seconds:.1f} s")
+        end = time.monotonic() + seconds
         self.proxy.cut(how)
-        self.run(seconds)
+        if meanwhile:
+            self.run(seconds / 2)
+            meanwhile()
+        self.run(end - time.monotonic())
         self.proxy.mend()
 
     def victims(self):

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """Nothing lost, nothing twice (first light, point 2).
 
-Run 1: readers punch 20 times a second while the path to the broker is cut, once by resets and once by silence.
+Run 1: readers punch 20 times a second while the path to the broker is cut, once by resets and once by silence, and
+punchgate is killed in the middle of one cut.
 Run 2: punchgate, punchcloud, Mosquitto and the simulators are killed with SIGKILL at random moments.
 A forger lies at the broker all the while. Then the ledgers of the readers, `punchgate tail` and the API are compared.
 """
@@ -25,10 +26,11 @@ def cut(args, rng):
         b.run(2)
         ways = ["reset", "hang"]
         rng.shuffle(ways)
-        for how in ways[:1] if args.seconds < 4 else ways:
-            b.run(rng.uniform(0.5, 2.0))
-            b.cut(how, args.seconds)
-        b.run(max(3.0, args.length - 2 * args.seconds))
+        b.run(rng.uniform(0.5, 2.0))
+        b.cut(ways[0], args.seconds)
+        b.run(rng.uniform(1.0, 2.0))
+        b.cut(ways[1], args.seconds, lambda: b.kill("punchgate", rng.uniform(0.0, 1.0)))
+        b.run(max(2.0, args.length - 2 * args.seconds))
         b.settle()
         show("cut", b.verdict(), b)
         lab.stop_daemons()
