@@ -87,7 +87,7 @@ class Building:
         self.note(f"kill {which}, {down:.1f} s down")
         self.kills[which] = self.kills.get(which, 0) + 1
         self.kills["down"] = procs
-        for p in procs:
+        for p in self.sims if which == "simulators" else procs:
             p.kill()
         self.run(down)
         self.revive(which)

@@ -31,6 +31,13 @@ class Sim:
                  20 * PATIENCE)
         return self
 
+    def kill(self):
+        """SIGKILL. A dead pty's number is given to the next one who asks: a link that stayed could lead the gateway
+        into the pty of a test beside this one."""
+        if os.path.islink(self.link):
+            os.unlink(self.link)
+        self.proc.kill()
+
     def present(self, card=None):
         self.proc.say(f"present {card}" if card else "present")
 

@@ -44,8 +44,8 @@ static void line_plug(struct line *l)
 
 static void line_unplug(struct line *l)
 {
+    unlink(l->path); /* before its number can be somebody else's */
     close(l->master);
-    unlink(l->path);
 }
 
 static void line_new(struct line *l)

@@ -1,0 +1,269 @@
+#!/usr/bin/python3
+"""A broker that lies, stalls, babbles or is not the one it says: no reader waits for it, nothing is counted as delivered,
+memory stays bounded, and the gateway ends when it is asked to.
+
+Each trick is played by a broker of this file's own, with the installation's certificate or with a false one.
+"""
+import os
+import socket
+import ssl
+import struct
+import threading
+import time
+
+import pki
+from lab import PATIENCE, Gateway, Lab, main
+from proc import check, wait_for
+from sims import ModbusTcp
+
+CONNACK, SUBACK, PUBACK = b"\x20\x03\x00\x00\x00", 0x90, 0x40
+NOT_AUTHORIZED = 0x87
+
+
+class BadBroker:
+    """One connection at a time, as much of MQTT 5 as the trick wants."""
+
+    def __init__(self, port, crt, key, trick):
+        self.trick, self.seen, self.stopping = trick, [], False
+        self.connections = 0
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(crt, key)
+        self.sock = socket.create_server(("127.0.0.1", port))
+        self.sock.settimeout(0.2)
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _run(self):
+        while not self.stopping:
+            try:
+                raw, _ = self.sock.accept()
+            except socket.timeout:
+                continue
+            self.connections += 1
+            raw.settimeout(0.2)
+            try:
+                self._talk(self.context.wrap_socket(raw, server_side=True))
+            except (OSError, EOFError, ssl.SSLError):
+                raw.close()
+        self.sock.close()
+
+    def _exactly(self, s, n):
+        out = b""
+        while len(out) < n:
+            if self.stopping:
+                raise EOFError
+            try:
+                part = s.recv(n - len(out))
+            except (socket.timeout, ssl.SSLWantReadError):
+                continue
+            if not part:
+                raise EOFError
+            out += part
+        return out
+
+    def _packet(self, s):
+        kind, length, shift = self._exactly(s, 1)[0], 0, 0
+        while True:
+            b = self._exactly(s, 1)[0]
+            length |= (b & 127) << shift
+            shift += 7
+            if b < 128:
+                return kind, self._exactly(s, length)
+
+    def _talk(self, s):
+        with s:
+            while not self.stopping:
+                kind, body = self._packet(s)
+                self.seen.append(kind >> 4)
+                self.trick(self, s, kind >> 4, body)
+                if kind >> 4 == 12:
+                    s.sendall(b"\xd0\x00")
+
+    def stop(self):
+        self.stopping = True
+        self.thread.join()
+
+
+def reply(s, kind, body, reason=0):
+    """Of the usual kind; reason is that of SUBACK or PUBACK."""
+    if kind == 1:
+        s.sendall(CONNACK)
+    elif kind == 8:
+        s.sendall(bytes([SUBACK, 4]) + body[:2] + bytes([0, reason or 1]))
+    elif kind == 3:
+        n = struct.unpack(">H", body[:2])[0]
+        s.sendall(bytes([PUBACK, 3]) + body[2 + n:4 + n] + bytes([reason]))
+
+
+def silent(b, s, kind, body):
+    """TLS and nothing more."""
+
+
+def no_suback(b, s, kind, body):
+    if kind != 8:
+        reply(s, kind, body)
+
+
+def refuses_connect(b, s, kind, body):
+    s.sendall(bytes([0x20, 3, 0, NOT_AUTHORIZED, 0]))
+
+
+def refuses_subscription(b, s, kind, body):
+    reply(s, kind, body, NOT_AUTHORIZED if kind == 8 else 0)
+
+
+def refuses_publish(b, s, kind, body):
+    reply(s, kind, body, NOT_AUTHORIZED if kind == 3 else 0)
+
+
+def says_it_often(b, s, kind, body):
+    for _ in range(50 if kind in (1, 8) else 1):
+        reply(s, kind, body)
+
+
+def never_confirms(b, s, kind, body):
+    if kind != 3:
+        reply(s, kind, body)
+
+
+def resets(b, s, kind, body):
+    reply(s, kind, body)
+    if kind == 3:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        raise OSError
+
+
+def garbage(b, s, kind, body):
+    reply(s, kind, body)
+    if kind == 8:
+        s.sendall(os.urandom(4096))
+
+
+def flood(b, s, data):
+    """Until the other end has had enough, or a quarter of a gigabyte."""
+    s.settimeout(5)
+    for _ in range(1 << 12):
+        s.sendall(data)
+
+
+def endless(b, s, kind, body):
+    """A message of 256 MiB on the ack topic."""
+    reply(s, kind, body)
+    if kind == 8:
+        s.sendall(b"\x30\xff\xff\xff\x7f\x00\x01a")
+        flood(b, s, bytes(65536))
+
+
+def unreleased(b, s, kind, body):
+    """QoS 2 messages that are never released: a client has to keep them all."""
+    reply(s, kind, body)
+    if kind == 8:
+        message = b"\x34\xfb\x7f\x00\x01a" + b"%c%c\x00" + bytes(16373)
+        s.settimeout(5)
+        for mid in range(1, 16000):
+            s.sendall(message.replace(b"%c%c", struct.pack(">H", mid), 1))
+
+
+def rss(pid):
+    with open(f"/proc/{pid}/status") as f:
+        return next(int(line.split()[1]) for line in f if line.startswith("VmRSS")) * 1024
+
+
+def forged_acks(b, s, kind, body):
+    """Everything that can be said without a key, at full speed."""
+    reply(s, kind, body)
+    if kind == 8:
+        topic = body[5:5 + struct.unpack(">H", body[3:5])[0]]
+        item = b"\x85\x50" + bytes(16) + b"\x01\x01\x01\x50" + bytes(16)
+        ack = b"\x82\x01\x98\x20" + item * 32
+        rest = struct.pack(">H", len(topic)) + topic + b"\x00" + ack
+        until = time.monotonic() + 4
+        while time.monotonic() < until:
+            s.sendall(b"\x31" + bytes([len(rest) & 127 | 128, len(rest) >> 7]) + rest)
+
+
+# trick -> what the gateway's uplink says about it (one of), or None when it takes longer to notice than we wait
+TRICKS = {silent: None, no_suback: None, refuses_connect: ["authorized"], refuses_subscription: ["refused"],
+          refuses_publish: None, says_it_often: None, never_confirms: ["confirms nothing"],
+          resets: ["roken pipe", "rotocol", "lost", "reset"], garbage: ["rotocol", "alformed", "lost", "closed"],
+          endless: ["babbles"], unreleased: ["babbles"], forged_acks: None}
+
+
+def punch(gw, sim):
+    """A card is presented and has to be acknowledged to its reader soon, whatever the broker does."""
+    before = len(sim.cleared())
+    sim.present()
+    wait_for("the reader to be told", lambda: len(sim.cleared()) > before, 4 * PATIENCE)
+
+
+def play(lab, gw, sim, crt, key, trick, words):
+    name = trick.__name__
+    broker = BadBroker(lab.broker.port, crt, key, trick)
+    try:
+        gw.start()
+        gw.wait_readers()
+        wait_for(f"{name}: a connection", lambda: broker.connections, 20 * PATIENCE)
+        base = rss(gw.proc.pid)
+        for _ in range(3):
+            punch(gw, sim)
+        if words:
+            wait_for(f"{name}: one of {words}", lambda: any(w in gw.proc.log_text().decode() for w in words),
+                     60 * PATIENCE)
+            punch(gw, sim)
+        grown = rss(gw.proc.pid) - base
+        check(grown < 100 << 20, f"{name}: memory grew by {grown >> 20} MiB")
+        st = gw.status()
+        check(st["unacked"] == st["records"] > 0, f"{name}: something counts as delivered: {st}")
+        if trick is says_it_often:
+            check(st["uplink"]["connects"] == broker.connections, f"{name}: counted {st['uplink']}")
+        if trick is refuses_publish:
+            wait_for(f"{name}: refusals counted", lambda: gw.status()["uplink"]["refused"], 20 * PATIENCE)
+        began = time.monotonic()
+        code = gw.proc.stop(10 * PATIENCE)
+        check(code == 0, f"{name}: left with {code}")
+        print(f"{name}: {broker.connections} connections, {grown >> 10} KiB more, ended in "
+              f"{time.monotonic() - began:.1f} s", flush=True)
+        os.truncate(gw.proc.log, 0)
+    finally:
+        broker.stop()
+
+
+def false_certificate(lab, gw, sim, crt, key, what):
+    broker = BadBroker(lab.broker.port, crt, key, silent)
+    try:
+        gw.start()
+        gw.wait_readers()
+        wait_for(f"{what}: three attempts", lambda: broker.connections >= 3, 30 * PATIENCE)
+        punch(gw, sim)
+        check(not broker.seen, f"{what}: the gateway spoke to it: {broker.seen}")
+        check(gw.status()["uplink"]["why"], f"{what}: no reason is shown")
+        check(gw.proc.stop(10 * PATIENCE) == 0, f"{what}: did not end well")
+        print(f"{what}: refused {broker.connections} times", flush=True)
+        os.truncate(gw.proc.log, 0)
+    finally:
+        broker.stop()
+
+
+def test(_args, _rng):
+    with Lab("badbroker") as lab:
+        lab.cloud.init()
+        tenant = lab.cloud.tenant("acme")
+        gw = Gateway(lab)
+        gw.uplink = {"backoff_min": "50ms", "backoff_max": "100ms", "keepalive": "5s", "ack_timeout": "100ms"}
+        # What a sanitizer keeps of freed memory is not the gateway's.
+        gw.env = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=1"}
+        sim = gw.reader(ModbusTcp(lab, "lift"), hold="0s").start()
+        gw.enrol(tenant, "site", f"localhost:{lab.broker.port}")
+        crt, key = (os.path.join(lab.cloud.pki, f"broker.{e}") for e in ("crt", "key"))
+        false = [lab.path(f"false.{e}") for e in ("crt", "key")]
+        pki.issue(lab.cloud.pki, "localhost", *false, names=["elsewhere.example"])
+        false_certificate(lab, gw, sim, *false, "a certificate of another name")
+        pki.make_authority(lab.path("other"), ["localhost"])
+        false_certificate(lab, gw, sim, *(lab.path("other", f"broker.{e}") for e in ("crt", "key")),
+                          "a certificate of another authority")
+        for trick, words in TRICKS.items():
+            play(lab, gw, sim, crt, key, trick, words)
+
+
+if __name__ == "__main__":
+    main(test, __doc__, limit=280)
