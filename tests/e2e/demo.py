@@ -80,6 +80,7 @@ class Demo:
         for sim in self.sims:
             sim.start()
         self.gw.start()
+        self.gw.wait_readers()
         self.began = time.time() - 60
         self.show_head()
 
