@@ -2,15 +2,20 @@
  * the rest on the loop. */
 #include "daemon/uplink.h"
 
+#include <assert.h>
+#include <linux/tcp.h>
 #include <mosquitto.h>
 #include <mqtt_protocol.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,6 +30,13 @@
 #define STOP_MS 2000
 #define CONNECT_MS 30000 /* from TCP to CONNACK and SUBACK */
 #define POLL_MS 1000
+/* What a hostile broker can make libmosquitto keep: uploads that it does not confirm, a packet without end (the library
+ * takes 256 MiB), messages of QoS 2 that it never releases. */
+#define UNCONFIRMED_MAX 64
+#define UNUSED_MAX (1 << 20) /* bytes that came and were of no use; a handshake takes some thousand */
+#define PER_PACKET 160       /* heads of TLS, MQTT and topic around what is of use */
+#define PER_SECOND 64        /* answers to pings */
+#define REPORTS_ROUND 16     /* at a time: a flood of forged acks must not hold up a beep */
 
 enum order_kind { ORDER_PUBLISH, ORDER_SESSION, ORDER_STOP };
 struct order { /* loop to thread */
@@ -49,12 +61,14 @@ struct uplink {
     struct loop_io *io;
     pthread_t thread;
     bool started;
-    uint64_t link; /* the loop's: of the last REPORT_UP */
+    uint64_t link, given; /* the loop's: of the last REPORT_UP, and the last that got its session */
     /* the thread's own */
     struct mosquitto *mosq;
     uint64_t my_link;
-    bool connected, subscribed, lost, stopping;
+    bool connected, subscribed, lost, stopping, asserted;
     int ack_mid;
+    unsigned unconfirmed;
+    uint64_t used; /* bytes of this connection's input that we know of */
     char why[96];
     char id[2 * GW_LEN + 1], topic_up[TOPIC_MAX], topic_ack[TOPIC_MAX], topic_status[TOPIC_MAX];
     struct buf online;
@@ -104,6 +118,8 @@ static void on_connect(struct mosquitto *m, void *arg, int rc, int flags, const 
         lose(u, mosquitto_reason_string(rc));
         return;
     }
+    if (u->connected)
+        return; /* once is enough */
     u->connected = true;
     if (mosquitto_subscribe_v5(m, &u->ack_mid, u->topic_ack, 1, 0, NULL) != MOSQ_ERR_SUCCESS)
         lose(u, "subscribe");
@@ -114,7 +130,7 @@ static void on_subscribe(struct mosquitto *m, void *arg, int mid, int n, const i
 {
     struct uplink *u = arg;
     (void)props;
-    if (mid != u->ack_mid)
+    if (mid != u->ack_mid || u->subscribed)
         return;
     if (n < 1 || qos[0] >= 0x80) {
         lose(u, "subscription to acks refused");
@@ -125,6 +141,7 @@ static void on_subscribe(struct mosquitto *m, void *arg, int mid, int n, const i
         lose(u, "publish status");
         return;
     }
+    u->unconfirmed++;
     u->subscribed = true;
     atomic_fetch_add(&u->connects, 1);
     struct report r = {.kind = REPORT_UP};
@@ -144,8 +161,8 @@ static void on_message(struct mosquitto *m, void *arg, const struct mosquitto_me
     struct uplink *u = arg;
     (void)m;
     (void)props;
-    if (strcmp(msg->topic, u->topic_ack) != 0 || msg->retain || msg->payloadlen <= 0 ||
-        (size_t)msg->payloadlen > ACK_MSG_MAX) {
+    u->used += PER_PACKET + (msg->payloadlen > 0 ? (unsigned)msg->payloadlen : 0u);
+    if (strcmp(msg->topic, u->topic_ack) != 0 || msg->payloadlen <= 0 || (size_t)msg->payloadlen > ACK_MSG_MAX) {
         atomic_fetch_add(&u->dropped_acks, 1);
         return;
     }
@@ -163,6 +180,8 @@ static void on_publish(struct mosquitto *m, void *arg, int mid, int reason, cons
     (void)m;
     (void)mid;
     (void)props;
+    u->used += PER_PACKET;
+    u->unconfirmed -= u->unconfirmed > 0;
     if (reason >= 0x80) {
         atomic_fetch_add(&u->refused, 1);
         log_warn("uplink.refused", "reason=%s, the broker does not take our messages; sent again later",
@@ -209,6 +228,8 @@ static void publish(struct uplink *u, const struct order *o)
         atomic_fetch_add(&u->published, 1);
     else
         lose(u, mosquitto_strerror(rc));
+    if (++u->unconfirmed > UNCONFIRMED_MAX)
+        lose(u, "the broker confirms nothing");
 }
 
 /* Everything the loop asked for; a session that nobody waits for any more is thrown away. */
@@ -234,9 +255,20 @@ static void take_orders(struct uplink *u)
     }
 }
 
+/* libmosquitto has no bound on what it takes in, and calls nobody before a packet is whole; the socket counts. */
+static bool babbles(const struct uplink *u, int sock, int64_t ms)
+{
+    struct tcp_info info = {0};
+    socklen_t n = sizeof(info);
+    if (getsockopt(sock, IPPROTO_TCP, TCP_INFO, &info, &n) != 0 ||
+        n < offsetof(struct tcp_info, tcpi_bytes_received) + sizeof(info.tcpi_bytes_received))
+        return false;
+    return info.tcpi_bytes_received > u->used + UNUSED_MAX + (uint64_t)ms / 1000 * PER_SECOND;
+}
+
 static void serve(struct uplink *u)
 {
-    int64_t deadline = clock_ms() + CONNECT_MS;
+    int64_t began = clock_ms();
     while (!u->lost && !u->stopping) {
         int sock = mosquitto_socket(u->mosq);
         if (sock < 0) {
@@ -263,10 +295,42 @@ static void serve(struct uplink *u)
         /* libmosquitto takes a reset inside the TLS handshake for "not yet" and would spin until the keep-alive. */
         if (!u->connected && (fds[0].revents & (POLLERR | POLLHUP | POLLRDHUP)))
             lose(u, "closed during the handshake");
-        if (!u->subscribed && clock_ms() > deadline)
+        if (babbles(u, sock, clock_ms() - began))
+            lose(u, "the broker babbles");
+        if (!u->subscribed && clock_ms() > began + CONNECT_MS)
             lose(u, "no answer from the broker");
         take_orders(u);
     }
+}
+
+/* libmosquitto 2.0.11 (Debian 12) runs into an assertion of its own when a broker sends a property that MQTT does not
+ * know. A broker must not end us: in the thread and while it serves, a failed assertion costs the connection (and what
+ * the library had in hand, some kB). It holds no lock where it checks packets, so its handle can still be destroyed. */
+static _Thread_local jmp_buf *escape;
+
+/* NOLINTNEXTLINE(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): the C library's, taken over on purpose */
+__attribute__((visibility("default"))) void __assert_fail(const char *text, const char *file, unsigned line,
+                                                          const char *function)
+{
+    log_error("assertion", "text=%s file=%s line=%u function=%s", log_q(text), log_q(file), line, log_q(function));
+    if (!escape)
+        abort();
+    jmp_buf *to = escape;
+    escape = NULL;
+    longjmp(*to, 1); /* NOLINT(cert-err52-cpp): nothing of ours is skipped but serve() */
+}
+
+static void serve_guarded(struct uplink *u)
+{
+    jmp_buf here;
+    if (setjmp(here) != 0) { /* NOLINT(cert-err52-cpp) */
+        u->asserted = true;
+        lose(u, "the broker sends what the MQTT library cannot bear");
+        return;
+    }
+    escape = &here;
+    serve(u);
+    escape = NULL;
 }
 
 /* Says goodbye: a clean DISCONNECT, so that the will stays unpublished. */
@@ -310,7 +374,9 @@ static void attempt(struct uplink *u)
 {
     struct order session;
     u->my_link++;
-    u->connected = u->subscribed = u->lost = false;
+    u->connected = u->subscribed = u->lost = u->asserted = false;
+    u->unconfirmed = 0;
+    u->used = 0;
     u->why[0] = '\0';
     if (!want_session(u, &session))
         return;
@@ -321,7 +387,7 @@ static void attempt(struct uplink *u)
         rc = mosquitto_connect_bind_v5(u->mosq, u->o.host, u->o.port, (int)u->o.keepalive_s, NULL, NULL);
     order_done(&session);
     if (rc == MOSQ_ERR_SUCCESS)
-        serve(u);
+        serve_guarded(u);
     else
         lose(u, rc == MOSQ_ERR_ERRNO ? error_str(-errno) : mosquitto_strerror(rc));
     if (u->stopping && u->mosq)
@@ -362,7 +428,7 @@ static void *thread_main(void *arg)
         int64_t began = clock_ms();
         attempt(u);
         /* A connection that held for a while was a good one; one that breaks at once is like none. */
-        if (u->subscribed && clock_ms() - began > (int64_t)u->o.backoff_min_ms)
+        if (u->subscribed && !u->asserted && clock_ms() - began > (int64_t)u->o.backoff_min_ms)
             wait = u->o.backoff_min_ms;
         u->rng ^= u->rng << 13;
         u->rng ^= u->rng >> 7;
@@ -379,9 +445,13 @@ static void *thread_main(void *arg)
 static void give_session(struct uplink *u, uint64_t link)
 {
     struct uplink_session s = {0};
+    if (link == u->given)
+        return; /* asked twice while we were slow; a second one would have another `conn` than the will's */
     u->calls.session(u->calls.arg, &s);
     struct order o = {.kind = ORDER_SESSION, .link = link, .msg = s.online, .will = s.will};
-    if (queue_push(u->orders, &o) != 0)
+    if (queue_push(u->orders, &o) == 0)
+        u->given = link;
+    else
         order_done(&o); /* full of a dead connection's uploads; the thread empties it and asks again */
 }
 
@@ -390,7 +460,7 @@ static void on_reports(void *arg, uint32_t events)
     struct uplink *u = arg;
     struct report r;
     (void)events;
-    for (unsigned i = 0; i < IN_MAX && queue_pop(u->reports, &r) == 0; i++) {
+    for (unsigned i = 0; i < REPORTS_ROUND && queue_pop(u->reports, &r) == 0; i++) {
         switch (r.kind) {
         case REPORT_WANT_SESSION:
             give_session(u, r.link);
