@@ -241,21 +241,27 @@ static int finish(struct process *p, bool kill_it)
     return status;
 }
 
+/* Strikes a moment after so many acks, however fast this machine is. */
 struct killer {
     pid_t pid;
-    useconds_t after;
+    unsigned after_acks;
+    useconds_t and_us;
+    atomic_uint acks;
+    atomic_bool ended; /* nothing is left to send */
 };
 
 static void *strike(void *arg)
 {
-    const struct killer *k = arg;
-    usleep(k->after);
+    struct killer *k = arg;
+    while (!atomic_load(&k->ended) && atomic_load(&k->acks) < k->after_acks)
+        usleep(100);
+    usleep(k->and_us);
     kill(k->pid, SIGKILL);
     return NULL;
 }
 
 /* Sends from `next` on until it is struck down; returns how far it was acknowledged. */
-static uint64_t feed(struct process *p, const struct tgw *g, uint64_t next)
+static uint64_t feed(struct process *p, const struct tgw *g, uint64_t next, struct killer *k)
 {
     char topic[TOPIC_MAX] = "";
     struct buf b;
@@ -276,7 +282,9 @@ static uint64_t feed(struct process *p, const struct tgw *g, uint64_t next)
         assert_int_equal(ack_check(seg_writer_ack_key(g->seg->w), &a.items[0]), 0);
         assert_true(a.items[0].next >= next); /* what was acknowledged once stays so */
         next = a.items[0].next;
+        atomic_fetch_add(&k->acks, 1);
     }
+    atomic_store(&k->ended, true);
     buf_done(&b);
     return next;
 }
@@ -296,16 +304,17 @@ static void killed_at_any_moment(void **state)
     fixture_close(x);
     for (int round = 0; round < 200 && next < RECS_MAX; round++) {
         struct process p = start(x->dir);
-        struct killer k = {.pid = p.pid, .after = (useconds_t)(rand() % 150000)};
+        struct killer k = {.pid = p.pid, .after_acks = (unsigned)(rand() % 12), .and_us = (useconds_t)(rand() % 5000)};
         pthread_t t;
         assert_int_equal(pthread_create(&t, NULL, strike, &k), 0);
-        next = feed(&p, g, next);
+        next = feed(&p, g, next, &k);
         pthread_join(t, NULL);
-        killed += WIFSIGNALED(finish(&p, true));
+        int status = finish(&p, true);
+        killed += next < RECS_MAX && WIFSIGNALED(status);
     }
     signal(SIGPIPE, SIG_DFL);
     assert_int_equal(next, RECS_MAX);
-    assert_true(killed > 2);
+    assert_true(killed > 5);
     fixture_open(x);
 
     struct punch_query q = {.tenant = TENANT, .has_from = true, .has_to = true, .limit = 1000};
