@@ -21,8 +21,8 @@ def kill_points(lab, args, rng, program):
     b.gw.proc.stop(20 * PATIENCE)
     for n in range(args.rounds * 2):
         point = ("before-commit", "after-commit")[n % 2]
-        # The first passes are the program's own records; a few more, and readers wait for their answers.
-        b.gw.env = {"PUNCH_FAULT_KILL": f"{point}:{rng.randrange(3, 12)}"}
+        # The first passes are the program's own records; some more, and tail is attached and readers are busy.
+        b.gw.env = {"PUNCH_FAULT_KILL": f"{point}:{rng.randrange(10, 40)}"}
         b.gw.start(wait=False)
 
         def died():
