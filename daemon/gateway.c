@@ -20,7 +20,6 @@
 
 #define SIGHTS_MAX 256
 #define TICK_MS 1000
-#define STATUS_MS 300000
 
 /* ---- the clocks of a segment's start ---- */
 
@@ -62,8 +61,7 @@ static void on_tick(void *arg)
     loop_timer_set(g->tick, TICK_MS);
     gateway_due(g);
     flush(g);
-    if (clock_ms() - g->status_ms >= STATUS_MS)
-        gateway_status_refresh(g);
+    gateway_status_tick(g);
     gateway_send(g);
 }
 
@@ -262,6 +260,8 @@ static int open_doors(struct gateway *g)
     r = loop_io_new(g->loop, queue_fd(g->sights), EPOLLIN, gateway_on_sights, g, &g->sights_io);
     if (r == 0)
         r = readers_start(&g->s->buses, &g->s->readers, g->s->profiles, g->sights, &g->readers);
+    for (unsigned i = 0; r == 0 && i < g->s->readers.n; i++)
+        g->lanes[i].acked = readers_acked(g->readers, i); /* while stopping nobody can be asked any more */
     if (r == 0)
         r = loop_timer_set(g->tick, TICK_MS);
     if (r == 0 && notify_watchdog_ms() > 0)
@@ -401,13 +401,13 @@ void gateway_reader(struct gateway *g, size_t i, struct gateway_reader *ret)
     *ret = (struct gateway_reader){.name = s->name,
                                    .bus = s->bus ? s->bus : "",
                                    .up = l->up,
+                                   .acked = l->acked,
                                    .punches = l->punches,
                                    .duplicates = l->duplicates,
                                    .refused = l->refused};
     if (!g->readers)
         return;
     const struct reader_stats *t = readers_stats(g->readers, (unsigned)i);
-    ret->acked = readers_acked(g->readers, (unsigned)i);
     ret->reads = atomic_load(&t->reads);
     ret->polls = atomic_load(&t->polls);
     ret->bad = atomic_load(&t->bad);

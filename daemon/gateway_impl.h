@@ -11,11 +11,20 @@
 
 #define READER_EVENT_MS 10000 /* a flapping reader writes at most one event in this time */
 #define ASK_TIME_MS 60000
+#define STATUS_MIN_MS 10000 /* docs/WIRE.md section 9 */
+#define STATUS_MS 300000
 
 struct reader_state {
-    bool up, acked, told_up;
+    bool up, acked, told_up, telling;
     int64_t told_ms;
     uint64_t punches, duplicates, refused;
+};
+
+/* Of the spool, for the status; kept from when it could be read. */
+struct holdings {
+    uint8_t rkids[STATUS_RKIDS_MAX][RKID_LEN];
+    size_t n_rkids;
+    uint64_t records, unacked, bytes;
 };
 
 struct gateway {
@@ -40,7 +49,8 @@ struct gateway {
     struct entry *batch;      /* JOURNAL_BATCH of them */
     struct reader_state *lanes;
     char quarantined[128]; /* the folder a corrupt spool went to, until the event about it is stored */
-    bool link_up, spool_full, damage;
+    bool link_up, spool_full, damage, status_due;
+    struct holdings held;
     char link_why[96];
     uint64_t damage_segno, damage_index;
     uint8_t damage_segid[SEGID_LEN];
@@ -63,5 +73,6 @@ void gateway_due(struct gateway *g);
 int gateway_link_start(struct gateway *g);
 void gateway_send(struct gateway *g); /* lets the sender do what it can, and sets its timer */
 void gateway_send_cb(void *arg);
-void gateway_status_refresh(struct gateway *g);
+void gateway_status_changed(struct gateway *g); /* what it says: publishes it, now or a little later */
+void gateway_status_tick(struct gateway *g);
 void gateway_status(struct gateway *g, bool online, struct buf *ret);

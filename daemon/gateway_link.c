@@ -13,18 +13,25 @@ static struct sender_now now_is(void)
 
 /* ---- status ---- */
 
-static size_t recipient_keys(const struct gateway *g, uint8_t ret[STATUS_RKIDS_MAX][RKID_LEN])
+/* While the spool cannot be read its tables are empty, but not the disk: a status without the recipient keys of what
+ * lies there would have the cloud destroy them. */
+static void look_at_spool(struct gateway *g)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < spool_count(g->spool) && n < STATUS_RKIDS_MAX; i++) {
+    struct holdings *h = &g->held;
+    if (spool_broken(g->spool))
+        return;
+    h->n_rkids = 0;
+    for (size_t i = 0; i < spool_count(g->spool) && h->n_rkids < STATUS_RKIDS_MAX; i++) {
         const uint8_t *rkid = spool_at(g->spool, i)->rkid;
         size_t k = 0;
-        while (k < n && memcmp(ret[k], rkid, RKID_LEN) != 0)
+        while (k < h->n_rkids && memcmp(h->rkids[k], rkid, RKID_LEN) != 0)
             k++;
-        if (k == n)
-            memcpy(ret[n++], rkid, RKID_LEN);
+        if (k == h->n_rkids)
+            memcpy(h->rkids[h->n_rkids++], rkid, RKID_LEN);
     }
-    return n;
+    h->records = spool_records(g->spool);
+    h->unacked = spool_unacked(g->spool);
+    h->bytes = spool_bytes(g->spool);
 }
 
 static void count(struct gateway *g, struct status *st)
@@ -36,9 +43,9 @@ static void count(struct gateway *g, struct status *st)
         down += !g->lanes[i].up;
     }
     st->counts[COUNT_PUNCHES] = g->punches;
-    st->counts[COUNT_SPOOL_RECORDS] = spool_records(g->spool);
-    st->counts[COUNT_SPOOL_UNACKED] = spool_unacked(g->spool);
-    st->counts[COUNT_SPOOL_BYTES] = spool_bytes(g->spool);
+    st->counts[COUNT_SPOOL_RECORDS] = g->held.records;
+    st->counts[COUNT_SPOOL_UNACKED] = g->held.unacked;
+    st->counts[COUNT_SPOOL_BYTES] = g->held.bytes;
     st->counts[COUNT_REFUSED] = g->refused;
     st->counts[COUNT_FRAMES_BAD] = bad;
     st->counts[COUNT_ACKS_BAD] = sender_counts(g->sender)->acks_bad;
@@ -58,7 +65,9 @@ void gateway_status(struct gateway *g, bool online, struct buf *ret)
     st.real = c.real;
     st.mono = c.mono;
     st.ck = stamp_ck(&g->stamp, &c, c.real, c.mono);
-    st.n_rkids = recipient_keys(g, st.rkids);
+    look_at_spool(g);
+    st.n_rkids = g->held.n_rkids;
+    memcpy(st.rkids, g->held.rkids, sizeof(st.rkids));
     count(g, &st);
     buf_init(ret, STATUS_MSG_MAX);
     int r = status_encode(&st, g->keys.sign, ret);
@@ -68,16 +77,25 @@ void gateway_status(struct gateway *g, bool online, struct buf *ret)
     }
 }
 
-void gateway_status_refresh(struct gateway *g)
+void gateway_status_tick(struct gateway *g)
 {
-    g->status_ms = clock_ms();
-    if (!g->link_up)
+    int64_t age = clock_ms() - g->status_ms;
+    look_at_spool(g);
+    if (!g->link_up || age < (g->status_due ? STATUS_MIN_MS : STATUS_MS))
         return;
     struct buf msg;
     gateway_status(g, true, &msg);
-    if (msg.len > 0)
-        (void)uplink_send(g->uplink, TOPIC_STATUS, &msg); /* when the queue is full the next refresh serves */
+    if (msg.len == 0 || uplink_send(g->uplink, TOPIC_STATUS, &msg) == 0) { /* else the next tick serves */
+        g->status_ms = clock_ms();
+        g->status_due = false;
+    }
     buf_done(&msg);
+}
+
+void gateway_status_changed(struct gateway *g)
+{
+    g->status_due = true;
+    gateway_status_tick(g);
 }
 
 static void on_session(void *arg, struct uplink_session *ret)
@@ -202,7 +220,7 @@ static void on_up(void *arg)
             journal_close(g->journal);
     }
     sender_link(g->sender, true, &now);
-    g->status_ms = now.ms;
+    g->status_ms = now.ms; /* the thread has published the session's, which may be older than the last change */
     gateway_send(g);
 }
 

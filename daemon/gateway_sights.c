@@ -103,7 +103,7 @@ static void on_full(struct gateway *g)
     g->spool_full = true;
     log_error("spool.full", "budget=%llu, punches are refused until the cloud acknowledges",
               (unsigned long long)spool_budget(g->spool));
-    gateway_status_refresh(g);
+    gateway_status_changed(g);
 }
 
 bool gateway_commit(struct gateway *g, size_t n)
@@ -144,8 +144,6 @@ static void on_card(struct gateway *g, const struct sight *s, size_t *n, struct 
 {
     enum intake_verdict v;
     struct entry *e = &g->batch[*n];
-    if (g->readers) /* not while stopping */
-        g->lanes[s->reader].acked = readers_acked(g->readers, s->reader);
     int r = intake_card(g->intake, s, g->lanes[s->reader].acked, e, &v);
     if (r != 0) {
         log_error("intake.failed", "reader=%s error=%s, refused", log_q(reader_name(g, s->reader)),
@@ -251,8 +249,8 @@ static size_t due_readers(struct gateway *g, size_t n)
         cbor_put_text(&w, reader_name(g, i));
         gateway_event(g, n, l->up ? EVENT_READER_UP : EVENT_READER_DOWN, BYTES(arg, w.len));
         n++;
-        l->told_up = l->up;
-        l->told_ms = now;
+        l->told_ms = now; /* tried; told it is when it is stored */
+        l->telling = true;
     }
     return n;
 }
@@ -279,10 +277,11 @@ static size_t due_quarantine(struct gateway *g, size_t n)
     return n + 1;
 }
 
-/* The event and the hole go into one transaction: either both are there or the record is found again. */
+/* The event and the hole go into one transaction: either both are there or the record is found again. Hence room is
+ * made first: a trim for it would commit the hole alone, and so would the next tick when the event found no room. */
 static size_t due_damage(struct gateway *g, size_t n)
 {
-    if (!g->damage)
+    if (!g->damage || spool_admit(g->spool, n + 2, ROOM_EACH) != 0)
         return n;
     uint8_t arg[JOURNAL_ARG];
     struct cbor_w w = CBOR_W(arg, sizeof(arg));
@@ -309,10 +308,17 @@ void gateway_due(struct gateway *g)
     before = n;
     n = due_quarantine(g, n);
     bool quarantine = n > before;
+    before = n;
     n = due_damage(g, n);
     if (n == 0)
         return;
+    bool damage = n > before;
     bool stored = gateway_commit(g, n);
+    for (size_t i = 0; i < g->s->readers.n; i++) {
+        struct reader_state *l = &g->lanes[i];
+        l->told_up = l->telling && stored ? l->up : l->told_up;
+        l->telling = false;
+    }
     if (!stored)
         return;
     if (full) {
@@ -322,7 +328,8 @@ void gateway_due(struct gateway *g)
     }
     if (quarantine)
         g->quarantined[0] = '\0';
-    g->damage = false;
+    if (damage)
+        g->damage = false;
     if (readers_changed || full)
-        gateway_status_refresh(g);
+        gateway_status_changed(g);
 }

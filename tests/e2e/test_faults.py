@@ -65,7 +65,7 @@ def full_disk(lab, gw, sim, door, statuses):
     lab.broker.proc.kill()
     lab.broker.start()
     s = wait_for("a status", lambda: [s for s in statuses if s[3]], 20 * PATIENCE)[-1]
-    check(s[9] and s[10].get(3, 0) >= 2, f"the status on a full disk: rkids {s[9]}, counts {s[10]}")
+    check(s[9] and s[10].get(3, 0) >= 5, f"the status on a full disk: rkids {s[9]}, counts {s[10]}")
     os.unlink(path)
     told(sim)
 
@@ -119,6 +119,9 @@ def test(_args, _rng):
         Client(lab, "watcher", ["punch/v1/+/+/status"], lambda _, p: statuses.append(cbor2.loads(cbor2.loads(p)[2])))
         gw.start()
         gw.wait_readers()
+        for _ in range(5):
+            sim.present()
+            told(sim)
 
         full_disk(lab, gw, sim, door, statuses)
         lab.cloud.start()
