@@ -234,8 +234,11 @@ int admin_gateway_add(struct admin_call *a)
         buf_reset(a->out);
         if (*site == '\0' || strlen(site) > SITE_MAX_LEN)
             return failed(a, r, "site (1 to 64 bytes)");
-        return failed(
-            a, r, r == CLOUD_INVALID ? "request; make it with `punchgate keygen` and carry it unchanged" : "tenant");
+        if (r == CLOUD_CONFLICT)
+            return failed(a, r, "gateway id, with other keys; nothing was changed: is the request the gateway's own?");
+        return failed(a, r,
+                      r == CLOUD_INVALID ? "request; make it with `punchgate keygen` and carry it unchanged"
+                                         : "tenant; `punchcloud tenant list` shows them");
     }
     buf_addf(a->err, "gateway %s of tenant %s at %s: generation %llu\n", str_hex(g.gw, GW_LEN, id), g.tenant, g.site,
              (unsigned long long)g.gen);

@@ -242,6 +242,18 @@ static int make_bundle(struct cloud *c, struct db *db, const struct gateway *g, 
     return r;
 }
 
+/* An id is drawn together with its keys, so other keys under a known id are somebody else's: taking them would cut off
+ * the gateway that has it. CLOUD_CONFLICT. */
+static int same_keys(struct db *db, const struct gateway *g, uint64_t newest)
+{
+    struct gateway before;
+    bool latest;
+    int r = newest == 0 ? 0 : gateway_find(db, g->gw, newest, &before, &latest);
+    if (r != 0 || newest == 0)
+        return r;
+    return memcmp(before.sign_point, g->sign_point, CRYPTO_POINT) == 0 ? 0 : CLOUD_CONFLICT;
+}
+
 static int add_in_transaction(struct cloud *c, struct db *db, const struct enrol_request *q, struct gateway *g,
                               struct buf *ret_bundle)
 {
@@ -253,6 +265,8 @@ static int add_in_transaction(struct cloud *c, struct db *db, const struct enrol
     int r = tenant_get(db, g->tenant, &t);
     if (r == 0)
         r = newest_gen(db, g->gw, &newest);
+    if (r == 0)
+        r = same_keys(db, g, newest);
     g->gen = newest + 1;
     if (r == 0)
         r = sign_request(c, q, b, g->serial);

@@ -28,7 +28,8 @@ struct gateway_list {
 
 /* Checks the request (self-signature, CSR's CN = gateway id), signs the certificate, gives the generation previous + 1
  * (across tenants: a gateway that changes its tenant gets a new generation) and appends the bundle's text.
- * CLOUD_ABSENT: no such tenant; CLOUD_INVALID: request or site. Own transaction. */
+ * CLOUD_ABSENT: no such tenant; CLOUD_INVALID: request or site; CLOUD_CONFLICT: the id is known with another signing
+ * key. Own transaction. */
 int gateway_add(struct cloud *c, struct db *db, const char *tenant, const char *site, struct bytes request,
                 struct buf *ret_bundle, struct gateway *ret_gateway);
 /* Every generation of it, in all tenants. CLOUD_ABSENT. Own transaction. */

@@ -2,6 +2,7 @@
 #include "cloud/pki.h"
 
 #include <arpa/inet.h>
+#include <gnutls/abstract.h>
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
 #include <stdio.h>
@@ -45,9 +46,16 @@ static void free_crq(gnutls_x509_crq_t *q)
         gnutls_x509_crq_deinit(*q);
 }
 
+static void free_pubkey(gnutls_pubkey_t *p)
+{
+    if (*p != NULL)
+        gnutls_pubkey_deinit(*p);
+}
+
 #define CRT CLEANUP(free_crt) gnutls_x509_crt_t
 #define KEY CLEANUP(free_key) gnutls_x509_privkey_t
 #define CRQ CLEANUP(free_crq) gnutls_x509_crq_t
+#define PUBKEY CLEANUP(free_pubkey) gnutls_pubkey_t
 
 static int path_of(char *ret, size_t size, const char *dir, const char *file, const char *suffix)
 {
@@ -272,6 +280,7 @@ int pki_sign_csr(const char *dir, const char *cn, struct bytes csr_pem, struct b
     KEY ca_key = NULL;
     CRQ crq = NULL;
     CRT crt = NULL;
+    PUBKEY key = NULL;
     uint8_t serial[SERIAL_LEN];
     int r = csr_read(csr_pem, cn, &crq);
     if (r == 0)
@@ -280,8 +289,13 @@ int pki_sign_csr(const char *dir, const char *cn, struct bytes csr_pem, struct b
         r = crt_new(LEAF_YEARS, serial, &crt);
     if (r != 0)
         return r;
-    /* Only the key is taken from the request; the subject is ours, extensions it may ask for are not copied. */
-    int rc = gnutls_x509_crt_set_crq(crt, crq);
+    /* Only the key is taken from the request. The subject is ours (gnutls_x509_crt_set_crq() would copy theirs, with a
+     * second CN for whoever reads the last one), and extensions it may ask for are not copied. */
+    int rc = gnutls_pubkey_init(&key);
+    if (rc >= 0)
+        rc = gnutls_pubkey_import_x509_crq(key, crq, 0);
+    if (rc >= 0)
+        rc = gnutls_x509_crt_set_pubkey(crt, key);
     if (rc >= 0)
         rc = gnutls_x509_crt_set_dn_by_oid(crt, GNUTLS_OID_X520_COMMON_NAME, 0, cn, (unsigned)strlen(cn));
     r = from_gnutls(rc, "gateway certificate");

@@ -240,6 +240,71 @@ static void enrolment_checks_the_csr(void **state)
     tgw_free(a);
 }
 
+/* A known id with other keys is somebody else: the gateway that has it stays as it was. */
+static void enrolment_keeps_the_keys(void **state)
+{
+    struct fixture *x = *state;
+    struct tenant t;
+    struct gateway g;
+    struct buf request, bundle;
+    struct tgw *a = tgw_new(x, "hq"), *thief = tgw_new(x, "elsewhere");
+    assert_int_equal(tenant_add(x->c, x->db, "zeta", &t), 0);
+    buf_init(&request, ENROL_FILE_MAX);
+    buf_init(&bundle, ENROL_FILE_MAX);
+    memcpy(thief->id, a->id, GW_LEN);
+    tgw_request(thief, &request);
+    assert_int_equal(gateway_add(x->c, x->db, "zeta", "hq", buf_bytes(&request), &bundle, &g), CLOUD_CONFLICT);
+    assert_int_equal(gateway_add(x->c, x->db, TENANT, "hq", buf_bytes(&request), &bundle, &g), CLOUD_CONFLICT);
+    assert_int_equal(bundle.len, 0);
+    assert_int_equal(gateway_get(x->db, "zeta", a->id, &g), CLOUD_ABSENT);
+    assert_int_equal(gateway_get(x->db, TENANT, a->id, &g), 0);
+    assert_int_equal(g.gen, 1);
+    buf_done(&request);
+    buf_done(&bundle);
+    tgw_free(thief);
+    tgw_free(a);
+}
+
+static void sh(const char *command, char *ret_said, size_t size)
+{
+    FILE *f = popen(command, "r");
+    assert_non_null(f);
+    size_t n = fread(ret_said, 1, size - 1, f);
+    ret_said[n] = '\0';
+    assert_int_equal(pclose(f), 0);
+}
+
+/* Of a request's subject nothing but the key gets into a certificate: no second CN, no extension. */
+static void certificate_is_ours(void **state)
+{
+    struct fixture *x = *state;
+    char pki[128], path[160], command[1024], said[1024], serial[64], dir[128];
+    static const char id[] = "00c0ffee00c0ffee";
+    struct buf csr, crt;
+    buf_init(&csr, 8192);
+    buf_init(&crt, 8192);
+    snprintf(pki, sizeof pki, "%s/pki", x->state);
+    snprintf(dir, sizeof dir, "%s/sly", x->state);
+    assert_int_equal(file_mkdir(dir, 0700), 0);
+    snprintf(command, sizeof command,
+             "openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout %s/key -out %s/csr"
+             " -subj /CN=%s/O=Sly/CN=punchcloud -addext subjectAltName=DNS:localhost 2>&1",
+             dir, dir, id);
+    sh(command, said, sizeof said);
+    snprintf(path, sizeof path, "%s/csr", dir);
+    assert_int_equal(file_read(path, &csr), 0);
+    assert_int_equal(pki_sign_csr(pki, id, buf_bytes(&csr), &crt, serial), 0);
+    snprintf(path, sizeof path, "%s/crt", dir);
+    assert_int_equal(file_write(path, buf_bytes(&crt), 0600), 0);
+    snprintf(command, sizeof command, "openssl x509 -in %s -noout -subject -nameopt RFC2253 -ext subjectAltName 2>&1",
+             path);
+    sh(command, said, sizeof said);
+    assert_non_null(strstr(said, "subject=CN=00c0ffee00c0ffee\n"));
+    assert_null(strstr(said, "localhost"));
+    buf_done(&csr);
+    buf_done(&crt);
+}
+
 static void ingest_after_a_move(void **state)
 {
     struct fixture *x = *state;
@@ -393,6 +458,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(tenants_do_not_see_each_other, setup, teardown),
         cmocka_unit_test_setup_teardown(enrolment, setup, teardown),
         cmocka_unit_test_setup_teardown(enrolment_checks_the_csr, setup, teardown),
+        cmocka_unit_test_setup_teardown(enrolment_keeps_the_keys, setup, teardown),
+        cmocka_unit_test_setup_teardown(certificate_is_ours, setup, teardown),
         cmocka_unit_test_setup_teardown(ingest_after_a_move, setup, teardown),
         cmocka_unit_test_setup_teardown(nothing_readable_at_rest, setup, teardown),
         cmocka_unit_test_setup_teardown(rows_are_of_one_size, setup, teardown),
