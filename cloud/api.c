@@ -230,6 +230,10 @@ static void dispatch(struct api_call *k)
                       HTTP_QUERY_MAX);
         return;
     }
+    if (k->q->fault == HTTP_FRAMING_BAD) {
+        problem_reply(k->r, PROBLEM_BAD_REQUEST, "send one Content-Length, or Transfer-Encoding: chunked, not both");
+        return;
+    }
     if (!(k->route = find_route(k)))
         return;
     if (k->route->scope != SCOPE_OPEN) {

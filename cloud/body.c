@@ -130,6 +130,10 @@ static json_t *parse(const struct http_request *q, struct http_reply *ret)
         problem_reply(ret, PROBLEM_BAD_JSON, "the body is nested deeper than %d levels", BODY_DEPTH_MAX);
         return NULL;
     }
+    if (q->body.n == 0) {
+        problem_reply(ret, PROBLEM_BAD_JSON, "the body is empty; send a JSON object");
+        return NULL;
+    }
     json_t *o = json_loadb((const char *)q->body.p, q->body.n, JSON_REJECT_DUPLICATES, &e);
     if (!o) {
         problem_reply(ret, PROBLEM_BAD_JSON, "line %d, column %d: %s", e.line, e.column, e.text);

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -136,7 +137,7 @@ static enum MHD_Result answer(struct http *h, struct MHD_Connection *conn, const
         .path = path,
         .authorization = MHD_lookup_connection_value(conn, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION),
         .content_type = MHD_lookup_connection_value(conn, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_TYPE),
-        .body = fault == HTTP_BODY_TOO_LARGE ? BYTES_NONE : buf_bytes(&call->body),
+        .body = fault != HTTP_SOUND ? BYTES_NONE : buf_bytes(&call->body),
         .fault = fault,
     };
     if (fault == HTTP_SOUND)
@@ -153,11 +154,34 @@ static enum MHD_Result answer(struct http *h, struct MHD_Connection *conn, const
     return ok;
 }
 
-static bool declared_endless(struct MHD_Connection *conn)
+struct framing {
+    unsigned lengths, encodings;
+    bool strange;
+};
+
+static enum MHD_Result on_header(void *arg, enum MHD_ValueKind kind, const char *key, const char *value)
 {
+    struct framing *f = arg;
+    if (strcasecmp(key, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0) {
+        f->lengths++;
+    } else if (strcasecmp(key, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0) {
+        f->encodings++;
+        f->strange = f->strange || !value || strcasecmp(value, "chunked") != 0;
+    }
+    return MHD_YES;
+}
+
+/* What the headers tell already. libmicrohttpd takes the first of two lengths, and prefers chunks to a length; a proxy
+ * before us may choose otherwise and take a piece of one client's body for another's request (RFC 9112, 6.3). */
+static enum http_fault heard(struct MHD_Connection *conn)
+{
+    struct framing f = {0};
     const char *s = MHD_lookup_connection_value(conn, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
     uint64_t n = 0;
-    return s && str_u64(s, 0, HTTP_DISCARD_MAX, &n) < 0;
+    MHD_get_connection_values(conn, MHD_HEADER_KIND, on_header, &f);
+    if (f.strange || f.lengths + f.encodings > 1)
+        return HTTP_FRAMING_BAD;
+    return s && str_u64(s, 0, HTTP_DISCARD_MAX, &n) < 0 ? HTTP_BODY_TOO_LARGE : HTTP_SOUND;
 }
 
 static enum MHD_Result on_request(void *arg, struct MHD_Connection *conn, const char *path, const char *method,
@@ -170,7 +194,8 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *conn, const 
             return MHD_NO;
         buf_init(&call->body, HTTP_BODY_MAX);
         *con_cls = call;
-        return declared_endless(conn) ? answer(h, conn, method, path, call, HTTP_BODY_TOO_LARGE) : MHD_YES;
+        enum http_fault fault = heard(conn);
+        return fault != HTTP_SOUND ? answer(h, conn, method, path, call, fault) : MHD_YES;
     }
     if (*data_n > 0) {
         call->seen += *data_n;

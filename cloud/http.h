@@ -18,6 +18,7 @@ enum http_fault {
     HTTP_SOUND = 0,
     HTTP_BODY_TOO_LARGE, /* body is empty */
     HTTP_QUERY_BAD,      /* more than HTTP_QUERY_MAX parameters, or one with a NUL inside */
+    HTTP_FRAMING_BAD,    /* where the body ends is not said once and clearly; body is empty, the connection is closed */
 };
 
 /* Borrowed; lives for the call. Path and query are percent-decoded; %00 stays as it was written. */

@@ -128,6 +128,23 @@ static void test_bodies(void **state)
     expect("POST", "/p", BYTES(big, HTTP_BODY_MAX + 1), chunked, 200, "POST /p fault=1 n=0 body=0 auth=-");
 }
 
+/* Where two ends could disagree about where a body ends, nothing of it is taken and the connection is closed. */
+static void test_bad_framing(void **state)
+{
+    static const char *const heads[][5] = {
+        {"-H", "Content-Length: 2", "-H", "Content-Length: 0", NULL},
+        {"-H", "Content-Length: 0", "-H", "Transfer-Encoding: chunked", NULL},
+        {"-H", "Transfer-Encoding: gzip, chunked", NULL},
+        {"-H", "Transfer-Encoding: identity", NULL},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(heads); i++) {
+        struct reply r = request(&s, "POST", "/p", NULL, BYTES_NONE, heads[i]);
+        assert_string_equal(r.body, "POST /p fault=3 n=0 body=0 auth=-");
+        assert_string_equal(reply_header(&r, "Connection"), "close");
+        reply_done(&r);
+    }
+}
+
 /* Runs curl for what it must refuse; returns its exit code. */
 static int curl_fails(const char *const *args)
 {
@@ -262,15 +279,11 @@ static void test_start_errors(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_decoding),
-        cmocka_unit_test(test_too_many_parameters),
-        cmocka_unit_test(test_headers),
-        cmocka_unit_test(test_bodies),
-        cmocka_unit_test(test_endless_body_is_cut),
-        cmocka_unit_test(test_tls),
-        cmocka_unit_test(test_plain_and_silent),
-        cmocka_unit_test(test_concurrent),
-        cmocka_unit_test(test_reply_too_large_sends_nothing_half),
+        cmocka_unit_test(test_decoding),     cmocka_unit_test(test_too_many_parameters),
+        cmocka_unit_test(test_headers),      cmocka_unit_test(test_bodies),
+        cmocka_unit_test(test_bad_framing),  cmocka_unit_test(test_endless_body_is_cut),
+        cmocka_unit_test(test_tls),          cmocka_unit_test(test_plain_and_silent),
+        cmocka_unit_test(test_concurrent),   cmocka_unit_test(test_reply_too_large_sends_nothing_half),
         cmocka_unit_test(test_start_errors),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
