@@ -255,6 +255,8 @@ static int await(struct modbus_link *m, const struct ask *a, const uint8_t sent[
         r = receive(m, a, sent, deadline, ret);
         if (r != ANOTHER)
             return r;
+        if (wait_now_us() >= deadline)
+            return ASK_TIMEOUT; /* there is always another: the line babbles */
     }
 }
 

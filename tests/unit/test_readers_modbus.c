@@ -46,6 +46,7 @@ enum mode {
     M_PROTOCOL,    /* TCP: protocol number not 0 */
     M_LENGTH,      /* TCP: length says more than there is */
     M_HANG_UP,
+    M_FLOOD, /* frames that answer something else, without end */
 };
 
 struct peer {
@@ -181,6 +182,10 @@ static void serve_one(struct peer *p, const uint8_t *req, size_t n, int64_t came
         p->fd = -1;
         return;
     }
+    while (mode == M_FLOOD && atomic_load(&p->mode) == M_FLOOD && !atomic_load(&p->stop))
+        (p->tcp ? answer_tcp : answer_rtu)(p, req, p->tcp ? M_DAMAGED : M_WRONG_UNIT);
+    if (mode == M_FLOOD)
+        return;
     p->replied_at = wait_now_us();
     (p->tcp ? answer_tcp : answer_rtu)(p, req, mode);
     if (mode == M_NOISE_FIRST)
@@ -572,6 +577,33 @@ static void a_silent_connection_is_given_up(void **state)
     assert_true(n > 2 && n < 10);
 }
 
+static void *calm_down(void *arg)
+{
+    struct peer *p = arg;
+    for (int i = 0; i < 300 && atomic_load(&p->mode) == M_FLOOD; i++)
+        usleep(10000);
+    atomic_store(&p->mode, M_OK); /* the test's own end, should the link not find one */
+    return NULL;
+}
+
+static void a_flood_keeps_the_time_out(void **state)
+{
+    struct peer *p = *state;
+    struct reply rep;
+    pthread_t t;
+
+    if (!p->tcp) /* what nobody reads must not hold up the peer */
+        assert_int_equal(fcntl(p->fd, F_SETFL, O_NONBLOCK), 0);
+    atomic_store(&p->mode, M_FLOOD);
+    assert_int_equal(pthread_create(&t, NULL, calm_down, p), 0);
+    int r = ask(p, 1, ASK_HOLDING, 0, 1, &rep);
+    assert_true(r == ASK_TIMEOUT || r == ASK_BAD); /* the last frame may be cut by the time-out */
+    assert_int_equal(atomic_load(&p->mode), M_FLOOD);
+    assert_true(atomic_load(&p->stats.bad) > 1);
+    atomic_store(&p->mode, M_OK);
+    pthread_join(t, NULL);
+}
+
 static void *stop_soon(void *arg)
 {
     uint64_t one = 1;
@@ -649,6 +681,8 @@ int main(void)
         RTU(hang_up),
         TCP(hang_up),
         TCP(a_silent_connection_is_given_up),
+        RTU(a_flood_keeps_the_time_out),
+        TCP(a_flood_keeps_the_time_out),
         RTU(a_stop_ends_the_wait),
         TCP(a_stop_ends_the_wait),
         cmocka_unit_test(opening_tcp),
