@@ -13,12 +13,12 @@ static struct sender_now now_is(void)
 
 /* ---- status ---- */
 
-/* While the spool cannot be read its tables are empty, but not the disk: a status without the recipient keys of what
- * lies there would have the cloud destroy them. */
+/* When the spool could not even be read back its tables are empty, but not the disk: a status without the recipient
+ * keys of what lies there would have the cloud destroy them. */
 static void look_at_spool(struct gateway *g)
 {
     struct holdings *h = &g->held;
-    if (spool_broken(g->spool))
+    if (spool_broken(g->spool) && spool_count(g->spool) == 0)
         return;
     h->n_rkids = 0;
     for (size_t i = 0; i < spool_count(g->spool) && h->n_rkids < STATUS_RKIDS_MAX; i++) {
