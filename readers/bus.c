@@ -38,7 +38,7 @@ struct bus_answer {
 };
 
 struct bus {
-    const char *name;
+    const char *name, *where;
     struct link *link;
     struct outbox out;
     struct queue *answers;
@@ -68,8 +68,8 @@ static void line_close(struct bus *b, int64_t now, int why)
     b->link->ops->close(b->link);
     b->open = false;
     if (why != -ECANCELED)
-        log_warn("bus.lost", "bus=%s link=\"%s\" error=\"%s\", opening it again", log_q(b->name), b->link->ops->name,
-                 error_str(why));
+        log_warn("bus.lost", "bus=%s at=%s link=\"%s\" error=\"%s\", opening it again", log_q(b->name), log_q(b->where),
+                 b->link->ops->name, error_str(why));
     for (unsigned i = 0; i < b->n; i++)
         b->readers[i].driver->offline(b->readers[i].self);
     b->reopen_at = now + b->reopen_ms;
@@ -82,7 +82,7 @@ static void line_open(struct bus *b, int64_t now)
     if (r == 0) {
         b->open = true;
         b->last_error = 0;
-        log_info("bus.open", "bus=%s link=\"%s\"", log_q(b->name), b->link->ops->name);
+        log_info("bus.open", "bus=%s at=%s link=\"%s\"", log_q(b->name), log_q(b->where), b->link->ops->name);
         for (unsigned i = 0; i < b->n; i++) {
             b->readers[i].driver->online(b->readers[i].self);
             b->readers[i].due = now;
@@ -90,8 +90,8 @@ static void line_open(struct bus *b, int64_t now)
         return;
     }
     if (r != b->last_error && r != -ECANCELED)
-        log_warn("bus.closed", "bus=%s link=\"%s\" error=\"%s\", trying again for ever", log_q(b->name),
-                 b->link->ops->name, r == LINK_ABSENT ? "absent" : error_str(r));
+        log_warn("bus.closed", "bus=%s at=%s link=\"%s\" error=\"%s\", trying again for ever", log_q(b->name),
+                 log_q(b->where), b->link->ops->name, r == LINK_ABSENT ? "absent" : error_str(r));
     b->last_error = r;
     b->reopen_ms = b->reopen_ms * 2 < REOPEN_MAX_MS ? b->reopen_ms * 2 : REOPEN_MAX_MS;
     b->reopen_at = clock_ms() + b->reopen_ms;
@@ -218,12 +218,13 @@ static void *run(void *arg)
 
 /* ---- from other threads ---- */
 
-int bus_new(const char *name, struct queue *sights, struct bus **ret_bus)
+int bus_new(const char *name, const char *where, struct queue *sights, struct bus **ret_bus)
 {
     struct bus *b = calloc(1, sizeof(*b));
     if (!b)
         return -ENOMEM;
     b->name = name;
+    b->where = where;
     b->out = (struct outbox){.sights = sights, .stopping = &b->stopping};
     b->reopen_ms = REOPEN_MIN_MS;
     b->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -77,7 +77,7 @@ static int add_bus(struct readers *rs, const struct bus_settings *s, const struc
         if (strcmp(r[i].bus, s->name) != 0)
             continue;
         if (!b) {
-            e = bus_new(s->name, rs->sights, &b);
+            e = bus_new(s->name, s->serial ? s->serial : s->usb ? s->usb : s->tcp, rs->sights, &b);
             if (e < 0)
                 return e;
             rs->buses[rs->n_buses++] = b;

@@ -279,7 +279,7 @@ static struct rig *rig_new(const struct link_ops *ops)
     r->link.link.ops = ops;
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, r->link.pair), 0);
     assert_int_equal(queue_new(sizeof(struct sight), 8, &r->q), 0);
-    assert_int_equal(bus_new("test", r->q, &r->bus), 0);
+    assert_int_equal(bus_new("test", "test line", r->q, &r->bus), 0);
     bus_set_link(r->bus, &r->link.link);
     return r;
 }
@@ -488,7 +488,7 @@ static void a_replugged_adapter_comes_back(void **state)
     line_new(&l);
     struct port_settings port = {.serial = l.path, .baud = 9600};
     assert_int_equal(queue_new(sizeof(struct sight), 8, &q), 0);
-    assert_int_equal(bus_new("test", q, &b), 0);
+    assert_int_equal(bus_new("test", "test line", q, &b), 0);
     assert_int_equal(port_link_new(&port, &link), 0);
     bus_set_link(b, link);
     assert_int_equal(bus_add(b, &ascii125_driver, &env, &slot), 0);
