@@ -190,7 +190,8 @@ static int load(const char *path, struct settings *ret, struct conf **ret_conf)
     if (r == CONF_BAD)
         fputs(conf_text(*ret_conf), stderr);
     else if (r < 0)
-        fprintf(stderr, "punchcloud: %s: %s\n", path, error_str(r));
+        fprintf(stderr, "punchcloud: %s: %s%s\n", path, error_str(r),
+                r == -ENOENT ? "; config/punchcloud.yaml is an example, --config names another file" : "");
     return r;
 }
 

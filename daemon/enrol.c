@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -25,6 +26,11 @@ int enrol_keygen(const struct settings *s, const char *out)
     if (r == -EEXIST) {
         again = true;
         r = keys_request(s->state, &request);
+    }
+    if (r == -EUCLEAN) {
+        fprintf(stderr, "punchgate: %s/keys: an id without its keys; move keys/ aside and run keygen again\n",
+                s->state);
+        return 1;
     }
     if (r != 0)
         return fail(s->state, r);
@@ -58,11 +64,11 @@ static int set_old_spool_aside(const struct settings *s, const struct bundle *b)
     return r;
 }
 
-static int install(const struct settings *s, struct bytes text, const char *file)
+static int install(const struct settings *s, struct buf *text, const char *file)
 {
     struct bundle *b = calloc(1, sizeof(*b));
     bool raised = false;
-    int r = b ? keys_install(s->state, text, b, &raised) : -ENOMEM;
+    int r = b ? keys_install(s->state, buf_bytes(text), b, &raised) : -ENOMEM;
     int code = 1;
     if (r == KEYS_ABSENT)
         fprintf(stderr, "punchgate: %s: no keys yet, run `punchgate keygen` first\n", s->state);
@@ -70,6 +76,8 @@ static int install(const struct settings *s, struct bytes text, const char *file
         fprintf(stderr, "punchgate: %s: this bundle is for another gateway\n", file);
     else if (r == KEYS_OLDER)
         fprintf(stderr, "punchgate: %s: this bundle is older than the one installed\n", file);
+    else if (r > 0 && !strstr(buf_str(text), "-----BEGIN PUNCH BUNDLE-----"))
+        fprintf(stderr, "punchgate: %s: no bundle; give the file that `punchcloud gateway add --out` wrote\n", file);
     else if (r > 0)
         fprintf(stderr, "punchgate: %s: not a valid bundle of the installation this gateway trusts\n", file);
     if (r == 0)
@@ -106,5 +114,5 @@ int enrol_bundle(const struct settings *s, const char *file)
         fprintf(stderr, "punchgate: %s: no keys yet, run `punchgate keygen` first\n", s->state);
         return 1;
     }
-    return r != 0 ? fail(path, r) : install(s, buf_bytes(&text), file);
+    return r != 0 ? fail(path, r) : install(s, &text, file);
 }

@@ -157,7 +157,8 @@ int settings_load(const char *path, struct settings *ret, struct conf **ret_conf
     struct conf *c = NULL;
     int r = conf_load(path, &settings_table, &s, &c);
     if (r < 0) {
-        fprintf(stderr, "%s: %s\n", path, error_str(r));
+        fprintf(stderr, "%s: %s%s\n", path, error_str(r),
+                r == -ENOENT ? "; config/punchgate.yaml is an example, --config names another file" : "");
         return r;
     }
     if (r == 0 && readers_check(c, &s.buses, &s.readers, s.profiles) > 0)
