@@ -21,7 +21,7 @@ static const struct conf_key spool_keys[] = {
      .type = CONF_SIZE,
      .off = offsetof(struct spool_settings, budget),
      .min = MiB,
-     .max = 65536 * MiB,
+     .max = sizeof(void *) < 8 ? 1024 * MiB : 65536 * MiB, /* all of it is mapped */
      .def = "256MiB",
      .help =
          "Room for sealed records; when all of it is unacknowledged, punches are refused and what is there is kept."},
