@@ -6,7 +6,8 @@
 struct bus;
 #define BUS_READERS_MAX READERS_MAX
 
-/* `name`, and `where` the line is (a device, a host; for the log), outlive the bus. The link is made between new and start, since it needs the stop descriptor. */
+/* `name`, and `where` the line is (a device, a host; for the log), outlive the bus. The link is made between new and
+ * start, since it needs the stop descriptor. */
 int bus_new(const char *name, const char *where, struct queue *sights, struct bus **ret_bus);
 int bus_stop_fd(const struct bus *b);             /* readable once the bus is to stop */
 void bus_set_link(struct bus *b, struct link *l); /* the bus owns it from here */
