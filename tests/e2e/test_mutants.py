@@ -39,9 +39,9 @@ def kill_points(lab, args, rng, program):
     return b, deaths
 
 
-def lies(lab, args):
+def lies(lab, args, program):
     """The cloud is away while the broker serves on, and the forger acknowledges in its place."""
-    b = Building(lab, args.seed, program="punchgate-any-ack", forger=("invented",))
+    b = Building(lab, args.seed, program=program, forger=("invented",))
     b.run(2)
     b.kill("punchcloud", args.seconds)
     b.run(2)
@@ -82,8 +82,13 @@ def test(args, rng):
     with Lab("early", keep=args.keep) as lab:
         b, deaths = kill_points(lab, args, rng, "punchgate-early-ack")
         caught(b, "punchgate-early-ack", {"lost"})
+    with Lab("lies", keep=args.keep) as lab:
+        b = lies(lab, args, "punchgate-fault")
+        b.settle()
+        print(f"punchgate-fault among lies: {b.verdict()}", flush=True)
+        lab.stop_daemons()
     with Lab("any", keep=args.keep) as lab:
-        caught(lies(lab, args), "punchgate-any-ack", {"lost"})
+        caught(lies(lab, args, "punchgate-any-ack"), "punchgate-any-ack", {"lost"})
 
 
 if __name__ == "__main__":
