@@ -320,7 +320,6 @@ class Lab:
         self.bin = bin_dir or find_bin()
         self.dir = tempfile.mkdtemp(prefix=f"punch-{name}-")
         self.procs, self.closers = [], []
-        self.failed_checks = []
         self._closed = False
         atexit.register(self.close)
         self.cloud = Cloud(self)

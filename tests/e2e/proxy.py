@@ -21,8 +21,6 @@ class Proxy:
         self._pairs = {}
         self._held = []
         self._stop = False
-        self.connections = 0
-        self.bytes = 0
         self._thread = threading.Thread(target=self._run, name="proxy", daemon=True)
         self._thread.start()
 
@@ -123,7 +121,6 @@ class Proxy:
             near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             near.close()
             return
-        self.connections += 1
         for s in (near, far):
             s.settimeout(10)
             s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -140,6 +137,5 @@ class Proxy:
             if not data:
                 raise OSError("closed")
             peer.sendall(data)
-            self.bytes += len(data)
         except OSError:
             self._drop(s)

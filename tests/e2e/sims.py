@@ -17,7 +17,6 @@ class Sim:
         self.lab, self.name = lab, name
         self.ledger_path = lab.path(f"{name}.ledger")
         self.link = lab.path(f"tty-{name}")
-        self.rate = rate
         argv = ["/usr/bin/python3", os.path.join(SIM, self.script), *self.where(), "--ledger", self.ledger_path, "--name",
                 name, "--rate", str(rate), "--seed", str(seed), "--cards", str(cards), "--resume", *extra]
         if count is not None:
@@ -43,7 +42,6 @@ class Sim:
 
     def go(self, rate):
         """From now on so many presentations a second."""
-        self.rate = rate
         self.proc.say(f"rate {rate}")
 
     def pause(self):
