@@ -6,6 +6,7 @@ uploads out of order, a record of a later version, poison, a record declared dam
 """
 import pywire as w
 from lab import PATIENCE, Lab, main, utc
+from mqtt5 import Client
 from proc import check, wait_for
 from pypeers import PyGateway, mono_us, now_us
 
@@ -139,17 +140,34 @@ def folded(gw, api):
     expect(api, other, repeat=None)
 
 
+def own_topics_only(lab, gw):
+    """What config/mosquitto.acl lets a gateway say reaches a listener at the broker; nothing else does."""
+    heard, own, p = [], gw.id, gw.id[0]
+    watcher = Client(lab, "watcher", ["#"], lambda topic, payload: heard.append((topic, payload)))
+    stranger = w.new_id()
+    for topic in (w.topic(stranger, "up"), w.topic(stranger, "status"), w.topic(gw.gw, "ack"), w.topic(gw.gw, "cmd"),
+                  f"punch/v1/zz/{own}/status", f"punch/v1/{p}{p}/{own}/up", f"punch/v1/{p}/{own}/else",
+                  f"punch/v2/{p}/{own}/up", f"punch/v1/{p}/{own}", own):
+        gw.publish(topic, b"not ours", retain=True)
+    gw.publish(w.topic(gw.gw, "result"), b"ours")
+    wait_for("what is allowed to pass", lambda: (w.topic(gw.gw, "result"), b"ours") in heard, 20 * PATIENCE)
+    passed = [topic for topic, payload in heard if payload == b"not ours"]
+    check(not passed and not watcher.errors, f"the broker took {passed}; {watcher.errors[:3]}")
+
+
 def test(args, _rng):
     with Lab("pygateway", keep=args.keep) as lab:
         lab.cloud.init()
         lab.cloud.tenant("acme")
         api = lab.cloud.api(lab.cloud.token("acme"))
+        lab.broker.observer("watcher", "topic read #")
         lab.broker.start()
         lab.cloud.start()
         gw = PyGateway(lab).enrol("acme", "Werk Süd").connect()
         wait_for("the gateway to be listed", lambda: gw.id in str(api.get("/v1/gateways")), 10 * PATIENCE)
         for step in (lambda: all_kinds(gw, api, "Werk Süd"), lambda: never_set(gw, api), lambda: disorder(gw, api),
-                     lambda: poison(gw, api), lambda: damaged(gw, api), lambda: folded(gw, api)):
+                     lambda: poison(gw, api), lambda: damaged(gw, api), lambda: folded(gw, api),
+                     lambda: own_topics_only(lab, gw)):
             step()
             check(not gw.errors, f"the Python gateway found: {gw.errors[:3]}")
         counted = lab.cloud.status()
