@@ -4,12 +4,16 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
+
+#include "base/str.h"
 
 int file_read(const char *path, struct buf *ret)
 {
@@ -128,6 +132,20 @@ int file_mkdir(const char *path, unsigned mode)
     if (stat(path, &st) < 0)
         return -errno;
     return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
+}
+
+bool file_volatile(const char *path)
+{
+    char at[PATH_MAX], up[PATH_MAX];
+    struct statfs fs;
+    if (str_copy(at, sizeof at, path) < 0)
+        return false;
+    while (statfs(at, &fs) < 0) {
+        if (errno != ENOENT || strcmp(at, "/") == 0 || strcmp(at, ".") == 0 || parent_of(at, up) < 0)
+            return false;
+        memcpy(at, up, sizeof at);
+    }
+    return fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC;
 }
 
 bool file_exists(const char *path)

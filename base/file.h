@@ -13,6 +13,9 @@ int file_sync_dir(const char *path);
 /* mkdir -p; only the last component gets `mode`, parents 0755. */
 int file_mkdir(const char *path, unsigned mode);
 bool file_exists(const char *path);
+/* True when what is written there is gone with a power cut: tmpfs or ramfs (statfs(2)). False also when it cannot be
+ * told; a path that is not there yet is judged by the nearest folder above it. */
+bool file_volatile(const char *path);
 /* Joins into `ret` (size bytes); -ENAMETOOLONG. */
 int file_join(char *ret, size_t size, const char *dir, const char *name);
 /* Opens and flock(2)s exclusively; FILE_LOCKED when another process holds it. The descriptor is the lock. */

@@ -132,6 +132,10 @@ static int load_hash_key(struct gateway *g)
         r = file_join(path, sizeof(path), g->s->runtime, "hash.key");
     if (r != 0)
         return complain(g->s->runtime, r);
+    if (!file_volatile(g->s->runtime))
+        log_warn("runtime.disk",
+                 "runtime=%s hint=\"hash.key outlives a power cut there, put it on a tmpfs such as /run\"",
+                 log_q(g->s->runtime));
     g->hash_key_fresh = file_read(path, &b) != 0 || b.len != CRYPTO_KEY;
     if (!g->hash_key_fresh) {
         memcpy(g->hash_key, b.p, CRYPTO_KEY);

@@ -120,6 +120,11 @@ static int do_check(struct call *c)
     int r = k ? keys_load(c->settings.state, k, problem, sizeof(problem)) : -ENOMEM;
     int code = 1;
     printf("settings: %zu buses, %zu readers\n", c->settings.buses.n, c->settings.readers.n);
+    if (!file_volatile(c->settings.runtime))
+        printf(
+            "warning:  runtime: %s is on a disk; its hash.key must not outlive a power cut nor lie beside the spool: "
+            "put it on a tmpfs such as /run\n",
+            c->settings.runtime);
     if (r == KEYS_ABSENT)
         fprintf(stderr, "%s: no keys yet: run `punchgate keygen`, then `punchgate enrol`\n", c->settings.state);
     else if (r == KEYS_BAD)

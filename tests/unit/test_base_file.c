@@ -315,6 +315,14 @@ static void notifies_the_service_manager(void **state)
     close(fd);
 }
 
+static void test_volatile(void **state)
+{
+    (void)state;
+    assert_true(file_volatile("/dev/shm")); /* POSIX shared memory is a tmpfs on Linux */
+    assert_true(file_volatile("/dev/shm/not-there/yet"));
+    assert_false(file_volatile("/proc/self"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -322,6 +330,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_failed_write_leaves_the_old_file, enter, leave),
         cmocka_unit_test_setup_teardown(reads_within_bounds, enter, leave),
         cmocka_unit_test_setup_teardown(makes_folders, enter, leave),
+        cmocka_unit_test(test_volatile),
         cmocka_unit_test(joins_paths),
         cmocka_unit_test_setup_teardown(locks_once, enter, leave),
         cmocka_unit_test(clocks_agree),
