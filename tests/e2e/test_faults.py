@@ -36,6 +36,13 @@ def told(sim, seconds=20):
              seconds * PATIENCE)
 
 
+def show(sim):
+    """One card, until its reader was told."""
+    before = len(sim.cleared())
+    sim.present()
+    wait_for("a card to be acknowledged to its reader", lambda: len(sim.cleared()) > before, 20 * PATIENCE)
+
+
 def fill_up(gw):
     """Until the disk is full and a punch was refused."""
     path = os.path.join(gw.state, "fill")
@@ -93,8 +100,7 @@ def truncated(gw, sim, size):
     before = {n for n in os.listdir(gw.state) if n.startswith("damaged-spool")}
     gw.start()
     gw.wait_readers()
-    sim.present()
-    told(sim)
+    show(sim)
     now = {n for n in os.listdir(gw.state) if n.startswith("damaged-spool")}
     check(len(now) == len(before) + 1, f"a spool cut to {size} bytes: {now}")
     check(gw.proc.stop(20 * PATIENCE) == 0, "did not end well")
@@ -120,8 +126,7 @@ def test(_args, _rng):
         gw.start()
         gw.wait_readers()
         for _ in range(5):
-            sim.present()
-            told(sim)
+            show(sim)
 
         full_disk(lab, gw, sim, door, statuses)
         lab.cloud.start()
@@ -131,8 +136,7 @@ def test(_args, _rng):
 
         lab.broker.proc.send(signal.SIGSTOP)
         for _ in range(4):
-            sim.present()
-            told(sim)
+            show(sim)
         check(gw.proc.stop(20 * PATIENCE) == 0, "did not end well in front of a broker that hangs")
         lab.broker.proc.send(signal.SIGCONT)
         print(f"slowest end: {stop_anywhere(gw, lab):.2f} s", flush=True)
@@ -140,8 +144,7 @@ def test(_args, _rng):
         os.unlink(os.path.join(gw.runtime, "hash.key"))
         gw.start()
         gw.wait_readers()
-        sim.present()
-        told(sim)
+        show(sim)
         gw.wait_drained()
         shown = sorted(sim.presented())
         stored = sorted(i["credential"]["data"].lower() for i in api.punches(state="all") if i["reader"] == "lift")
