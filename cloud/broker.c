@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/crypto.h"
+#include "base/guard.h"
 #include "base/log.h"
 #include "base/queue.h"
 #include "base/str.h"
@@ -178,6 +179,25 @@ static int serve(struct broker *b, struct mosquitto *m)
     return rc;
 }
 
+struct session {
+    struct broker *b;
+    struct mosquitto *m;
+    int rc;
+};
+
+static void serve_session(void *arg)
+{
+    struct session *s = arg;
+    s->rc = serve(s->b, s->m);
+}
+
+/* What libmosquitto cannot bear ends the connection, not us (base/guard.h). */
+static int serve_guarded(struct broker *b, struct mosquitto *m)
+{
+    struct session s = {.b = b, .m = m};
+    return guard_call(serve_session, &s) == GUARD_FAILED ? MOSQ_ERR_PROTOCOL : s.rc;
+}
+
 static void connect_once(struct broker *b, bool *ret_was_up)
 {
     struct mosquitto *m = handle_new(b);
@@ -187,7 +207,7 @@ static void connect_once(struct broker *b, bool *ret_was_up)
     b->unproved = 0;
     int rc = mosquitto_connect_bind_v5(m, b->host, b->conf.port, KEEPALIVE_S, NULL, NULL);
     if (rc == MOSQ_ERR_SUCCESS)
-        rc = serve(b, m);
+        rc = serve_guarded(b, m);
     *ret_was_up = b->up;
     atomic_store(&b->connected, false);
     if (!atomic_load(&b->stop))

@@ -2,14 +2,12 @@
  * the rest on the loop. */
 #include "daemon/uplink.h"
 
-#include <assert.h>
 #include <linux/tcp.h>
 #include <mosquitto.h>
 #include <mqtt_protocol.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
-#include <setjmp.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/guard.h"
 #include "base/log.h"
 #include "base/queue.h"
 #include "base/str.h"
@@ -266,8 +265,9 @@ static bool babbles(const struct uplink *u, int sock, int64_t ms)
     return info.tcpi_bytes_received > u->used + UNUSED_MAX + (uint64_t)ms / 1000 * PER_SECOND;
 }
 
-static void serve(struct uplink *u)
+static void serve(void *arg)
 {
+    struct uplink *u = arg;
     int64_t began = clock_ms();
     while (!u->lost && !u->stopping) {
         int sock = mosquitto_socket(u->mosq);
@@ -303,34 +303,13 @@ static void serve(struct uplink *u)
     }
 }
 
-/* libmosquitto 2.0.11 (Debian 12) runs into an assertion of its own when a broker sends a property that MQTT does not
- * know. A broker must not end us: in the thread and while it serves, a failed assertion costs the connection (and what
- * the library had in hand, some kB). It holds no lock where it checks packets, so its handle can still be destroyed. */
-static _Thread_local jmp_buf *escape;
-
-/* NOLINTNEXTLINE(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): the C library's, taken over on purpose */
-__attribute__((visibility("default"))) void __assert_fail(const char *text, const char *file, unsigned line,
-                                                          const char *function)
-{
-    log_error("assertion", "text=%s file=%s line=%u function=%s", log_q(text), log_q(file), line, log_q(function));
-    if (!escape)
-        abort();
-    jmp_buf *to = escape;
-    escape = NULL;
-    longjmp(*to, 1); /* NOLINT(cert-err52-cpp): nothing of ours is skipped but serve() */
-}
-
+/* It holds no lock where it checks packets, so its handle can still be destroyed after a failed assertion. */
 static void serve_guarded(struct uplink *u)
 {
-    jmp_buf here;
-    if (setjmp(here) != 0) { /* NOLINT(cert-err52-cpp) */
+    if (guard_call(serve, u) == GUARD_FAILED) {
         u->asserted = true;
         lose(u, "the broker sends what the MQTT library cannot bear");
-        return;
     }
-    escape = &here;
-    serve(u);
-    escape = NULL;
 }
 
 /* Says goodbye: a clean DISCONNECT, so that the will stays unpublished. */

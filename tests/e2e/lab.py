@@ -154,6 +154,7 @@ class Cloud:
         self.config = os.path.join(self.dir, "punchcloud.yaml")
         self.api_port = free_port()
         self.proc = None
+        self.env = {}
         self.operator_token = None
 
     def settings(self, broker_address):
@@ -189,6 +190,7 @@ class Cloud:
         if self.proc is None:
             argv = [self.lab.program("punchcloud"), "run", "--config", self.config]
             self.proc = self.lab.proc("punchcloud", argv, cwd=self.dir)
+        self.proc.env = dict(self.env)
         self.proc.start()
         if wait:
             self.wait_ready()

@@ -259,6 +259,22 @@ def false_certificate(lab, gw, sim, crt, key, what):
         broker.stop()
 
 
+def play_cloud(lab, crt, key, trick):
+    """punchcloud connects again and again, and still ends when it is asked to."""
+    lab.cloud.env = {"ASAN_OPTIONS": f"{os.environ.get('ASAN_OPTIONS', '')}:detect_leaks=0"}
+    broker = BadBroker(lab.broker.port, crt, key, trick)
+    try:
+        lab.cloud.start(wait=False)
+        wait_for(f"punchcloud, {trick.__name__}: three connections", lambda: broker.connections >= 3, 60 * PATIENCE)
+        check(lab.cloud.proc.alive(), f"{trick.__name__} ended punchcloud:\n"
+              + lab.cloud.proc.log_text()[-2000:].decode(errors="replace"))
+        code = lab.cloud.proc.stop(20 * PATIENCE)
+        check(code == 0, f"punchcloud, {trick.__name__}: left with {code}")
+        print(f"punchcloud, {trick.__name__}: {broker.connections} connections", flush=True)
+    finally:
+        broker.stop()
+
+
 def test(_args, _rng):
     with Lab("badbroker") as lab:
         lab.cloud.init()
@@ -276,6 +292,8 @@ def test(_args, _rng):
                           "a certificate of another authority")
         for trick, words in TRICKS.items():
             play(lab, gw, sim, crt, key, trick, words)
+        for trick in (unknown_property, unknown_property_early, garbage):
+            play_cloud(lab, crt, key, trick)
 
 
 if __name__ == "__main__":
