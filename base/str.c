@@ -45,7 +45,7 @@ char *str_hex_upper(const void *p, size_t n, char *ret)
     return hex_with("0123456789ABCDEF", p, n, ret);
 }
 
-static int nibble(char c)
+int str_nibble(char c)
 {
     if (c >= '0' && c <= '9')
         return c - '0';
@@ -62,10 +62,10 @@ int str_unhex(const char *s, void *ret, size_t n)
     if (strlen(s) != 2 * n)
         return -EINVAL;
     for (size_t i = 0; i < 2 * n; i++)
-        if (nibble(s[i]) < 0)
+        if (str_nibble(s[i]) < 0)
             return -EINVAL;
     for (size_t i = 0; i < n; i++)
-        out[i] = (uint8_t)((unsigned)nibble(s[2 * i]) << 4 | (unsigned)nibble(s[2 * i + 1]));
+        out[i] = (uint8_t)((unsigned)str_nibble(s[2 * i]) << 4 | (unsigned)str_nibble(s[2 * i + 1]));
     return 0;
 }
 

@@ -8,6 +8,8 @@ int str_u64(const char *s, uint64_t min, uint64_t max, uint64_t *ret_v);
 /* `ret` has room for 2n+1; lower case. Returns ret. */
 char *str_hex(const void *p, size_t n, char *ret);
 char *str_hex_upper(const void *p, size_t n, char *ret);
+/* Value of one hex digit, either case; -1 for any other character. */
+int str_nibble(char c);
 /* Exactly n bytes from exactly 2n hex digits, either case; -EINVAL. */
 int str_unhex(const char *s, void *ret, size_t n);
 /* Any even number of digits up to 2*max; *ret_n bytes. -EINVAL, -ENOBUFS. */

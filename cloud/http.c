@@ -57,25 +57,14 @@ void http_header(struct http_reply *r, const char *name, const char *fmt, ...)
     r->headers[r->n_headers++] = (struct http_pair){.name = name, .value = at};
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
 /* Like libmicrohttpd's own, but %00 and broken escapes stay as they are: a decoded NUL would cut the path short and let
  * /v1/people%00x pass for /v1/people. */
 static size_t on_unescape(void *arg, struct MHD_Connection *conn, char *s)
 {
     char *w = s;
     for (const char *r = s; *r;) {
-        int hi = r[0] == '%' ? hex_digit(r[1]) : -1;
-        int lo = hi >= 0 ? hex_digit(r[2]) : -1;
+        int hi = r[0] == '%' ? str_nibble(r[1]) : -1;
+        int lo = hi >= 0 ? str_nibble(r[2]) : -1;
         if (lo >= 0 && hi + lo > 0) {
             *w++ = (char)(hi * 16 + lo);
             r += 3;
