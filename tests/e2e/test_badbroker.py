@@ -134,9 +134,10 @@ def resets(b, s, kind, body):
 
 
 def garbage(b, s, kind, body):
+    """Of a packet type that does not exist; noise alone may begin like a long message, which is waited for."""
     reply(s, kind, body)
     if kind == 8:
-        s.sendall(os.urandom(4096))
+        s.sendall(b"\x00\x00" + os.urandom(4094))
 
 
 def unknown_property(b, s, kind, body):
