@@ -27,6 +27,8 @@ static void explain(const struct settings *set, int r)
     else if (r == CLOUD_EPOCH)
         fprintf(stderr, "punchcloud: store and keyring in %s are not of one time; restore both from one backup\n",
                 set->state);
+    else if (r == CLOUD_NEWER)
+        fprintf(stderr, "punchcloud: the store in %s was made by a later punchcloud; use that one\n", set->state);
     else
         fprintf(stderr, "punchcloud: %s cannot be opened: %s\n", set->state,
                 r < 0 ? error_str(r) : "unexpected outcome");

@@ -74,7 +74,9 @@ void cloud_db_give(struct cloud *c, struct db *db)
 {
     if (db == NULL)
         return;
-    cloud_rollback(c, db);
+    do
+        cloud_rollback(c, db);
+    while (db_depth(db) > 0);
     pthread_mutex_lock(&c->lock);
     if (c->n_pool < POOL_MAX) {
         c->pool[c->n_pool++] = db;
@@ -214,7 +216,8 @@ int cloud_begin(struct cloud *c, struct db *db)
 int cloud_commit(struct cloud *c, struct db *db)
 {
     struct keyring *k;
-    for (size_t i = 0; (k = ring_at(c, i)) != NULL; i++) {
+    bool outermost = db_writing(db) && db_depth(db) == 1; /* an inner commit leaves the keys staged */
+    for (size_t i = 0; outermost && (k = ring_at(c, i)) != NULL; i++) {
         int r = keyring_sync(k);
         if (r != 0) {
             cloud_rollback(c, db);
@@ -331,6 +334,8 @@ int cloud_open(const struct settings *set, struct cloud **ret_cloud)
         r = cloud_db_take(c, &db);
     if (r == 0)
         r = check_epoch(c, db);
+    if (r == 0)
+        r = schema_upgrade(db);
     if (r == 0)
         r = open_rings(c, db);
     cloud_db_give(c, db);

@@ -12,12 +12,13 @@ struct keyring;
 
 /* Outcomes of all store functions (tenant, gateway, token, people, credential, query). */
 enum cloud_outcome {
-    CLOUD_ABSENT = 1,   /* no such thing in this tenant */
-    CLOUD_CONFLICT = 2, /* it exists already, or overlaps */
-    CLOUD_INVALID = 3,  /* an argument outside its limits */
-    CLOUD_EPOCH = 4,    /* cloud_open: the store and the keyring are not of one time */
-    CLOUD_RUNNING = 5,  /* cloud_open: another process has the installation */
-    CLOUD_AMBIGUOUS = 6 /* several match */
+    CLOUD_ABSENT = 1,    /* no such thing in this tenant */
+    CLOUD_CONFLICT = 2,  /* it exists already, or overlaps */
+    CLOUD_INVALID = 3,   /* an argument outside its limits */
+    CLOUD_EPOCH = 4,     /* cloud_open: the store and the keyring are not of one time */
+    CLOUD_RUNNING = 5,   /* cloud_open: another process has the installation */
+    CLOUD_AMBIGUOUS = 6, /* several match */
+    CLOUD_NEWER = 7      /* cloud_open: the store is of a later version; the log names both */
 };
 
 #define TENANT_MAX 32
@@ -31,8 +32,9 @@ enum cloud_outcome {
  * most 64 bytes with NUL). CLOUD_CONFLICT when the state folder holds an installation already. */
 int cloud_init(const struct settings *set, char ret_token[64]);
 
-/* Takes the state lock (CLOUD_RUNNING), opens store and keyrings, compares the epochs (CLOUD_EPOCH). -ENOENT: no
- * installation there. crypto_init() comes before. */
+/* Takes the state lock (CLOUD_RUNNING), opens store and keyrings, compares the epochs (CLOUD_EPOCH), upgrades a store
+ * of an earlier version, refuses one of a later version (CLOUD_NEWER). -ENOENT: no installation there. crypto_init()
+ * comes before. */
 int cloud_open(const struct settings *set, struct cloud **ret_cloud);
 void cloud_close(struct cloud *c);
 

@@ -24,14 +24,21 @@ void db_gate_free(struct db_gate *g);
 int db_open(const char *path, bool create, struct db_gate *gate, struct db **ret_db);
 void db_close(struct db *db);
 
-/* A write transaction from its first statement. DB_BUSY when another process held the store too long. */
+/* A write transaction from its first statement. DB_BUSY when another process held the store too long.
+ *
+ * Inside a transaction of the same connection a further one joins it, so that what has a transaction of its own can be
+ * part of a larger one. Each db_begin() that gave 0 is ended by one db_commit() or db_rollback(). Only the outermost
+ * commit commits; a rollback at any depth undoes all at once, and every begin and commit until the outermost end then
+ * gives -ECANCELED. */
 int db_begin(struct db *db);
 /* A negative result means: nothing was committed, or the outcome is unknown; the transaction is over either way. */
 int db_commit(struct db *db);
-void db_rollback(struct db *db);      /* no-op outside a transaction */
-bool db_writing(const struct db *db); /* inside db_begin() .. db_commit()/db_rollback() */
-/* A read transaction: several SELECTs over one state of the store. Ends with db_rollback(). */
+void db_rollback(struct db *db);        /* no-op outside a transaction */
+bool db_writing(const struct db *db);   /* inside db_begin() .. db_commit()/db_rollback(), and not undone yet */
+unsigned db_depth(const struct db *db); /* how many db_begin() are not ended */
+/* A read transaction: several SELECTs over one state of the store. Inside a write transaction it is part of that. */
 int db_begin_read(struct db *db);
+void db_end_read(struct db *db);
 
 /* Several statements of no result, for the schema. */
 int db_script(struct db *db, const char *sql);

@@ -89,7 +89,7 @@ static int make_store(const struct settings *set, struct db *db)
     if (r == 0)
         r = db_begin(db);
     if (r == 0)
-        r = schema_create(db);
+        r = schema_apply(db, 0, SCHEMA_VERSION);
     if (r == 0)
         r = meta_put(db, "epoch", epoch);
     if (r == 0)

@@ -98,6 +98,8 @@ static int open_cloud(struct service *s, const struct settings *set)
         log_error("run.locked", "state=%s error=\"another punchcloud has it\"", log_q(set->state));
     else if (r == CLOUD_EPOCH)
         log_error("run.epoch", "state=%s error=\"store and keyring are not of one time\"", log_q(set->state));
+    else if (r == CLOUD_NEWER)
+        log_error("run.newer", "state=%s error=\"a later punchcloud made the store\"", log_q(set->state));
     else if (r != 0)
         log_error("run.open", "state=%s error=%s", log_q(set->state), log_q(r < 0 ? error_str(r) : "unexpected"));
     return r;

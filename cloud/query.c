@@ -342,7 +342,7 @@ int query_punches(struct cloud *c, struct db *db, const struct punch_query *q, s
         free(x.heap);
         gateway_list_done(&x.gateways);
     }
-    db_rollback(db);
+    db_end_read(db);
     return r;
 }
 

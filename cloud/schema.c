@@ -3,9 +3,10 @@
  */
 #include "cloud/schema.h"
 
+#include "base/log.h"
 #include "cloud/cloud.h"
 
-static const char *const tables =
+static const char *const version_1 =
     "CREATE TABLE meta(name TEXT NOT NULL PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
 
     /* overflow: key id that waiting credentials beyond the limit share */
@@ -78,10 +79,47 @@ static const char *const tables =
     "CREATE TABLE void(tenant_id TEXT NOT NULL, segid BLOB NOT NULL, idx INTEGER NOT NULL, gw BLOB NOT NULL,"
     " gen INTEGER NOT NULL, PRIMARY KEY(tenant_id, segid, idx, gw, gen)) WITHOUT ROWID;";
 
-int schema_create(struct db *db)
+static const char *const version_2 =
+    /* requests with an Idempotency-Key: the key and what was asked are keyed hashes; tenant_id '' is the operator's */
+    "CREATE TABLE idempotency(tenant_id TEXT NOT NULL, key BLOB NOT NULL, fingerprint BLOB NOT NULL,"
+    " status INTEGER NOT NULL, location TEXT NOT NULL, created INTEGER NOT NULL,"
+    " PRIMARY KEY(tenant_id, key)) WITHOUT ROWID;"
+    "CREATE INDEX idempotency_created ON idempotency(tenant_id, created);";
+
+/* Each script makes its version of the one before. A script is never changed once a release had it: add the next. */
+static const char *const versions[SCHEMA_VERSION] = {version_1, version_2};
+
+int schema_apply(struct db *db, int from, int to)
 {
-    int r = db_script(db, tables);
-    return r != 0 ? r : meta_put(db, "schema", SCHEMA_VERSION);
+    int r = 0;
+    for (int v = from; r == 0 && v < to; v++)
+        r = db_script(db, versions[v]);
+    return r != 0 ? r : meta_put(db, "schema", to);
+}
+
+int schema_upgrade(struct db *db)
+{
+    int64_t v;
+    int r = meta_get(db, "schema", &v);
+    if (r == 0 && v == SCHEMA_VERSION)
+        return 0;
+    if (r == 0 && v > SCHEMA_VERSION) {
+        log_error("store.newer", "version=%lld known=%d hint=\"a later punchcloud made it: run that one\"",
+                  (long long)v, SCHEMA_VERSION);
+        return CLOUD_NEWER;
+    }
+    if (r == CLOUD_ABSENT || (r == 0 && v < 1))
+        return -EBADMSG;
+    if (r == 0 && (r = db_begin(db)) == 0) {
+        r = schema_apply(db, (int)v, SCHEMA_VERSION);
+        if (r == 0)
+            r = db_commit(db);
+        else
+            db_rollback(db);
+    }
+    if (r == 0)
+        log_note("store.upgraded", "from=%lld to=%d", (long long)v, SCHEMA_VERSION);
+    return r > 0 ? -EBUSY : r;
 }
 
 int meta_get(struct db *db, const char *name, int64_t *ret_v)

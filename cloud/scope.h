@@ -14,8 +14,9 @@ struct scope {
 };
 int scope_init(struct cloud *c, struct db *db, const char *tenant, struct scope *ret_scope); /* CLOUD_ABSENT */
 
+/* As db_begin(): one inside another joins it. */
 int cloud_begin(struct cloud *c, struct db *db);
-/* Syncs the staged keys of every ring, here and in escrow, then commits. A failure has rolled back. */
+/* The outermost syncs the staged keys of every ring, here and in escrow, then commits. A failure has rolled back. */
 int cloud_commit(struct cloud *c, struct db *db);
 void cloud_rollback(struct cloud *c, struct db *db); /* no-op outside a transaction */
 /* Tries escrow copies again that could not be written. */

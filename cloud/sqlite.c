@@ -30,7 +30,9 @@ struct db_stmt {
 struct db {
     sqlite3 *h;
     struct db_gate *gate;
-    bool writing; /* holds the gate */
+    bool writing;   /* holds the gate */
+    unsigned depth; /* transactions begun and not ended, each inside the one before */
+    bool undone;    /* an inner one was rolled back, and all with it */
     size_t n_cached;
     struct db_stmt cache[CACHE_MAX];
 };
@@ -167,26 +169,43 @@ static int run_sql(struct db *db, const char *sql)
 
 int db_begin(struct db *db)
 {
-    ASSERT(!db->writing);
-    gate_enter(db);
-    int r = run_sql(db, "BEGIN IMMEDIATE");
-    if (r != 0)
-        gate_leave(db);
-    return r == -EBUSY ? DB_BUSY : r;
+    if (db->undone)
+        return -ECANCELED;
+    if (db->depth == 0) {
+        gate_enter(db);
+        int r = run_sql(db, "BEGIN IMMEDIATE");
+        if (r != 0) {
+            gate_leave(db);
+            return r == -EBUSY ? DB_BUSY : r;
+        }
+    }
+    db->depth++;
+    return 0;
+}
+
+static void end_one(struct db *db)
+{
+    if (db->depth > 0)
+        db->depth--;
+    if (db->depth == 0)
+        db->undone = false;
 }
 
 int db_commit(struct db *db)
 {
-    ASSERT(db->writing);
-    int r = run_sql(db, "COMMIT");
-    if (r != 0)
+    ASSERT(db->depth > 0);
+    int r = db->undone ? -ECANCELED : 0;
+    if (r == 0 && db->depth == 1 && (r = run_sql(db, "COMMIT")) != 0) {
         db_rollback(db);
-    else
+        return r > 0 ? -EIO : r;
+    }
+    if (db->depth == 1)
         gate_leave(db);
-    return r > 0 ? -EIO : r;
+    end_one(db);
+    return r;
 }
 
-void db_rollback(struct db *db)
+static void undo(struct db *db)
 {
     /* A pending SELECT would make ROLLBACK leave it aborted; reset all so that none outlives its transaction. */
     for (size_t i = 0; i < db->n_cached; i++)
@@ -196,14 +215,32 @@ void db_rollback(struct db *db)
     gate_leave(db);
 }
 
+void db_rollback(struct db *db)
+{
+    undo(db);
+    db->undone = true;
+    end_one(db);
+}
+
 bool db_writing(const struct db *db)
 {
     return db->writing;
 }
 
+unsigned db_depth(const struct db *db)
+{
+    return db->depth;
+}
+
 int db_begin_read(struct db *db)
 {
-    return run_sql(db, "BEGIN");
+    return db->undone ? -ECANCELED : db->depth > 0 ? 0 : run_sql(db, "BEGIN");
+}
+
+void db_end_read(struct db *db)
+{
+    if (db->depth == 0)
+        undo(db);
 }
 
 int db_script(struct db *db, const char *sql)

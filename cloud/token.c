@@ -64,16 +64,18 @@ int token_add(struct cloud *c, struct db *db, const char *tenant, const char *la
     if (r != 0)
         return r;
     r = cloud_begin(c, db);
-    if (r == 0 && tenant != NULL)
-        r = tenant_get(db, tenant, &found);
-    if (r == 0 && tenant != NULL)
-        str_copy(t.tenant, sizeof t.tenant, tenant);
-    if (r == 0)
-        r = insert(db, &t, hash);
-    if (r == 0)
-        r = cloud_commit(c, db);
-    else
-        cloud_rollback(c, db);
+    if (r == 0) {
+        if (tenant != NULL)
+            r = tenant_get(db, tenant, &found);
+        if (r == 0 && tenant != NULL)
+            str_copy(t.tenant, sizeof t.tenant, tenant);
+        if (r == 0)
+            r = insert(db, &t, hash);
+        if (r == 0)
+            r = cloud_commit(c, db);
+        else
+            cloud_rollback(c, db);
+    }
     if (r == 0) {
         memcpy(ret_text, text, sizeof text);
         *ret_token = t;
@@ -157,8 +159,9 @@ int token_revoke(struct cloud *c, struct db *db, const uint8_t id[TOKEN_ID_LEN])
 {
     struct db_stmt *s;
     int r = cloud_begin(c, db);
-    if (r == 0)
-        r = db_stmt(db, "UPDATE token SET revoked = ?2 WHERE id = ?1 AND revoked = 0", &s);
+    if (r != 0)
+        return r;
+    r = db_stmt(db, "UPDATE token SET revoked = ?2 WHERE id = ?1 AND revoked = 0", &s);
     if (r == 0) {
         db_bind_blob(s, 1, BYTES(id, TOKEN_ID_LEN));
         db_bind_int(s, 2, clock_real());
