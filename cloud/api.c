@@ -311,7 +311,8 @@ int api_start(struct cloud *c, struct ingest *in, struct api **ret_api)
         .threads = (unsigned)set->api.threads,
         .connections = (unsigned)set->api.connections,
         .per_address = (unsigned)set->api.per_address,
-        .idle_s = (unsigned)((set->api.idle + 999) / 1000),
+        .request_ms = set->api.request_timeout,
+        .idle_ms = set->api.idle,
         .fn = on_request,
         .arg = a,
     };

@@ -14,12 +14,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "cloud/patience.h"
 
 /* Request line and headers of one connection, together with its send buffer. */
 #define HTTP_CONN_MEMORY 32768
@@ -30,8 +32,15 @@
     "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-RSA:-DHE-RSA:-CIPHER-ALL:+AES-256-GCM:+AES-128-GCM:+CHACHA20-" \
     "POLY1305"
 
+/* Descriptors beside the connections: the store's, the broker's, the control socket's. */
+#define HTTP_OTHER_FDS 512
+/* Who takes a reply slower than that is not waited for; a page of 1,000 punches is some 600 kB. */
+#define HTTP_REPLY_BYTES_PER_MS 16
+
 struct http {
     struct MHD_Daemon *daemon;
+    struct patience *patience;
+    uint64_t request_ms, idle_ms;
     struct buf cert, key;
     http_fn *fn;
     void *arg;
@@ -118,6 +127,35 @@ static enum MHD_Result queue_reply(struct MHD_Connection *conn, struct http_repl
     return ok;
 }
 
+/* ---- how long a peer is waited for (patience.h) ---- */
+
+static struct patience_peer *peer_of(struct MHD_Connection *conn)
+{
+    const union MHD_ConnectionInfo *i = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return i ? i->socket_context : NULL;
+}
+
+/* libmicrohttpd calls this before it closes the socket. */
+static void on_connection(void *arg, struct MHD_Connection *conn, void **peer, enum MHD_ConnectionNotificationCode what)
+{
+    struct http *h = arg;
+    if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+        const union MHD_ConnectionInfo *i = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD);
+        *peer = i ? patience_join(h->patience, i->connect_fd, h->request_ms) : NULL;
+    } else {
+        patience_leave(h->patience, *peer);
+        *peer = NULL;
+    }
+}
+
+/* A request line is there; its headers and body may follow within a time. */
+static void *on_request_line(void *arg, const char *uri, struct MHD_Connection *conn)
+{
+    struct http *h = arg;
+    patience_set(h->patience, peer_of(conn), h->request_ms, false);
+    return NULL;
+}
+
 static enum MHD_Result answer(struct http *h, struct MHD_Connection *conn, const char *method, const char *path,
                               const struct http_call *call, enum http_fault fault)
 {
@@ -133,7 +171,9 @@ static enum MHD_Result answer(struct http *h, struct MHD_Connection *conn, const
         MHD_get_connection_values_n(conn, MHD_GET_ARGUMENT_KIND, on_query, &q);
     struct http_reply r = {.status = 500};
     buf_init(&r.body, HTTP_REPLY_MAX);
+    patience_set(h->patience, peer_of(conn), PATIENCE_ENDLESS, false); /* it waits for us */
     h->fn(h->arg, &q, &r);
+    patience_set(h->patience, peer_of(conn), h->request_ms + r.body.len / HTTP_REPLY_BYTES_PER_MS, false);
     enum MHD_Result ok = MHD_NO; /* a reply past its maximum: the connection is closed, nothing half is sent */
     if (r.body.failed)
         log_error("http.reply", "status=%u error=\"reply too large or memory short, connection closed\"", r.status);
@@ -198,7 +238,9 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *conn, const 
 
 static void on_completed(void *arg, struct MHD_Connection *conn, void **con_cls, enum MHD_RequestTerminationCode why)
 {
+    struct http *h = arg;
     struct http_call *call = *con_cls;
+    patience_set(h->patience, peer_of(conn), h->idle_ms, true);
     if (!call)
         return;
     buf_wipe(&call->body); /* names and card numbers */
@@ -279,16 +321,34 @@ static int open_listener(const char *listen, int *ret_fd, unsigned *ret_port)
     return r;
 }
 
+/* Short of descriptors, the store would suffer before the listener does. */
+static int descriptors_for(unsigned connections)
+{
+    struct rlimit l;
+    const rlim_t want = connections + HTTP_OTHER_FDS;
+    if (getrlimit(RLIMIT_NOFILE, &l) < 0)
+        return -errno;
+    if (l.rlim_cur >= want)
+        return 0;
+    l.rlim_cur = want;
+    if (want <= l.rlim_max && setrlimit(RLIMIT_NOFILE, &l) == 0)
+        return 0;
+    log_error("http.descriptors", "connections=%u needed=%llu allowed=%llu hint=LimitNOFILE", connections,
+              (unsigned long long)want, (unsigned long long)l.rlim_max);
+    return -EMFILE;
+}
+
 static struct MHD_Daemon *start_daemon(struct http *h, const struct http_options *o, int fd)
 {
     struct MHD_OptionItem items[] = {
         {MHD_OPTION_LISTEN_SOCKET, fd, NULL},
-        {MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)on_completed, NULL},
+        {MHD_OPTION_NOTIFY_CONNECTION, (intptr_t)on_connection, h},
+        {MHD_OPTION_URI_LOG_CALLBACK, (intptr_t)on_request_line, h},
+        {MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)on_completed, h},
         {MHD_OPTION_UNESCAPE_CALLBACK, (intptr_t)on_unescape, NULL},
         {MHD_OPTION_CONNECTION_MEMORY_LIMIT, HTTP_CONN_MEMORY, NULL},
         {MHD_OPTION_CONNECTION_LIMIT, (intptr_t)o->connections, NULL},
         {MHD_OPTION_PER_IP_CONNECTION_LIMIT, (intptr_t)o->per_address, NULL},
-        {MHD_OPTION_CONNECTION_TIMEOUT, (intptr_t)o->idle_s, NULL},
         {MHD_OPTION_STRICT_FOR_CLIENT, 1, NULL},
         {MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)h->cert.p},
         {MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)h->key.p},
@@ -309,10 +369,13 @@ int http_start(const struct http_options *o, struct http **ret_http)
         return -ENOMEM;
     h->fn = o->fn;
     h->arg = o->arg;
+    h->request_ms = o->request_ms;
+    h->idle_ms = o->idle_ms;
     buf_init(&h->cert, 65536);
     buf_init(&h->key, 65536);
     if ((r = file_read(o->cert_file, &h->cert)) < 0 || (r = file_read(o->key_file, &h->key)) < 0 ||
         (r = buf_add(&h->cert, "", 1)) < 0 || (r = buf_add(&h->key, "", 1)) < 0 ||
+        (r = descriptors_for(o->connections)) < 0 || (r = patience_new(o->connections, &h->patience)) < 0 ||
         (r = open_listener(o->listen, &fd, &h->port)) < 0)
         goto fail;
     if (!(h->daemon = start_daemon(h, o, fd))) {
@@ -332,7 +395,8 @@ void http_stop(struct http *h)
     if (!h)
         return;
     if (h->daemon)
-        MHD_stop_daemon(h->daemon); /* closes the listening socket */
+        MHD_stop_daemon(h->daemon); /* closes the listening socket and every connection */
+    patience_free(h->patience);
     buf_done(&h->cert);
     buf_wipe(&h->key);
     free(h);

@@ -52,7 +52,8 @@ struct http_options {
     unsigned threads;     /* 1 .. 64 */
     unsigned connections; /* at most, all together */
     unsigned per_address; /* at most, of one address; 0: no limit, for behind a proxy */
-    unsigned idle_s;      /* a connection that is silent for so long is closed */
+    uint64_t request_ms;  /* for the TLS handshake and a request line; again for headers and body; for the reply */
+    uint64_t idle_ms;     /* from a reply to the next request line */
     http_fn *fn;
     void *arg;
 };

@@ -46,13 +46,20 @@ static const struct conf_key api_keys[] = {
      .max = 4096,
      .def = "64",
      .help = "Connections at one time from one address; 0 is no limit, for behind a proxy."},
+    {.name = "request_timeout",
+     .type = CONF_MS,
+     .off = IN(api, request_timeout),
+     .min = 1000,
+     .max = 600000,
+     .def = "30s",
+     .help = "For a TLS handshake, again for a request, again for taking the reply (longer for a large one)."},
     {.name = "idle",
      .type = CONF_MS,
      .off = IN(api, idle),
      .min = 1000,
      .max = 600000,
-     .def = "30s",
-     .help = "A connection that is silent for so long is closed."},
+     .def = "15s",
+     .help = "A connection that brings no request for so long after a reply is closed."},
 };
 static const struct conf_table api_table = {
     .what = "api", .size = sizeof(((struct settings *)0)->api), .keys = api_keys, .n = ARRAY_LEN(api_keys)};

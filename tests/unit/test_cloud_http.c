@@ -45,7 +45,8 @@ static struct http_options options(void)
                                  .threads = 2,
                                  .connections = 16,
                                  .per_address = 0,
-                                 .idle_s = 2,
+                                 .request_ms = 2000,
+                                 .idle_ms = 1000,
                                  .fn = echo};
 }
 
@@ -201,7 +202,7 @@ static int connect_raw(void)
     return fd;
 }
 
-/* Plain HTTP on the TLS port gets no answer, and a silent connection is closed. */
+/* Plain HTTP on the TLS port gets no answer, and a silent connection is closed; tests/e2e/test_hostile.py has more. */
 static void test_plain_and_silent(void **state)
 {
     static const char plain[] = "GET /x HTTP/1.1\r\nHost: x\r\n\r\n";

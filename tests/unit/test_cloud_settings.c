@@ -37,7 +37,8 @@ static void test_example_loads(void **state)
     assert_int_equal(s.api.names.n, 2);
     assert_int_equal(s.api.threads, 4);
     assert_int_equal(s.api.connections, 256);
-    assert_int_equal(s.api.idle, 30000);
+    assert_int_equal(s.api.request_timeout, 30000);
+    assert_int_equal(s.api.idle, 15000);
     assert_string_equal(s.broker.address, "localhost:8883");
     assert_int_equal(s.ingest.batch_ms, 50);
     assert_int_equal(s.ingest.backoff_max, 30000);
