@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "cloud/changes.h"
 #include "cloud/schema.h"
 #include "cloud/scope.h"
 #include "cloud/tenant.h"
@@ -277,6 +278,8 @@ static int open_rings(struct cloud *c, struct db *db)
         return r;
     for (size_t i = 0; r == 0 && i < l.n; i++)
         r = ring_open(c, l.items[i].id, &ring);
+    for (size_t i = 0; r == 0 && i < l.n; i++)
+        r = changes_upgrade(c, db, l.items[i].id);
     tenant_list_done(&l);
     return r;
 }

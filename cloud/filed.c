@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "cloud/changes.h"
 #include "wire/cbor.h"
 
 #define ROW_UNIT 256 /* holds any ordinary punch with a repeat, so that all rows are of one size */
@@ -194,6 +195,8 @@ int filed_put(const struct scope *s, const struct row_keys *keys, const struct f
     }
     if (r == 0)
         r = at.pending ? insert_pending(s, &at, f, buf_bytes(&sealed)) : insert_punch(s, &at, buf_bytes(&sealed));
+    if (r == 0 && db_changes(s->db) > 0)
+        r = changes_filed(s, keys, at.pending, at.day, at.pid);
     buf_done(&sealed);
     crypto_wipe(plain, sizeof plain);
     return r;
@@ -276,9 +279,9 @@ static int walk(const struct scope *s, struct db_stmt *st, uint32_t month, const
     return r;
 }
 
-/* `sql` with ?3 for the ref; ?2 is the day, unused for pending rows. */
+/* `sql` with ?3 for the ref; ?2 is the day, unused for pending rows; ?4 is the pid, where one is given. */
 static int walk_of_key(const struct scope *s, const char *sql, int64_t day, uint32_t month, const uint8_t *key_id,
-                       filed_fn *fn, void *arg)
+                       const uint8_t *pid, filed_fn *fn, void *arg)
 {
     struct db_stmt *st;
     struct owner o;
@@ -295,10 +298,23 @@ static int walk_of_key(const struct scope *s, const char *sql, int64_t day, uint
         if (month != SEAL_PENDING)
             db_bind_int(st, 2, day);
         db_bind_blob(st, 3, BYTES(ref, REF_LEN));
+        if (pid != NULL)
+            db_bind_blob(st, 4, BYTES(pid, PID_LEN));
         r = walk(s, st, month, &o, fn, arg);
     }
     crypto_wipe(&o.keys, sizeof o.keys);
     return r;
+}
+
+int filed_at(const struct scope *s, const uint8_t key_id[KEY_ID_LEN], bool pending, int64_t day,
+             const uint8_t pid[PID_LEN], filed_fn *fn, void *arg)
+{
+    if (pending)
+        return walk_of_key(s, "SELECT ref, pid, sealed FROM pending WHERE tenant_id = ?1 AND ref = ?3 AND pid = ?4", 0,
+                           SEAL_PENDING, key_id, pid, fn, arg);
+    return walk_of_key(s,
+                       "SELECT ref, pid, sealed FROM punch WHERE tenant_id = ?1 AND day = ?2 AND ref = ?3 AND pid = ?4",
+                       day, month_of(day), key_id, pid, fn, arg);
 }
 
 int filed_each_day(const struct scope *s, int64_t day, const uint8_t *key_id, filed_fn *fn, void *arg)
@@ -306,7 +322,7 @@ int filed_each_day(const struct scope *s, int64_t day, const uint8_t *key_id, fi
     struct db_stmt *st;
     if (key_id != NULL)
         return walk_of_key(s, "SELECT ref, pid, sealed FROM punch WHERE tenant_id = ?1 AND day = ?2 AND ref = ?3", day,
-                           month_of(day), key_id, fn, arg);
+                           month_of(day), key_id, NULL, fn, arg);
     int r = scope_stmt(s, "SELECT ref, pid, sealed FROM punch WHERE tenant_id = ?1 AND day = ?2", &st);
     if (r != 0)
         return r;
@@ -319,7 +335,7 @@ int filed_each_pending(const struct scope *s, const uint8_t *key_id, filed_fn *f
     struct db_stmt *st;
     if (key_id != NULL)
         return walk_of_key(s, "SELECT ref, pid, sealed FROM pending WHERE tenant_id = ?1 AND ref = ?3", 0, SEAL_PENDING,
-                           key_id, fn, arg);
+                           key_id, NULL, fn, arg);
     int r = scope_stmt(s, "SELECT ref, pid, sealed FROM pending WHERE tenant_id = ?1", &st);
     return r != 0 ? r : walk(s, st, SEAL_PENDING, NULL, fn, arg);
 }

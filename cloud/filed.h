@@ -35,13 +35,18 @@ void filed_done(struct filed *f);
 /* What says whose it is: the corrected time, or, while there is none, the receipt. */
 int64_t filed_when(const struct filed *f);
 
-/* Inserts under that key, into punch or pending by its flags. A row that is there already stays. */
+/* Inserts under that key, into punch or pending by its flags, and tells the changes feed. A row that is there already
+ * stays. */
 int filed_put(const struct scope *s, const struct row_keys *keys, const struct filed *f);
+/* The feed is not told: the punch is filed anew beside this, or else changes_removed() is due. */
 int filed_delete(const struct scope *s, const struct row_keys *keys, const struct filed *f);
 
 /* fn may take f's memory (f->plain = NULL). Its non-zero result ends the walk and is returned. It must not write to
  * the table that is walked: collect first. */
 typedef int filed_fn(void *arg, const uint8_t key_id[KEY_ID_LEN], enum key_kind kind, struct filed *f);
+/* The one row with that pid, where there is one. The day is that of punch, not used when pending. */
+int filed_at(const struct scope *s, const uint8_t key_id[KEY_ID_LEN], bool pending, int64_t day,
+             const uint8_t pid[PID_LEN], filed_fn *fn, void *arg);
 /* key_id NULL: all rows of the day; rows of destroyed keys are passed over. */
 int filed_each_day(const struct scope *s, int64_t day, const uint8_t *key_id, filed_fn *fn, void *arg);
 int filed_each_pending(const struct scope *s, const uint8_t *key_id, filed_fn *fn, void *arg);

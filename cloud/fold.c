@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "cloud/changes.h"
+
 #define LOOK_BACK_DAYS 62 /* a power cut may last, and so may the way of the first report */
 #define HOLDERS_MAX 256   /* a visitors' card changes hands daily */
 
@@ -121,6 +123,8 @@ static int fold_earlier_arrival(const struct scope *s, struct filed *f, struct f
         r = search(s, &q);
     if (r == 0 && q.found && absorb(f, &q.hit.f)) {
         r = holder_unfile(s, q.hit.key_id, q.hit.kind, &q.hit.f);
+        if (r == 0)
+            r = changes_removed(s, q.hit.f.segid, q.hit.f.index);
         (*ret_folded)++;
     }
     if (q.found)

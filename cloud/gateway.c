@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "cloud/changes.h"
 #include "cloud/pki.h"
 #include "cloud/scope.h"
 #include "cloud/tenant.h"
@@ -278,6 +279,13 @@ static int add_in_transaction(struct cloud *c, struct db *db, const struct enrol
     return r;
 }
 
+static int tell_change(struct cloud *c, struct db *db, const struct gateway *g)
+{
+    struct scope s;
+    int r = scope_init(c, db, g->tenant, &s);
+    return r != 0 ? r : changes_gateway(&s, g->gw, g->gen);
+}
+
 int gateway_add(struct cloud *c, struct db *db, const char *tenant, const char *site, struct bytes request,
                 struct buf *ret_bundle, struct gateway *ret_gateway)
 {
@@ -298,6 +306,8 @@ int gateway_add(struct cloud *c, struct db *db, const char *tenant, const char *
     }
     if (r == 0) {
         r = add_in_transaction(c, db, q, &g, ret_bundle);
+        if (r == 0)
+            r = tell_change(c, db, &g);
         if (r == 0)
             r = cloud_commit(c, db);
         else
@@ -352,6 +362,8 @@ int gateway_set_site(struct cloud *c, struct db *db, const char *tenant, const u
         db_bind_text(s, 4, site);
         r = db_must(s);
     }
+    if (r == 0)
+        r = tell_change(c, db, &g);
     if (r == 0)
         return cloud_commit(c, db);
     cloud_rollback(c, db);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "cloud/changes.h"
 #include "wire/cbor.h"
 
 #define ROW_UNIT 192
@@ -31,13 +32,30 @@ int holder_cidx(const struct scope *s, const struct cred *cred, uint8_t ret_cidx
     return r;
 }
 
-int holder_tenant_key(const struct scope *s, uint8_t ret_key[CRYPTO_KEY])
+static int expand_index_key(const struct scope *s, const char *info, uint8_t *ret, size_t n)
 {
     uint8_t key[CRYPTO_KEY];
     int r = index_key(s, key);
     if (r == 0)
-        r = crypto_hkdf_expand(BYTES(key, sizeof key), BYTES_STR("punch tenant seal"), ret_key, CRYPTO_KEY);
+        r = crypto_hkdf_expand(BYTES(key, sizeof key), BYTES_STR(info), ret, n);
     crypto_wipe(key, sizeof key);
+    return r;
+}
+
+int holder_tenant_key(const struct scope *s, uint8_t ret_key[CRYPTO_KEY])
+{
+    return expand_index_key(s, "punch tenant seal", ret_key, CRYPTO_KEY);
+}
+
+int holder_changes_keys(const struct scope *s, uint8_t ret_seal[CRYPTO_KEY], uint8_t ret_pad[CRYPTO_KEY])
+{
+    uint8_t both[2 * CRYPTO_KEY];
+    int r = expand_index_key(s, "punch tenant changes", both, sizeof both);
+    if (r == 0) {
+        memcpy(ret_seal, both, CRYPTO_KEY);
+        memcpy(ret_pad, both + CRYPTO_KEY, CRYPTO_KEY);
+    }
+    crypto_wipe(both, sizeof both);
     return r;
 }
 
@@ -132,6 +150,8 @@ int assignment_put(const struct scope *s, const struct assignment *a)
         db_bind_blob(st, 5, buf_bytes(&sealed));
         r = db_must(st);
     }
+    if (r == 0)
+        r = changes_credential(s, a->key_id, a->cred.id);
     buf_done(&sealed);
     crypto_wipe(mem, sizeof mem);
     return r;

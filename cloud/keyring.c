@@ -12,6 +12,7 @@
 #include "cloud/ring.h"
 
 #define ESCROW_MAX 8
+#define COVER_SLICE 256
 
 struct entry {
     struct ring_entry e;
@@ -472,11 +473,12 @@ int keyring_newest(struct keyring *k, enum key_kind kind, uint8_t ret_id[KEY_ID_
     return r;
 }
 
+/* No more than COVER_SLICE keys in one go: a table of many thousands takes long, and ingest waits for the lock. */
 static int cover(struct keyring *k, struct refs_table *t)
 {
     uint8_t ref[REF_LEN];
     int r = 0;
-    for (; r == 0 && t->covered < k->n; t->covered++) {
+    for (size_t end = t->covered + COVER_SLICE; r == 0 && t->covered < k->n && t->covered < end; t->covered++) {
         struct entry *e = &k->entries[t->covered];
         if (!row_kind(e))
             continue;
@@ -497,6 +499,12 @@ int keyring_by_ref(struct keyring *k, uint32_t month, const uint8_t ref[REF_LEN]
     pthread_mutex_lock(&k->lock);
     struct refs_table *t = refs_table(&k->refs, month);
     int r = cover(k, t);
+    while (r == 0 && t->covered < k->n) {
+        pthread_mutex_unlock(&k->lock);
+        pthread_mutex_lock(&k->lock);
+        t = refs_table(&k->refs, month); /* it may have been dropped meanwhile */
+        r = cover(k, t);
+    }
     if (r == 0) {
         size_t at = refs_find(t, ref);
         if (at == SIZE_MAX) {

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/str.h"
+#include "cloud/changes.h"
 #include "cloud/people_impl.h"
 #include "wire/cbor.h"
 
@@ -83,6 +84,8 @@ int people_create(struct cloud *c, struct db *db, const char *tenant, const char
         r = keyring_rows(s.ring, p.key, &kind, &keys);
     if (r == 0)
         r = insert(&s, &p, &keys);
+    if (r == 0)
+        r = changes_person(&s, p.key);
     crypto_wipe(&keys, sizeof keys);
     if (r == 0)
         r = cloud_commit(c, db);

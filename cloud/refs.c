@@ -12,14 +12,16 @@ static void table_done(struct refs_table *t)
 
 void refs_done(struct refs *r)
 {
-    for (size_t i = 0; i < REFS_MONTHS; i++)
+    for (size_t i = 0; i < ARRAY_LEN(r->tables); i++)
         table_done(&r->tables[i]);
 }
 
 struct refs_table *refs_table(struct refs *r, uint32_t month)
 {
-    struct refs_table *oldest = &r->tables[0];
-    for (size_t i = 0; i < REFS_MONTHS; i++) {
+    bool block = (month & SEAL_BLOCK) != 0;
+    size_t begin = block ? REFS_MONTHS : 0, end = block ? ARRAY_LEN(r->tables) : REFS_MONTHS;
+    struct refs_table *oldest = &r->tables[begin];
+    for (size_t i = begin; i < end; i++) {
         struct refs_table *t = &r->tables[i];
         if (t->used && t->month == month) {
             t->touched = ++r->clock;

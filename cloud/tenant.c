@@ -20,7 +20,7 @@ bool tenant_valid(const char *id)
 static int insert_tenant(struct db *db, const char *id, int64_t now)
 {
     struct db_stmt *s;
-    int r = db_stmt(db, "INSERT INTO tenant(tenant_id, created) VALUES(?1, ?2)", &s);
+    int r = db_stmt(db, "INSERT INTO tenant(tenant_id, created, changes) VALUES(?1, ?2, 0)", &s);
     if (r != 0)
         return r;
     db_bind_text(s, 1, id);
