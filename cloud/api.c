@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "cloud/openapi.h"
 #include "cloud/report.h"
 
 /* Anybody may ask for readiness, and the store's check takes its one write lock: so at most once in so many ms. */
@@ -79,6 +80,13 @@ static void get_status(struct api_call *k)
         problem_json(k->r, 200, o);
 }
 
+static void get_openapi(struct api_call *k)
+{
+    k->r->status = 200;
+    k->r->type = "application/json";
+    buf_add(&k->r->body, openapi_json, openapi_json_n);
+}
+
 static const char *const page_query[] = {"limit", "cursor", NULL};
 static const char *const limit_query[] = {"limit", NULL};
 static const char *const punches_query[] = {"person", "site", "reader", "from", "to", "state", "limit", "cursor", NULL};
@@ -87,6 +95,7 @@ static const char *const punches_query[] = {"person", "site", "reader", "from", 
 static const struct api_route routes[] = {
     {"GET", "/healthz", SCOPE_OPEN, get_health, NULL},
     {"GET", "/readyz", SCOPE_OPEN, get_ready, NULL},
+    {"GET", "/v1/openapi.json", SCOPE_OPEN, get_openapi, NULL},
     {"GET", "/v1/status", SCOPE_OPERATOR, get_status, NULL},
     {"GET", "/v1/people", SCOPE_TENANT, api_people_list, page_query},
     {"POST", "/v1/people", SCOPE_TENANT, api_people_create, NULL},
@@ -101,6 +110,12 @@ static const struct api_route routes[] = {
     {"PATCH", "/v1/gateways/{id}", SCOPE_TENANT, api_gateways_patch, NULL},
     {"GET", "/v1/punches", SCOPE_TENANT, api_punches_list, punches_query},
 };
+
+const struct api_route *api_routes(size_t *ret_n)
+{
+    *ret_n = ARRAY_LEN(routes);
+    return routes;
+}
 
 /* Segment by segment; an empty segment fits nothing. */
 static bool fits(const char *pattern, const char *path, char ret_param[80])

@@ -36,6 +36,9 @@ struct api_call {
     const char *tenant;
 };
 
+/* All of them; the contract's test holds them against docs/openapi.yaml. */
+const struct api_route *api_routes(size_t *ret_n);
+
 const uint8_t *api_cursor_key(const struct api *a);
 
 /* ---- api_call.c; those that return bool have made the reply when they return false ---- */

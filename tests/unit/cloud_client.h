@@ -4,12 +4,14 @@
 
 #include <fcntl.h>
 #include <ftw.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <spawn.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,6 +26,7 @@ struct scratch {
     char dir[64];
     char ca[128];
     unsigned port;
+    bool is_api; /* what is answered there is held against docs/openapi.yaml */
 };
 
 static inline void scratch_make(struct scratch *s)
@@ -133,6 +136,35 @@ static inline struct reply reply_parse(char *text)
     return r;
 }
 
+/* A line of JSON into $PUNCH_EXCHANGES/<program>.jsonl, for tests/contract/check.py. Replies that are no UTF-8 are ours
+ * to find here. */
+static inline void exchange_record(const char *method, const char *path, struct bytes body, const struct reply *r)
+{
+    static int fd = -1;
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    const char *folder = getenv("PUNCH_EXCHANGES");
+    if (!folder)
+        return;
+    json_t *request = body.p ? json_stringn_nocheck((const char *)body.p, body.n) : json_null();
+    json_t *o = json_pack("{s:s, s:s, s:o, s:i, s:s, s:s}", "method", method, "path", path, "request", request,
+                          "status", r->status, "head", r->head, "body", r->body);
+    assert_non_null(o);
+    char *line = json_dumps(o, JSON_COMPACT | JSON_ENSURE_ASCII);
+    json_decref(o);
+    if (!line) /* the request's body was hostile bytes */
+        return;
+    pthread_mutex_lock(&lock);
+    if (fd < 0) {
+        char name[512];
+        mkdir(folder, 0700);
+        snprintf(name, sizeof name, "%s/%s.jsonl", folder, program_invocation_short_name);
+        fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
+    }
+    assert_true(fd >= 0 && dprintf(fd, "%s\n", line) > 0);
+    pthread_mutex_unlock(&lock);
+    free(line);
+}
+
 /* `extra`: more arguments of curl, NULL-terminated, or NULL. Body NULL: none. */
 static inline struct reply request(const struct scratch *s, const char *method, const char *path, const char *token,
                                    struct bytes body, const char *const *extra)
@@ -165,7 +197,10 @@ static inline struct reply request(const struct scratch *s, const char *method, 
     int code = -1;
     char *text = run_program(argv, &code);
     assert_int_equal(code, 0);
-    return reply_parse(text);
+    struct reply r = reply_parse(text);
+    if (s->is_api)
+        exchange_record(method, path, body, &r);
+    return r;
 }
 
 __attribute__((unused)) static const char *const as_json[] = {"-H", "Content-Type: application/json", NULL};

@@ -70,6 +70,7 @@ static inline void fixture_make(struct fixture *f)
     struct tenant t;
     struct token k;
     scratch_make(&f->s);
+    f->s.is_api = true;
     assert_int_equal(crypto_init(), 0);
     fixture_settings(f);
     assert_int_equal(cloud_init(&f->set, f->operator_token), 0);
