@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/babble.h"
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "base/guard.h"
@@ -43,6 +44,7 @@ struct broker {
     atomic_bool stop, connected;
     bool up;         /* CONNACK was good; this thread's own */
     size_t unproved; /* published, no PUBACK yet; this thread's own */
+    struct babble babble;
 };
 
 static const char *const subscriptions[] = {"punch/v1/+/+/up", "punch/v1/+/+/status"};
@@ -85,6 +87,7 @@ static void on_message(struct mosquitto *m, void *arg, const struct mosquitto_me
                        const mosquitto_property *props)
 {
     struct broker *b = arg;
+    babble_used(&b->babble, msg->payloadlen > 0 ? (size_t)msg->payloadlen : 0);
     if (msg->payloadlen >= 0)
         b->conf.on_message(b->conf.arg, msg->topic, BYTES(msg->payload, (size_t)msg->payloadlen));
 }
@@ -92,6 +95,7 @@ static void on_message(struct mosquitto *m, void *arg, const struct mosquitto_me
 static void on_publish(struct mosquitto *m, void *arg, int mid, int reason, const mosquitto_property *props)
 {
     struct broker *b = arg;
+    babble_used(&b->babble, 0);
     if (b->unproved > 0)
         b->unproved--;
 }
@@ -148,6 +152,7 @@ static int serve(struct broker *b, struct mosquitto *m)
 {
     int rc = MOSQ_ERR_SUCCESS;
     int64_t began = clock_ms();
+    babble_begin(&b->babble);
     while (rc == MOSQ_ERR_SUCCESS && !atomic_load(&b->stop)) {
         int fd = mosquitto_socket(m);
         if (fd < 0 || (!b->up && clock_ms() - began > CONNACK_MS))
@@ -170,6 +175,11 @@ static int serve(struct broker *b, struct mosquitto *m)
         /* libmosquitto takes a reset inside the TLS handshake for "not yet"; it would spin here until the deadline. */
         if (rc == MOSQ_ERR_SUCCESS && !b->up && (p[0].revents & (POLLERR | POLLHUP | POLLRDHUP)))
             rc = MOSQ_ERR_CONN_LOST;
+        if (rc == MOSQ_ERR_SUCCESS && babble_over(&b->babble, fd)) {
+            log_warn("broker.babbles", "host=%s port=%u, sends what nobody asked for", log_q(b->conf.host),
+                     b->conf.port);
+            rc = MOSQ_ERR_OVERSIZE_PACKET;
+        }
     }
     if (rc == MOSQ_ERR_SUCCESS) {
         publish_out(b, m); /* the acks of the last batch */

@@ -2,10 +2,8 @@
  * the rest on the loop. */
 #include "daemon/uplink.h"
 
-#include <linux/tcp.h>
 #include <mosquitto.h>
 #include <mqtt_protocol.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -13,10 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/babble.h"
 #include "base/clock.h"
 #include "base/guard.h"
 #include "base/log.h"
@@ -29,13 +27,8 @@
 #define STOP_MS 2000
 #define CONNECT_MS 30000 /* from TCP to CONNACK and SUBACK */
 #define POLL_MS 1000
-/* What a hostile broker can make libmosquitto keep: uploads that it does not confirm, a packet without end (the library
- * takes 256 MiB), messages of QoS 2 that it never releases. */
-#define UNCONFIRMED_MAX 64
-#define UNUSED_MAX (1 << 20) /* bytes that came and were of no use; a handshake takes some thousand */
-#define PER_PACKET 160       /* heads of TLS, MQTT and topic around what is of use */
-#define PER_SECOND 64        /* answers to pings */
-#define REPORTS_ROUND 16     /* at a time: a flood of forged acks must not hold up a beep */
+#define UNCONFIRMED_MAX 64 /* libmosquitto keeps what a hostile broker does not confirm */
+#define REPORTS_ROUND 16   /* at a time: a flood of forged acks must not hold up a beep */
 
 enum order_kind { ORDER_PUBLISH, ORDER_SESSION, ORDER_STOP };
 struct order { /* loop to thread */
@@ -67,7 +60,7 @@ struct uplink {
     bool connected, subscribed, lost, stopping, asserted;
     int ack_mid;
     unsigned unconfirmed;
-    uint64_t used; /* bytes of this connection's input that we know of */
+    struct babble babble;
     char why[96];
     char id[2 * GW_LEN + 1], topic_up[TOPIC_MAX], topic_ack[TOPIC_MAX], topic_status[TOPIC_MAX];
     struct buf online;
@@ -160,7 +153,7 @@ static void on_message(struct mosquitto *m, void *arg, const struct mosquitto_me
     struct uplink *u = arg;
     (void)m;
     (void)props;
-    u->used += PER_PACKET + (msg->payloadlen > 0 ? (unsigned)msg->payloadlen : 0u);
+    babble_used(&u->babble, msg->payloadlen > 0 ? (size_t)msg->payloadlen : 0);
     if (strcmp(msg->topic, u->topic_ack) != 0 || msg->payloadlen <= 0 || (size_t)msg->payloadlen > ACK_MSG_MAX) {
         atomic_fetch_add(&u->dropped_acks, 1);
         return;
@@ -179,7 +172,7 @@ static void on_publish(struct mosquitto *m, void *arg, int mid, int reason, cons
     (void)m;
     (void)mid;
     (void)props;
-    u->used += PER_PACKET;
+    babble_used(&u->babble, 0);
     u->unconfirmed -= u->unconfirmed > 0;
     if (reason >= 0x80) {
         atomic_fetch_add(&u->refused, 1);
@@ -254,21 +247,11 @@ static void take_orders(struct uplink *u)
     }
 }
 
-/* libmosquitto has no bound on what it takes in, and calls nobody before a packet is whole; the socket counts. */
-static bool babbles(const struct uplink *u, int sock, int64_t ms)
-{
-    struct tcp_info info = {0};
-    socklen_t n = sizeof(info);
-    if (getsockopt(sock, IPPROTO_TCP, TCP_INFO, &info, &n) != 0 ||
-        n < offsetof(struct tcp_info, tcpi_bytes_received) + sizeof(info.tcpi_bytes_received))
-        return false;
-    return info.tcpi_bytes_received > u->used + UNUSED_MAX + (uint64_t)ms / 1000 * PER_SECOND;
-}
-
 static void serve(void *arg)
 {
     struct uplink *u = arg;
     int64_t began = clock_ms();
+    babble_begin(&u->babble);
     while (!u->lost && !u->stopping) {
         int sock = mosquitto_socket(u->mosq);
         if (sock < 0) {
@@ -295,7 +278,7 @@ static void serve(void *arg)
         /* libmosquitto takes a reset inside the TLS handshake for "not yet" and would spin until the keep-alive. */
         if (!u->connected && (fds[0].revents & (POLLERR | POLLHUP | POLLRDHUP)))
             lose(u, "closed during the handshake");
-        if (babbles(u, sock, clock_ms() - began))
+        if (babble_over(&u->babble, sock))
             lose(u, "the broker babbles");
         if (!u->subscribed && clock_ms() > began + CONNECT_MS)
             lose(u, "no answer from the broker");
@@ -355,7 +338,6 @@ static void attempt(struct uplink *u)
     u->my_link++;
     u->connected = u->subscribed = u->lost = u->asserted = false;
     u->unconfirmed = 0;
-    u->used = 0;
     u->why[0] = '\0';
     if (!want_session(u, &session))
         return;

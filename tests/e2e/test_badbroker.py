@@ -166,6 +166,17 @@ def endless(b, s, kind, body):
         flood(b, s, bytes(65536))
 
 
+def announce(b, s, kind, body):
+    """A message of 256 MiB that never comes, but trickles."""
+    reply(s, kind, body)
+    if kind == 8:
+        s.sendall(b"\x30\xff\xff\xff\x7f\x00\x01a")
+        s.settimeout(5)
+        while not b.stopping:
+            s.sendall(bytes(64))
+            time.sleep(0.05)
+
+
 def unreleased(b, s, kind, body):
     """QoS 2 messages that are never released: a client has to keep them all."""
     reply(s, kind, body)
@@ -260,23 +271,35 @@ def false_certificate(lab, gw, sim, crt, key, what):
         broker.stop()
 
 
-def play_cloud(lab, crt, key, trick):
-    """punchcloud connects again and again, and still ends when it is asked to."""
-    lab.cloud.env = {"ASAN_OPTIONS": f"{os.environ.get('ASAN_OPTIONS', '')}:detect_leaks=0"}
+# trick -> a word in punchcloud's log
+CLOUD_TRICKS = {unknown_property: None, unknown_property_early: None, garbage: None, endless: "broker.babbles",
+                unreleased: "broker.babbles"}
+
+
+def play_cloud(lab, crt, key, trick, word, connections=3):
+    """punchcloud connects again and again, keeps nothing, and still ends when it is asked to."""
+    lab.cloud.env = {"ASAN_OPTIONS": f"{os.environ.get('ASAN_OPTIONS', '')}:quarantine_size_mb=1:detect_leaks=0"}
     broker = BadBroker(lab.broker.port, crt, key, trick)
     try:
         lab.cloud.start(wait=False)
-        wait_for(f"punchcloud, {trick.__name__}: three connections", lambda: broker.connections >= 3, 60 * PATIENCE)
+        wait_for(f"punchcloud, {trick.__name__}: a connection", lambda: broker.connections, 60 * PATIENCE)
+        base = rss(lab.cloud.proc.pid)
+        wait_for(f"punchcloud, {trick.__name__}: {connections} connections", lambda: broker.connections >= connections,
+                 90 * PATIENCE)
         check(lab.cloud.proc.alive(), f"{trick.__name__} ended punchcloud:\n"
               + lab.cloud.proc.log_text()[-2000:].decode(errors="replace"))
+        check(not word or word in lab.cloud.proc.log_text().decode(), f"punchcloud, {trick.__name__}: no {word}")
+        grown = rss(lab.cloud.proc.pid) - base
+        check(grown < 60 << 20, f"punchcloud, {trick.__name__}: memory grew by {grown >> 20} MiB")
         code = lab.cloud.proc.stop(20 * PATIENCE)
         check(code == 0, f"punchcloud, {trick.__name__}: left with {code}")
-        print(f"punchcloud, {trick.__name__}: {broker.connections} connections", flush=True)
+        print(f"punchcloud, {trick.__name__}: {broker.connections} connections, {grown >> 10} KiB more", flush=True)
+        os.truncate(lab.cloud.proc.log, 0)
     finally:
         broker.stop()
 
 
-def test(_args, _rng):
+def test(args, _rng):
     with Lab("badbroker") as lab:
         lab.cloud.init()
         tenant = lab.cloud.tenant("acme")
@@ -293,9 +316,11 @@ def test(_args, _rng):
                           "a certificate of another authority")
         for trick, words in TRICKS.items():
             play(lab, gw, sim, crt, key, trick, words)
-        for trick in (unknown_property, unknown_property_early, garbage):
-            play_cloud(lab, crt, key, trick)
+        for trick, word in CLOUD_TRICKS.items():
+            play_cloud(lab, crt, key, trick, word)
+        if args.full:  # ends with punchcloud's keep-alive, 30 s and 30 s for the answer to its ping
+            play_cloud(lab, crt, key, announce, None, 2)
 
 
 if __name__ == "__main__":
-    main(test, __doc__, limit=280)
+    main(test, __doc__, limit=280, full=0)
