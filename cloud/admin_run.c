@@ -252,6 +252,9 @@ int admin_gateway_revoke(struct admin_call *a)
     if (r != 0)
         return failed(a, r, r == CLOUD_INVALID ? "gateway id; it has 16 hex digits" : "gateway");
     buf_addf(a->out, "revoked: %s\n", a->args->operand);
+    buf_addf(a->err,
+             "its uploads are refused from now on; for the broker to refuse it too, give it the new pki/ca.crl\n"
+             "and reload it (systemctl reload mosquitto)\n");
     return EXIT_OK;
 }
 

@@ -16,6 +16,8 @@
 #include "cloud/tenant.h"
 #include "wire/cbor.h"
 
+#define REVOKED_MAX 100000u /* in the list for the broker */
+
 static bool site_valid(const char *site)
 {
     size_t n = strlen(site);
@@ -319,6 +321,38 @@ int gateway_add(struct cloud *c, struct db *db, const char *tenant, const char *
     return r;
 }
 
+static int revoked_serials(struct db *db, struct buf *ret)
+{
+    struct db_stmt *s;
+    uint8_t serial[PKI_SERIAL];
+    int r = db_stmt(db, "SELECT serial FROM gateway WHERE revoked <> 0 ORDER BY revoked, serial", &s);
+    if (r != 0)
+        return r;
+    while ((r = db_step(s)) == DB_ROW) {
+        r = str_unhex(db_text(s, 0), serial, sizeof serial) != 0 ? -EBADMSG : buf_add(ret, serial, sizeof serial);
+        if (r != 0)
+            break;
+    }
+    db_done(s);
+    return r;
+}
+
+int gateway_write_crl(struct cloud *c, struct db *db)
+{
+    char pki[4096];
+    struct buf CLEANUP(buf_done) serials;
+    buf_init(&serials, REVOKED_MAX * PKI_SERIAL);
+    int r = cloud_path(c, "pki", pki, sizeof pki);
+    if (r == 0)
+        r = revoked_serials(db, &serials);
+    if (r == 0)
+        r = pki_crl_write(pki, serials.p, serials.len / PKI_SERIAL);
+    if (r != 0)
+        log_error("gateway.crl", "error=%s, the broker does not learn of revoked gateways",
+                  log_q(r < 0 ? error_str(r) : "unexpected"));
+    return r;
+}
+
 int gateway_revoke(struct cloud *c, struct db *db, const uint8_t gw[GW_LEN])
 {
     struct db_stmt *s;
@@ -336,6 +370,8 @@ int gateway_revoke(struct cloud *c, struct db *db, const uint8_t gw[GW_LEN])
         db_bind_int(s, 2, clock_real());
         r = db_must(s);
     }
+    if (r == 0) /* within the transaction: lists are written one after the other */
+        r = gateway_write_crl(c, db);
     if (r == 0)
         return cloud_commit(c, db);
     cloud_rollback(c, db);

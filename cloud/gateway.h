@@ -32,8 +32,10 @@ struct gateway_list {
  * key. Own transaction. */
 int gateway_add(struct cloud *c, struct db *db, const char *tenant, const char *site, struct bytes request,
                 struct buf *ret_bundle, struct gateway *ret_gateway);
-/* Every generation of it, in all tenants. CLOUD_ABSENT. Own transaction. */
+/* Every generation of it, in all tenants; writes the broker's list. CLOUD_ABSENT. Own transaction. */
 int gateway_revoke(struct cloud *c, struct db *db, const uint8_t gw[GW_LEN]);
+/* pki/ca.crl, which the broker reads: the certificates of all that are revoked. Logs what goes wrong. */
+int gateway_write_crl(struct cloud *c, struct db *db);
 /* The newest generation in this tenant. CLOUD_ABSENT. */
 int gateway_get(struct db *db, const char *tenant, const uint8_t gw[GW_LEN], struct gateway *ret_gateway);
 /* tenant NULL: all tenants. The newest generation of each, by id. */

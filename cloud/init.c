@@ -74,6 +74,8 @@ static int make_pki(const struct settings *set)
         r = issue_server(pki, "broker", &set->broker.names);
     if (r == 0)
         r = pki_issue(pki, "cloud", CLIENT_CN, NULL, 0, PKI_CLIENT);
+    if (r == 0)
+        r = pki_crl_write(pki, NULL, 0);
     return r;
 }
 

@@ -14,6 +14,7 @@
 #include "base/notify.h"
 #include "cloud/admin.h"
 #include "cloud/api.h"
+#include "cloud/gateway.h"
 
 /* ---- init ---- */
 
@@ -23,7 +24,7 @@ static void print_made(const struct settings *set, const char *config, const cha
     printf("Made an installation in %s:\n"
            "  pki/ca.crt              the CA that gateways and API clients trust\n"
            "  pki/api.crt, .key       the HTTPS API at %s\n"
-           "  pki/broker.crt, .key    for the MQTT broker at %s, together with pki/ca.crt\n"
+           "  pki/broker.crt, .key    for the MQTT broker at %s, together with pki/ca.crt and pki/ca.crl\n"
            "  pki/cloud.crt, .key     punchcloud's own identity at the broker\n"
            "  pki/root.key            signs what gateways are given; keep a copy of pki/ in a safe\n"
            "  store.db, keyring/      the data and, apart from it, its keys\n",
@@ -34,7 +35,8 @@ static void print_made(const struct settings *set, const char *config, const cha
            "It is shown this once. It administers; it reaches no people and no punches.\n\n",
            token);
     printf("Next:\n"
-           "  1. give the broker pki/broker.crt, pki/broker.key, pki/ca.crt (config/mosquitto.conf.in) and start it\n"
+           "  1. give the broker pki/broker.crt, pki/broker.key, pki/ca.crt, pki/ca.crl (config/mosquitto.conf.in); "
+           "start it\n"
            "  2. punchcloud run --config %s\n"
            "  3. punchcloud tenant add NAME --config %s\n"
            "  4. punchcloud token add --tenant NAME --config %s\n"
@@ -105,6 +107,16 @@ static int open_cloud(struct service *s, const struct settings *set)
     return r;
 }
 
+/* A store that was restored, or an installation from before there was a list, may differ from the one on disk. Without
+ * it punchcloud still refuses who is revoked, so it runs. */
+static void renew_crl(struct service *s)
+{
+    struct db *db = NULL;
+    if (cloud_db_take(s->cloud, &db) == 0)
+        gateway_write_crl(s->cloud, db);
+    cloud_db_give(s->cloud, db);
+}
+
 /* Signals are blocked before the first thread starts, so that they reach the loop only. */
 static int start(struct service *s, const struct settings *set)
 {
@@ -120,6 +132,7 @@ static int start(struct service *s, const struct settings *set)
     }
     if ((r = open_cloud(s, set)) != 0)
         return r;
+    renew_crl(s);
     if ((r = ingest_start(s->cloud, &s->ingest)) != 0)
         log_error("run.ingest", "error=%s", log_q(r < 0 ? error_str(r) : "unexpected"));
     else if ((r = api_start(s->cloud, s->ingest, &s->api)) != 0)

@@ -18,7 +18,7 @@
 #define CA_YEARS 30
 #define LEAF_YEARS 15
 #define YEAR_SECONDS (365.25 * 24 * 3600)
-#define SERIAL_LEN 16
+#define SERIAL_LEN PKI_SERIAL
 
 static int from_gnutls(int rc, const char *what)
 {
@@ -52,6 +52,13 @@ static void free_pubkey(gnutls_pubkey_t *p)
         gnutls_pubkey_deinit(*p);
 }
 
+static void free_crl(gnutls_x509_crl_t *l)
+{
+    if (*l != NULL)
+        gnutls_x509_crl_deinit(*l);
+}
+
+#define CRL CLEANUP(free_crl) gnutls_x509_crl_t
 #define CRT CLEANUP(free_crt) gnutls_x509_crt_t
 #define KEY CLEANUP(free_key) gnutls_x509_privkey_t
 #define CRQ CLEANUP(free_crq) gnutls_x509_crq_t
@@ -305,5 +312,51 @@ int pki_sign_csr(const char *dir, const char *cn, struct bytes csr_pem, struct b
         r = add_pem(crt, ret_crt_pem);
     if (r == 0)
         str_hex(serial, sizeof serial, ret_serial);
+    return r;
+}
+
+static int crl_fill(gnutls_x509_crl_t crl, gnutls_x509_crt_t ca, const uint8_t *serials, size_t n)
+{
+    uint8_t id[64], number[8];
+    size_t id_n = sizeof id;
+    for (size_t i = 0; i < sizeof number; i++)
+        number[i] = (uint8_t)((n + 1) >> (56 - 8 * i));
+    int rc = gnutls_x509_crl_set_version(crl, 2);
+    if (rc >= 0)
+        rc = gnutls_x509_crl_set_this_update(crl, (time_t)n);
+    if (rc >= 0)
+        rc = gnutls_x509_crl_set_next_update(crl, gnutls_x509_crt_get_expiration_time(ca));
+    if (rc >= 0)
+        rc = gnutls_x509_crt_get_key_id(ca, GNUTLS_KEYID_USE_SHA1, id, &id_n);
+    if (rc >= 0)
+        rc = gnutls_x509_crl_set_authority_key_id(crl, id, id_n);
+    if (rc >= 0)
+        rc = gnutls_x509_crl_set_number(crl, number, sizeof number);
+    for (size_t i = 0; rc >= 0 && i < n; i++)
+        rc = gnutls_x509_crl_set_crt_serial(crl, serials + i * PKI_SERIAL, PKI_SERIAL, 0);
+    return from_gnutls(rc, "revocation list");
+}
+
+int pki_crl_write(const char *dir, const uint8_t *serials, size_t n)
+{
+    CRT ca = NULL;
+    KEY ca_key = NULL;
+    CRL crl = NULL;
+    gnutls_datum_t d = {0};
+    char path[4096];
+    int r = ca_load(dir, &ca, &ca_key);
+    if (r == 0)
+        r = from_gnutls(gnutls_x509_crl_init(&crl), "revocation list");
+    if (r == 0)
+        r = crl_fill(crl, ca, serials, n);
+    if (r == 0)
+        r = from_gnutls(gnutls_x509_crl_sign2(crl, ca, ca_key, GNUTLS_DIG_SHA256, 0), "sign revocation list");
+    if (r == 0)
+        r = from_gnutls(gnutls_x509_crl_export2(crl, GNUTLS_X509_FMT_PEM, &d), "export revocation list");
+    if (r == 0)
+        r = path_of(path, sizeof path, dir, "ca", ".crl");
+    if (r == 0)
+        r = file_write(path, BYTES(d.data, d.size), 0644);
+    gnutls_free(d.data);
     return r;
 }

@@ -15,3 +15,9 @@ int pki_issue(const char *dir, const char *file, const char *cn, const char *con
 /* A client certificate for a PEM request whose self-signature holds and whose CN is `cn`; PKI_BAD otherwise.
  * ret_serial: hex. */
 int pki_sign_csr(const char *dir, const char *cn, struct bytes csr_pem, struct buf *ret_crt_pem, char ret_serial[64]);
+
+#define PKI_SERIAL 16 /* bytes of a serial */
+/* Writes ca.crl: the n certificates with these serials, one after the other, are revoked. Its `thisUpdate` is n seconds
+ * after 1970: that rises with each revocation, as OpenSSL wants before it prefers one list to another, and needs no
+ * clock. It expires with the CA, because a broker with an expired list refuses everybody. */
+int pki_crl_write(const char *dir, const uint8_t *serials, size_t n);

@@ -74,3 +74,6 @@ def make_authority(pki, broker_names):
     write_key(os.path.join(pki, "ca.key"), key)
     issue(pki, "broker", os.path.join(pki, "broker.crt"), os.path.join(pki, "broker.key"), broker_names)
     issue(pki, "punchcloud", os.path.join(pki, "cloud.crt"), os.path.join(pki, "cloud.key"))
+    crl = (x509.CertificateRevocationListBuilder().issuer_name(_name("Python CA")).last_update(SINCE)
+           .next_update(UNTIL).sign(key, hashes.SHA256()))
+    _write(os.path.join(pki, "ca.crl"), crl.public_bytes(serialization.Encoding.PEM))

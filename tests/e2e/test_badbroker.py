@@ -178,7 +178,7 @@ def announce(b, s, kind, body):
 
 
 def unreleased(b, s, kind, body):
-    """QoS 2 messages that are never released: a client has to keep them all."""
+    """QoS 2 messages that are never released: a client has to keep them; libmosquitto keeps 20 and leaves."""
     reply(s, kind, body)
     if kind == 8:
         message = b"\x34\xfb\x7f\x00\x01a" + b"%c%c\x00" + bytes(16373)
@@ -210,7 +210,7 @@ TRICKS = {silent: None, no_suback: None, refuses_connect: ["authorized"], refuse
           refuses_publish: None, says_it_often: None, never_confirms: ["confirms nothing"],
           resets: ["roken pipe", "rotocol", "lost", "reset"], garbage: ["rotocol", "alformed", "lost", "closed"],
           unknown_property: ["cannot bear", "rotocol", "alformed", "lost"],
-          unknown_property_early: ["cannot bear", "rotocol", "alformed", "lost"], endless: ["babbles"], unreleased: ["babbles"], forged_acks: None}
+          unknown_property_early: ["cannot bear", "rotocol", "alformed", "lost"], endless: ["babbles"], unreleased: ["babbles", "rotocol"], forged_acks: None}
 
 
 def punch(gw, sim):
@@ -273,7 +273,7 @@ def false_certificate(lab, gw, sim, crt, key, what):
 
 # trick -> a word in punchcloud's log
 CLOUD_TRICKS = {unknown_property: None, unknown_property_early: None, garbage: None, endless: "broker.babbles",
-                unreleased: "broker.babbles"}
+                unreleased: "protocol error"}
 
 
 def play_cloud(lab, crt, key, trick, word, connections=3):

@@ -7,7 +7,11 @@ the API, be acknowledged, or go uncounted; the unharmed upload must be taken aft
 Hostile broker: a forged ack, an ack of another segment, a changed one, an old epoch, replays, garbage. The spool may
 not move; a good punch afterwards must still arrive.
 """
+import os
 import random
+import signal
+import socket
+import ssl
 
 import pywire as w
 from building import Building
@@ -205,6 +209,27 @@ def old_and_revoked(lab, gw, api):
     check(gw.acked(gone) < 0, "a revoked gateway was acknowledged")
 
 
+def let_in(lab, gw):
+    """Whether the broker takes this gateway's certificate; with TLS 1.3 a client is told when it reads."""
+    own = ssl.create_default_context(cafile=os.path.join(gw.dir, "ca.crt"))
+    own.load_cert_chain(os.path.join(gw.dir, "own.crt"), os.path.join(gw.dir, "own.key"))
+    try:
+        with socket.create_connection((lab.host, lab.broker.port), 20) as raw, \
+                own.wrap_socket(raw, server_hostname=lab.host) as s:
+            s.sendall(b"\x10\x0d\x00\x04MQTT\x05\x02\x00\x0a\x00\x00\x00")
+            return s.recv(1) == b"\x20"
+    except (ssl.SSLError, ConnectionError):
+        return False
+
+
+def broker_reload(lab, revoked, other):
+    """What `gateway revoke` wrote keeps the gateway out of the broker as soon as that reads it, and nobody else."""
+    check(let_in(lab, revoked), "the broker refuses a gateway by a list that it has not read")
+    lab.broker.proc.send(signal.SIGHUP)
+    wait_for("the broker to refuse the revoked gateway", lambda: not let_in(lab, revoked), 20 * PATIENCE, every=0.2)
+    check(let_in(lab, other), "the broker refuses a gateway that is not revoked")
+
+
 def hostile_gateway(args, rng):
     with Lab("hostile-gw", keep=args.keep) as lab:
         lab.cloud.init()
@@ -228,6 +253,7 @@ def hostile_gateway(args, rng):
         other.upload(seg)
         other.wait_acked(seg)
         check(any(i["id"] == punch["id"] for i in api.punches()), "a good punch afterwards did not arrive")
+        broker_reload(lab, gw, other)
         print(f"punchcloud: {lab.cloud.status()['refused']}", flush=True)
         lab.stop_daemons()
 

@@ -167,6 +167,7 @@ static void enrolment(void **state)
     struct gateway g;
     struct gateway_list l;
     struct buf request, bundle;
+    char crl[4096];
     struct tgw *a = tgw_new(x, "hq");
     assert_int_equal(a->gen, 1);
     assert_int_equal(tenant_add(x->c, x->db, "zeta", &t), 0);
@@ -184,7 +185,10 @@ static void enrolment(void **state)
     assert_int_equal(gateway_set_site(x->c, x->db, "zeta", a->id, ""), CLOUD_INVALID);
     assert_int_equal(gateway_get(x->db, "zeta", a->id, &g), 0);
     assert_string_equal(g.site, "north");
+    assert_int_equal(cloud_path(x->c, "pki/ca.crl", crl, sizeof crl), 0);
+    assert_int_equal(unlink(crl), 0); /* init made one */
     assert_int_equal(gateway_revoke(x->c, x->db, a->id), 0);
+    assert_true(file_exists(crl));
     assert_int_equal(gateway_get(x->db, "zeta", a->id, &g), 0);
     assert_true(g.revoked != 0);
 
