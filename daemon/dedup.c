@@ -39,6 +39,13 @@ bool dedup_seen(struct dedup *d, const uint8_t hash[DEDUP_HASH], uint64_t mono, 
     return seen;
 }
 
+void dedup_extend(struct dedup *d, const uint8_t hash[DEDUP_HASH], uint64_t mono)
+{
+    struct dedup_slot *s = find(d, hash);
+    if (s && mono > s->last)
+        s->last = mono;
+}
+
 void dedup_forget(struct dedup *d, const uint8_t hash[DEDUP_HASH])
 {
     struct dedup_slot *s = find(d, hash);

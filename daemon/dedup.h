@@ -18,5 +18,7 @@ struct dedup {
 
 /* True: seen within hold_us before `mono`. Remembers it as seen at `mono` either way. */
 bool dedup_seen(struct dedup *d, const uint8_t hash[DEDUP_HASH], uint64_t mono, uint64_t hold_us);
+/* It was there until `mono`: extends what is remembered. What is not (it could not be stored) stays unknown. */
+void dedup_extend(struct dedup *d, const uint8_t hash[DEDUP_HASH], uint64_t mono);
 /* For a punch that could not be stored: the next sighting must count. */
 void dedup_forget(struct dedup *d, const uint8_t hash[DEDUP_HASH]);

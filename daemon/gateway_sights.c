@@ -168,6 +168,15 @@ static void on_card(struct gateway *g, const struct sight *s, size_t *n, struct 
     }
 }
 
+/* At worst its card becomes a second punch. */
+static void on_left(struct gateway *g, const struct sight *s)
+{
+    int r = intake_left(g->intake, s);
+    if (r != 0)
+        log_error("intake.failed", "reader=%s error=%s, hold counts from the punch", log_q(reader_name(g, s->reader)),
+                  log_q(error_str(r)));
+}
+
 static void on_settled(struct gateway *g, const struct sight *s)
 {
     int r = intake_settled(g->intake, s);
@@ -199,6 +208,9 @@ static bool one_batch(struct gateway *g)
         case SIGHT_CARD:
             cards = true;
             on_card(g, &s, &n, repeats, &n_repeats);
+            break;
+        case SIGHT_LEFT:
+            on_left(g, &s);
             break;
         case SIGHT_IDLE:
         case SIGHT_ACKED:

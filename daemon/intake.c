@@ -84,18 +84,35 @@ static bool settled_by_mark(struct lane *l, const struct sight *s, const uint8_t
     return true;
 }
 
+static int hash_of(const struct intake *in, const struct cred *c, uint8_t ret[CRYPTO_HASH])
+{
+    uint8_t cbor[CRED_CBOR_MAX];
+    struct bytes part = BYTES(cbor, cred_cbor(c, cbor));
+    int r = crypto_hmac(BYTES(in->key, sizeof(in->key)), &part, 1, ret);
+    crypto_wipe(cbor, sizeof(cbor));
+    return r;
+}
+
+int intake_left(struct intake *in, const struct sight *s)
+{
+    ASSERT(s->reader < in->n);
+    uint8_t hash[CRYPTO_HASH];
+    int r = cred_valid(&s->cred) ? hash_of(in, &s->cred, hash) : -EINVAL;
+    if (r == 0)
+        dedup_extend(&in->lanes[s->reader].dedup, hash, s->mono);
+    return r;
+}
+
 int intake_card(struct intake *in, const struct sight *s, bool acked, struct entry *ret, enum intake_verdict *ret_v)
 {
     ASSERT(s->reader < in->n);
     struct lane *l = &in->lanes[s->reader];
-    uint8_t cbor[CRED_CBOR_MAX], hash[CRYPTO_HASH];
+    uint8_t hash[CRYPTO_HASH];
     if (!cred_valid(&s->cred)) {
         *ret_v = INTAKE_INVALID;
         return 0;
     }
-    struct bytes part = BYTES(cbor, cred_cbor(&s->cred, cbor));
-    int r = crypto_hmac(BYTES(in->key, sizeof(in->key)), &part, 1, hash);
-    crypto_wipe(cbor, sizeof(cbor));
+    int r = hash_of(in, &s->cred, hash);
     if (r != 0)
         return r;
     bool held = dedup_seen(&l->dedup, hash, s->mono, l->settings->hold_ms * 1000);

@@ -30,6 +30,8 @@ void intake_free(struct intake *in); /* wipes the key */
 
 /* A SIGHT_CARD. `acked`: its device is acknowledged. */
 int intake_card(struct intake *in, const struct sight *s, bool acked, struct entry *ret, enum intake_verdict *ret_v);
+/* A SIGHT_LEFT: `hold` of its card counts from then on. */
+int intake_left(struct intake *in, const struct sight *s);
 /* What became of an INTAKE_PUNCH. */
 void intake_result(struct intake *in, const struct entry *e, bool stored);
 /* SIGHT_ACKED or SIGHT_IDLE: stages the removal of the mark, if one is set. */

@@ -88,4 +88,4 @@ struct driver {
     const char *(*state)(const void *self); /* for people and tests */
 };
 
-extern const struct driver ascii125_driver, latched_driver;
+extern const struct driver ascii125_driver, latched_driver, level_driver;

@@ -19,26 +19,20 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "readers/driver.h"
-#include "readers/profile.h"
+#include "readers/asked.h"
 
-#define BACKOFF_MIN_MS 500
-#define BACKOFF_MAX_MS 5000
 #define REFUSED_MS 1000
-#define DOWN_AFTER 3     /* failed requests in a row: one lost reply is no news */
 #define UNREADABLE_MAX 3 /* a latched read without a number is looked at so often, then given up */
-#define BUSY_MS 20       /* exceptions 5 and 6: the device asks for time */
 
 enum latched_state { CHECK, INIT, POLL, READ, WAIT, CLEAR, SETTLE };
 #define TRUST_MS 1000 /* a commit that took longer: look before clearing, the device may have restarted */
 
 struct latched {
-    struct driver_env env;
+    struct asked a;
     enum latched_state state, after_init;
     size_t init_next;
     bool reset_seen; /* the reset flag is to be cleared after the init writes */
     bool idle_told;
-    unsigned failures;   /* requests in a row without a good reply */
     unsigned unreadable; /* READs in a row without a number */
     uint64_t token;
     struct cred cred;   /* of the presentation in WAIT, CLEAR or SETTLE */
@@ -62,109 +56,21 @@ static const char *name_of(enum latched_state s)
 
 static void tell(struct latched *d, enum sight_kind kind)
 {
-    struct sight s = {.kind = kind, .reader = d->env.reader, .token = d->token};
-
-    if (kind == SIGHT_CARD) {
-        s.cred = d->cred;
-        atomic_fetch_add(&d->env.stats->reads, 1);
-    }
-    clock_both(&s.real, &s.mono);
-    outbox_send(d->env.out, &s);
+    asked_tell(&d->a, kind, d->token, kind == SIGHT_CARD ? &d->cred : NULL);
 }
 
 static int64_t hold_ms(const struct latched *d)
 {
-    return (int64_t)d->env.settings->hold_ms;
-}
-
-static int64_t poll_ms(const struct latched *d)
-{
-    return (int64_t)d->env.settings->poll_ms;
-}
-
-static int ask(struct latched *d, enum ask_fc fc, unsigned addr, unsigned n, struct reply *ret)
-{
-    struct ask a = {.unit = (uint8_t)d->env.settings->unit,
-                    .fc = fc,
-                    .addr = (uint16_t)addr,
-                    .n = (uint16_t)n,
-                    .timeout_ms = (unsigned)d->env.settings->timeout_ms,
-                    .probe = d->failures >= DOWN_AFTER || !atomic_load(&d->env.stats->up),
-                    .stats = d->env.stats};
-    return d->env.link->ops->ask(d->env.link, &a, ret);
-}
-
-static int ask_write(struct latched *d, const struct profile_write *w, struct reply *ret)
-{
-    return ask(d, w->at.fc == ASK_COILS ? ASK_WRITE_COIL : ASK_WRITE_HOLDING, w->at.addr, w->value, ret);
-}
-
-static void went_up(struct latched *d)
-{
-    d->failures = 0;
-    if (atomic_exchange(&d->env.stats->up, true))
-        return;
-    log_info("reader.up", "reader=%s", log_q(d->env.settings->name));
-    tell(d, SIGHT_UP);
-}
-
-static void went_down(struct latched *d)
-{
-    d->idle_told = false;
-    if (!atomic_exchange(&d->env.stats->up, false))
-        return;
-    tell(d, SIGHT_DOWN);
-}
-
-/* A device that does not answer is asked ever more rarely, so that the others on its bus keep their pace. One that
- * answered a moment ago is asked again at once: a lost reply is no news. */
-static int64_t backoff(const struct latched *d, int64_t now)
-{
-    unsigned quick = atomic_load(&d->env.stats->up) ? DOWN_AFTER - 1 : 0;
-    int64_t ms = BACKOFF_MIN_MS;
-
-    if (d->failures <= quick)
-        return now + poll_ms(d);
-    for (unsigned i = quick + 1; i < d->failures && ms < BACKOFF_MAX_MS; i++)
-        ms *= 2;
-    return now + (ms < BACKOFF_MAX_MS ? ms : BACKOFF_MAX_MS);
-}
-
-/* A request that brought no good reply; when the device is asked next. */
-static int64_t on_failure(struct latched *d, int64_t now)
-{
-    if (++d->failures == DOWN_AFTER) {
-        log_warn("reader.silent", "reader=%s state=\"%s\", probing it rarely from now on", log_q(d->env.settings->name),
-                 name_of(d->state));
-        went_down(d);
-    }
-    return backoff(d, now);
-}
-
-/* Modbus application protocol 7: 5 (acknowledge: accepted, not done yet) and 6 (busy) ask for time and are no failure.
- * 10 and 11 come from a gateway whose device is silent. 4 is a device failure; the others mean that the profile does
- * not fit the device. */
-static int64_t on_exception(struct latched *d, int64_t now, uint8_t code)
-{
-    atomic_fetch_add(&d->env.stats->exceptions, 1);
-    if (code == 5 || code == 6) {
-        d->failures = 0;
-        return now + (poll_ms(d) > BUSY_MS ? poll_ms(d) : BUSY_MS);
-    }
-    log_warn("reader.exception", "reader=%s code=%u state=\"%s\"%s", log_q(d->env.settings->name), code,
-             name_of(d->state), code < 4 ? ": does the profile fit this device?" : "");
-    return on_failure(d, now);
+    return (int64_t)d->a.env.settings->hold_ms;
 }
 
 /* For every outcome of a request but 0. */
 static int not_answered(struct latched *d, int64_t now, int r, const struct reply *rep, int64_t *ret_due)
 {
-    if (r < 0)
-        return r;
-    if (r == ASK_TIMEOUT)
-        atomic_fetch_add(&d->env.stats->timeouts, 1);
-    *ret_due = r == ASK_EXCEPTION ? on_exception(d, now, rep->exception) : on_failure(d, now);
-    return 0;
+    r = asked_failed(&d->a, now, r, rep, name_of(d->state), ret_due);
+    if (!atomic_load(&d->a.env.stats->up))
+        d->idle_told = false;
+    return r;
 }
 
 static int step_check(struct latched *d, int64_t now, int64_t *ret_due)
@@ -172,11 +78,11 @@ static int step_check(struct latched *d, int64_t now, int64_t *ret_due)
     struct reply rep;
 
     *ret_due = now;
-    if (d->env.profile->reset.fc) {
-        int r = ask(d, d->env.profile->reset.fc, d->env.profile->reset.addr, 1, &rep);
+    if (d->a.env.profile->reset.fc) {
+        int r = asked_read(&d->a, d->a.env.profile->reset.fc, d->a.env.profile->reset.addr, 1, &rep);
         if (r != 0)
             return not_answered(d, now, r, &rep, ret_due);
-        went_up(d);
+        asked_up(&d->a);
         if (rep.v[0]) {
             d->reset_seen = true;
             d->same_until = 0;
@@ -188,7 +94,7 @@ static int step_check(struct latched *d, int64_t now, int64_t *ret_due)
 
 static int step_init(struct latched *d, int64_t now, int64_t *ret_due)
 {
-    const struct profile *p = d->env.profile;
+    const struct profile *p = d->a.env.profile;
     struct profile_write clear_reset = {.at = p->reset, .value = 0};
     const struct profile_write *w = d->init_next < p->n_init ? &p->init[d->init_next] : &clear_reset;
     struct reply rep;
@@ -198,10 +104,10 @@ static int step_init(struct latched *d, int64_t now, int64_t *ret_due)
         *ret_due = d->state == WAIT ? DRIVER_NEVER : now;
         return 0;
     }
-    int r = ask_write(d, w, &rep);
+    int r = asked_write(&d->a, w, &rep);
     if (r != 0)
         return not_answered(d, now, r, &rep, ret_due);
-    went_up(d);
+    asked_up(&d->a);
     if (w == &clear_reset)
         d->reset_seen = false;
     else
@@ -220,21 +126,21 @@ static void tell_idle(struct latched *d)
 
 static int step_poll(struct latched *d, int64_t now, int64_t *ret_due)
 {
-    const struct profile *p = d->env.profile;
+    const struct profile *p = d->a.env.profile;
     struct reply rep;
     bool with_reset = p->reset.fc != 0;
     unsigned from = with_reset && p->reset.addr < p->flag.addr ? p->reset.addr : p->flag.addr;
     unsigned last = with_reset && p->reset.addr > p->flag.addr ? p->reset.addr : p->flag.addr;
 
-    atomic_fetch_add(&d->env.stats->polls, 1);
-    int r = ask(d, p->flag.fc, from, last - from + 1, &rep);
+    atomic_fetch_add(&d->a.env.stats->polls, 1);
+    int r = asked_read(&d->a, p->flag.fc, from, last - from + 1, &rep);
     if (r != 0)
         return not_answered(d, now, r, &rep, ret_due);
-    went_up(d);
+    asked_up(&d->a);
     *ret_due = now;
     if (with_reset && rep.v[p->reset.addr - from]) {
         log_note("reader.restarted", "reader=%s: the device started anew, setting it up again",
-                 log_q(d->env.settings->name));
+                 log_q(d->a.env.settings->name));
         d->reset_seen = true;
         d->init_next = 0;
         d->after_init = POLL;
@@ -243,7 +149,7 @@ static int step_poll(struct latched *d, int64_t now, int64_t *ret_due)
         d->state = READ;
     } else {
         tell_idle(d);
-        *ret_due = now + poll_ms(d);
+        *ret_due = now + asked_poll_ms(&d->a);
     }
     return 0;
 }
@@ -263,11 +169,11 @@ static void present(struct latched *d, int64_t now, const struct cred *c)
  * a few looks it is cleared, counted and logged; nobody was told that it was stored. */
 static void on_unreadable(struct latched *d)
 {
-    atomic_fetch_add(&d->env.stats->bad, 1);
+    atomic_fetch_add(&d->a.env.stats->bad, 1);
     if (++d->unreadable < UNREADABLE_MAX)
         return;
     log_warn("reader.unreadable", "reader=%s: a latched read has no number, clearing it unread",
-             log_q(d->env.settings->name));
+             log_q(d->a.env.settings->name));
     d->giving_up = true;
     d->state = CLEAR;
 }
@@ -275,16 +181,16 @@ static void on_unreadable(struct latched *d)
 /* READ and SETTLE ask for the same registers. */
 static int read_latch(struct latched *d, int64_t now, int64_t *ret_due, int *ret_what, struct cred *ret_cred)
 {
-    const struct profile *p = d->env.profile;
+    const struct profile *p = d->a.env.profile;
     struct reply rep;
 
-    atomic_fetch_add(&d->env.stats->polls, 1);
-    int r = ask(d, p->read.id.fc, p->read.from, p->read.n, &rep);
+    atomic_fetch_add(&d->a.env.stats->polls, 1);
+    int r = asked_read(&d->a, p->read.fc, p->read.from, p->read.n, &rep);
     if (r != 0) {
         r = not_answered(d, now, r, &rep, ret_due);
         return r < 0 ? r : 1;
     }
-    went_up(d);
+    asked_up(&d->a);
     *ret_what = profile_cred(p, rep.v, ret_cred);
     explicit_bzero(&rep, sizeof(rep));
     return 0;
@@ -309,7 +215,7 @@ static int step_read(struct latched *d, int64_t now, int64_t *ret_due)
         *ret_due = DRIVER_NEVER;
     } else if (what == PROFILE_BAD) {
         on_unreadable(d);
-        *ret_due = now + poll_ms(d);
+        *ret_due = now + asked_poll_ms(&d->a);
     } else {
         d->state = POLL; /* gone between the poll and now: a restart, or somebody else cleared it */
     }
@@ -331,12 +237,12 @@ static void cleared(struct latched *d)
 static int step_clear(struct latched *d, int64_t now, int64_t *ret_due)
 {
     struct reply rep;
-    int r = ask_write(d, &d->env.profile->clear, &rep);
+    int r = asked_write(&d->a, &d->a.env.profile->clear, &rep);
 
     if (r == 0) {
-        went_up(d);
+        asked_up(&d->a);
         cleared(d);
-        *ret_due = now + poll_ms(d);
+        *ret_due = now + asked_poll_ms(&d->a);
         return 0;
     }
     /* Whatever came instead of the echo, the write may have been done. */
@@ -419,7 +325,7 @@ static void online(void *self)
 {
     struct latched *d = self;
 
-    d->failures = 0;
+    d->a.failures = 0;
     d->idle_told = false;
     d->init_next = 0;
     d->read_at = 0;
@@ -433,7 +339,9 @@ static void online(void *self)
 
 static void offline(void *self)
 {
-    went_down(self);
+    struct latched *d = self;
+
+    asked_down(&d->a);
 }
 
 static int create(const struct driver_env *env, void **ret_self)
@@ -441,7 +349,7 @@ static int create(const struct driver_env *env, void **ret_self)
     struct latched *d = calloc(1, sizeof(*d));
     if (!d)
         return -ENOMEM;
-    d->env = *env;
+    d->a.env = *env;
     d->state = CHECK;
     d->after_init = POLL;
     *ret_self = d;

@@ -1,5 +1,6 @@
-/* A Modbus RFID reader as data: where its flag, number and acknowledgement are. One YAML file a device family, in
- * config/profiles; every fact in it names its source. Only what a shipped profile needs can be said in one. */
+/* A Modbus RFID reader as data: how it tells that a card is there, where the number is, what acknowledges it. One YAML
+ * file a device family, in config/profiles; every fact in it names its source. Only what a shipped profile needs can be
+ * said in one. */
 #pragma once
 
 #include "base/conf.h"
@@ -16,20 +17,31 @@ struct profile_write {
 };
 #define PROFILE_INIT_MAX 16
 
-enum profile_order { PROFILE_HIGH_FIRST, PROFILE_LOW_FIRST };
+/* Latched: a read waits, flagged, until it is cleared. Level: the number is there while the card is. */
+enum profile_presence { PROFILE_LATCHED, PROFILE_LEVEL };
+
+/* Where each byte of a number is: 2 * register + 1 for its low half, the registers counted from read.from. */
+#define PROFILE_LAYOUTS_MAX 4
+struct profile_layout {
+    uint8_t n, at[CRED_MAX];
+};
 
 struct profile {
     char title[64];
     uint8_t tech;
+    enum profile_presence presence;
+    unsigned absent_polls;   /* level: good polls in a row without a card that make it gone */
     struct profile_at flag;  /* latched: 1 while a read waits to be cleared */
     struct profile_at reset; /* 1 after the device started; of the flag's kind, within one request */
     struct {
-        struct profile_at flag, length, id; /* flag and length may be absent */
-        uint16_t from, n;                   /* the registers of one request: one consistent snapshot */
-        uint16_t max;                       /* bytes of an id; its length when there is no length register */
-        enum profile_order order;           /* of the two bytes in a register */
+        enum ask_fc fc;                 /* ASK_HOLDING or ASK_INPUT */
+        uint16_t from, n;               /* the registers of one request: one consistent snapshot */
+        struct profile_at flag, length; /* may be absent */
+        struct profile_layout layouts[PROFILE_LAYOUTS_MAX];
+        size_t n_layouts;
+        bool shorter; /* the one layout also serves for every shorter number */
     } read;
-    struct profile_write clear; /* the acknowledgement */
+    struct profile_write clear; /* latched: the acknowledgement */
     struct profile_write init[PROFILE_INIT_MAX];
     size_t n_init;
 };
@@ -43,7 +55,10 @@ enum { PROFILE_BAD = 1 };
 int profile_load(const char *dir, const char *name, struct profile *ret_profile, char **ret_text);
 int profile_parse(const char *name, struct bytes text, struct profile *ret_profile, char **ret_text);
 
-/* A read's registers (v[0] is register read.from). PROFILE_NONE: the flag is not set in this snapshot; PROFILE_BAD:
- * no number in it (length 0 or beyond max, or all zero). */
+/* A read's registers (v[0] is register read.from). PROFILE_NONE: nothing there: the flag is not set in this snapshot,
+ * or, of a level device, length or number is zero. PROFILE_BAD: there is something, but no number: a length that the
+ * profile has no bytes for, or all zero. */
 enum { PROFILE_NONE = 2 };
 int profile_cred(const struct profile *p, const uint16_t *v, struct cred *ret_cred);
+/* The length that a read's registers tell, or that every number has: for the log. */
+unsigned profile_length(const struct profile *p, const uint16_t *v);

@@ -62,6 +62,8 @@ static int add_reader(struct readers *rs, struct bus *b, const struct reader_set
         free(text);
         if (r != 0)
             return r < 0 ? r : -EINVAL; /* it was good when it was checked */
+        if (e->profile.presence == PROFILE_LEVEL)
+            e->driver = &level_driver;
     }
     return bus_add(b, e->driver, &env, &e->slot);
 }

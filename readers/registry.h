@@ -8,6 +8,9 @@
  *   ANSWER_REFUSED  not stored: leave the flag, look again after a second (a new SIGHT_CARD follows).
  * SIGHT_IDLE is sent when the first good poll after (re)connecting finds no latched read. One-way readers are
  * answered too; their driver ignores it.
+ *
+ * A reader that shows a card for as long as it is there sends one SIGHT_CARD when it comes and SIGHT_LEFT, with the
+ * same credential, when it is gone or the device is: `hold` then counts from when the card was last seen.
  */
 #pragma once
 
@@ -44,13 +47,13 @@ struct reader_settings {
 extern const struct conf_table bus_table;    /* of struct bus_settings */
 extern const struct conf_table reader_table; /* of struct reader_settings */
 
-enum sight_kind { SIGHT_CARD, SIGHT_IDLE, SIGHT_ACKED, SIGHT_DOWN, SIGHT_UP };
+enum sight_kind { SIGHT_CARD, SIGHT_LEFT, SIGHT_IDLE, SIGHT_ACKED, SIGHT_DOWN, SIGHT_UP };
 struct sight {
     enum sight_kind kind;
     unsigned reader; /* index in the settings list */
     uint64_t token;  /* of a SIGHT_CARD: goes back in readers_answer and in SIGHT_ACKED */
     struct cred cred;
-    int64_t real; /* clock_both() at the moment the frame was complete */
+    int64_t real; /* clock_both() at the moment the frame was complete; of SIGHT_LEFT: of the last one with the card */
     uint64_t mono;
 };
 

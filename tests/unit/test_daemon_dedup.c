@@ -59,6 +59,20 @@ static void test_no_hold(void **state)
     assert_false(dedup_seen(&d, h, 5, 0));
 }
 
+static void test_extend(void **state)
+{
+    struct dedup d = {0};
+    uint8_t h[DEDUP_HASH];
+    (void)state;
+    hash_of(1, h);
+    dedup_extend(&d, h, SECOND); /* of nobody */
+    assert_false(seen(&d, 1, SECOND + 1));
+    dedup_extend(&d, h, 30 * SECOND);
+    dedup_extend(&d, h, 20 * SECOND); /* never back */
+    assert_true(seen(&d, 1, 31 * SECOND));
+    assert_false(seen(&d, 1, 33 * SECOND));
+}
+
 static void test_forget(void **state)
 {
     struct dedup d = {0};
@@ -152,6 +166,48 @@ static enum intake_verdict show(struct fixture *f, unsigned reader, uint8_t card
     assert_int_equal(spool_commit(f->spool), 0);
     intake_result(f->in, ret, true);
     return v;
+}
+
+/* A reader that shows a card while it is there: never marked, and told of its leaving. */
+static enum intake_verdict shown(struct fixture *f, uint8_t card, uint64_t mono, bool stored)
+{
+    struct sight s = sight(f, GATE, card, mono);
+    enum intake_verdict v;
+    struct entry e;
+    assert_int_equal(intake_card(f->in, &s, false, &e, &v), 0);
+    if (v == INTAKE_PUNCH)
+        intake_result(f->in, &e, stored);
+    return v;
+}
+
+static void left(struct fixture *f, uint8_t card, uint64_t seen_last)
+{
+    struct sight s = sight(f, GATE, card, seen_last);
+    s.kind = SIGHT_LEFT;
+    assert_int_equal(intake_left(f->in, &s), 0);
+}
+
+static void test_hold_counts_from_leaving(void **state)
+{
+    struct fixture *f = fixture_new();
+    (void)state;
+    assert_int_equal(shown(f, 1, SECOND, true), INTAKE_PUNCH);
+    left(f, 1, 60 * SECOND); /* it lay there for a minute */
+    assert_int_equal(shown(f, 2, 60 * SECOND + 1, true), INTAKE_PUNCH);
+    assert_int_equal(shown(f, 1, 61 * SECOND, true), INTAKE_REPEAT); /* out of the field and back */
+    left(f, 1, 70 * SECOND);
+    assert_int_equal(shown(f, 1, 72 * SECOND, true), INTAKE_PUNCH);
+    assert_int_equal(shown(f, 3, 80 * SECOND, false), INTAKE_PUNCH); /* refused: the next time counts */
+    left(f, 3, 81 * SECOND);
+    assert_int_equal(shown(f, 3, 81 * SECOND + 1, true), INTAKE_PUNCH);
+
+    struct sight bad = sight(f, GATE, 1, SECOND);
+    bad.cred.bits = 7; /* its byte is 1: an unused bit is set */
+    assert_int_equal(intake_left(f->in, &bad), -EINVAL);
+
+    restart(f, false); /* nothing is known of before */
+    assert_int_equal(shown(f, 1, 72 * SECOND + 1, true), INTAKE_PUNCH);
+    fixture_free(f);
 }
 
 static void settled(struct fixture *f, enum sight_kind kind, unsigned reader)
@@ -323,6 +379,8 @@ int main(void)
         cmocka_unit_test(test_hold),
         cmocka_unit_test(test_hold_is_extended_while_seen),
         cmocka_unit_test(test_no_hold),
+        cmocka_unit_test(test_extend),
+        cmocka_unit_test(test_hold_counts_from_leaving),
         cmocka_unit_test(test_forget),
         cmocka_unit_test(test_crowd),
         cmocka_unit_test(test_kill_between_commit_and_answer),

@@ -7,41 +7,26 @@
 
 #include <cmocka.h>
 
-#include <stdlib.h>
-#include <string.h>
-
-#include "base/clock.h"
-#include "base/log.h"
-#include "readers/profile.h"
+#include "tests/unit/readers_rig.h"
 
 #define FLAG 1016
 #define RESET 1017
-#define HOLD 2000
-#define POLL 50
 
-/* ---- a device behind a link that can lose requests and replies ---- */
+/* ---- an Inveo behind the link ---- */
 
-enum trouble {
-    NONE,
-    LOSE_REQUEST, /* time-out, not done */
-    LOSE_REPLY,   /* time-out, done */
-    DAMAGE,       /* damaged reply, done */
-    EXCEPTION,    /* refused with `code` */
-    BREAK         /* the line is gone */
-};
-
-struct fake {
-    struct link link;
+struct inveo {
+    struct fake fake;
     bool flag, reset;
     uint8_t id[20];
-    unsigned len;
-    enum trouble trouble; /* of the next request */
-    uint8_t code;
-    unsigned asked, writes, init_writes, flag_clears, reset_clears;
-    struct ask last;
+    unsigned len, writes, init_writes, flag_clears, reset_clears;
 };
 
-static void write_done(struct fake *f, const struct ask *a)
+struct latched_rig {
+    struct rig rig;
+    struct inveo dev;
+};
+
+static void write_done(struct inveo *f, const struct ask *a)
 {
     f->writes++;
     if (a->fc == ASK_WRITE_COIL && a->addr == FLAG && a->n == 0) {
@@ -55,7 +40,7 @@ static void write_done(struct fake *f, const struct ask *a)
     }
 }
 
-static void read_done(const struct fake *f, const struct ask *a, struct reply *ret)
+static void read_done(const struct inveo *f, const struct ask *a, struct reply *ret)
 {
     for (unsigned i = 0; i < a->n; i++) {
         unsigned at = a->addr + i;
@@ -70,32 +55,15 @@ static void read_done(const struct fake *f, const struct ask *a, struct reply *r
     }
 }
 
-static int fake_ask(struct link *l, const struct ask *a, struct reply *ret)
+static void serve(struct fake *fake, const struct ask *a, struct reply *ret)
 {
-    struct fake *f = (struct fake *)l;
-    enum trouble t = f->trouble;
-
-    f->trouble = NONE;
-    f->asked++;
-    f->last = *a;
-    if (t == LOSE_REQUEST)
-        return ASK_TIMEOUT;
-    if (t == BREAK)
-        return -EIO;
-    if (t == EXCEPTION) {
-        ret->exception = f->code;
-        return ASK_EXCEPTION;
-    }
     if (a->fc == ASK_WRITE_COIL || a->fc == ASK_WRITE_HOLDING)
-        write_done(f, a);
+        write_done((struct inveo *)fake, a);
     else
-        read_done(f, a, ret);
-    return t == LOSE_REPLY ? ASK_TIMEOUT : t == DAMAGE ? ASK_BAD : 0;
+        read_done((struct inveo *)fake, a, ret);
 }
 
-static const struct link_ops fake_ops = {.name = "fake", .ask = fake_ask};
-
-static void present(struct fake *f, const char *id)
+static void present(struct inveo *f, const char *id)
 {
     assert_false(f->flag);
     memset(f->id, 0, sizeof(f->id));
@@ -104,100 +72,36 @@ static void present(struct fake *f, const char *id)
     f->flag = true;
 }
 
-/* ---- the driver under test, with a clock of the test's own ---- */
+/* ---- the driver under test ---- */
 
-struct rig {
-    struct fake dev;
-    struct profile profile;
-    struct reader_settings settings;
-    struct reader_stats stats;
-    struct outbox out;
-    atomic_bool stopping;
-    struct queue *q;
-    void *self;
-    int64_t now, due;
-};
+static struct inveo *inveo_of(struct rig *r)
+{
+    return (struct inveo *)r->dev;
+}
 
 static int rig_new(void **state)
 {
-    struct rig *r = calloc(1, sizeof(*r));
-    char *why = NULL;
+    struct latched_rig *l = calloc(1, sizeof(*l));
 
-    assert_non_null(r);
-    log_init("test", LOG_ERROR);
-    r->dev.link.ops = &fake_ops;
-    assert_int_equal(profile_load(SOURCE_DIR "/config/profiles", "inveo-rfid-ind", &r->profile, &why), 0);
-    static char name[] = "gate";
-    r->settings =
-        (struct reader_settings){.name = name, .unit = 7, .poll_ms = POLL, .timeout_ms = 300, .hold_ms = HOLD};
-    assert_int_equal(queue_new(sizeof(struct sight), 64, &r->q), 0);
-    r->out = (struct outbox){.sights = r->q, .stopping = &r->stopping};
-    struct driver_env env = {.settings = &r->settings,
-                             .profile = &r->profile,
-                             .stats = &r->stats,
-                             .out = &r->out,
-                             .link = &r->dev.link,
-                             .reader = 3};
-    assert_int_equal(latched_driver.create(&env, &r->self), 0);
-    r->now = clock_ms();
-    *state = r;
+    assert_non_null(l);
+    l->dev.fake.serve = serve;
+    rig_init(&l->rig, &latched_driver, "inveo-rfid-ind", &l->dev.fake);
+    *state = &l->rig;
     return 0;
 }
 
 static int rig_free(void **state)
 {
-    struct rig *r = *state;
-    latched_driver.destroy(r->self);
-    queue_free(r->q);
-    free(r);
+    struct latched_rig *l = *state;
+    rig_done(&l->rig);
+    free(l);
     return 0;
-}
-
-/* A turn if one is due; the time then goes on to the next. */
-static int turn(struct rig *r)
-{
-    if (r->due > r->now)
-        r->now = r->due == DRIVER_NEVER ? r->now + POLL : r->due;
-    return latched_driver.step(r->self, r->now, &r->due);
-}
-
-static void online(struct rig *r)
-{
-    latched_driver.online(r->self);
-    r->due = 0;
 }
 
 static void answer(struct rig *r, uint64_t token, enum answer a)
 {
     latched_driver.answer(r->self, token, a);
     r->due = 0;
-}
-
-static const char *state_of(struct rig *r)
-{
-    return latched_driver.state(r->self);
-}
-
-/* The next sight has to be of this kind. */
-static struct sight take(struct rig *r, enum sight_kind kind)
-{
-    struct sight s = {.kind = SIGHT_DOWN};
-    assert_int_equal(queue_pop(r->q, &s), 0);
-    assert_int_equal(s.kind, kind);
-    assert_int_equal(s.reader, 3);
-    return s;
-}
-
-static void no_sight(struct rig *r)
-{
-    assert_int_equal(queue_len(r->q), 0);
-}
-
-static void until_sight(struct rig *r)
-{
-    for (int i = 0; i < 100 && queue_len(r->q) == 0; i++)
-        assert_int_equal(turn(r), 0);
-    assert_true(queue_len(r->q) > 0);
 }
 
 /* Connected, told so, nothing latched. */
@@ -227,26 +131,27 @@ static struct sight card(struct rig *r, const char *id)
 static void seen_stored_cleared(void **state)
 {
     struct rig *r = *state;
+    struct inveo *dev = inveo_of(r);
 
     idle(r);
-    assert_int_equal(r->dev.writes, 0); /* writes only on need */
-    present(&r->dev, "\x04\xA1\xB2\xC3");
+    assert_int_equal(dev->writes, 0); /* writes only on need */
+    present(dev, "\x04\xA1\xB2\xC3");
     struct sight s = card(r, "\x04\xA1\xB2\xC3");
     assert_true(s.real > 0 && s.mono > 0 && s.token > 0);
-    unsigned asked = r->dev.asked;
+    unsigned asked = r->dev->asked;
     for (int i = 0; i < 50; i++)
         turn(r);
-    assert_int_equal(r->dev.asked, asked); /* nothing is asked, above all nothing is cleared, before the answer */
-    assert_true(r->dev.flag);
+    assert_int_equal(r->dev->asked, asked); /* nothing is asked, above all nothing is cleared, before the answer */
+    assert_true(dev->flag);
     answer(r, s.token + 1, ANSWER_STORED); /* an answer to another question */
     turn(r);
-    assert_true(r->dev.flag);
+    assert_true(dev->flag);
     answer(r, s.token, ANSWER_STORED);
     until_sight(r);
     assert_int_equal(take(r, SIGHT_ACKED).token, s.token);
-    assert_false(r->dev.flag);
+    assert_false(dev->flag);
     /* The same card again is a new event. */
-    present(&r->dev, "\x04\xA1\xB2\xC3");
+    present(dev, "\x04\xA1\xB2\xC3");
     assert_true(card(r, "\x04\xA1\xB2\xC3").token != s.token);
     assert_int_equal(atomic_load(&r->stats.reads), 2);
     assert_true(atomic_load(&r->stats.up));
@@ -255,8 +160,9 @@ static void seen_stored_cleared(void **state)
 static void no_idle_when_a_read_is_latched_at_the_start(void **state)
 {
     struct rig *r = *state;
+    struct inveo *dev = inveo_of(r);
 
-    present(&r->dev, "abcd");
+    present(dev, "abcd");
     online(r);
     until_sight(r);
     take(r, SIGHT_UP);
@@ -272,28 +178,31 @@ static void no_idle_when_a_read_is_latched_at_the_start(void **state)
 static void refused_is_looked_at_again_after_a_second(void **state)
 {
     struct rig *r = *state;
+    struct inveo *dev = inveo_of(r);
 
     idle(r);
-    present(&r->dev, "abcd");
+    present(dev, "abcd");
     struct sight s = card(r, "abcd");
     int64_t refused = clock_ms();
     answer(r, s.token, ANSWER_REFUSED);
     struct sight again = card(r, "abcd");
     assert_true(r->now >= refused + 1000);
     assert_true(again.token != s.token);
-    assert_true(r->dev.flag);
+    assert_true(dev->flag);
     answer(r, again.token, ANSWER_STORED);
     until_sight(r);
     take(r, SIGHT_ACKED);
-    assert_false(r->dev.flag);
+    assert_false(dev->flag);
 }
 
 /* ---- clears of unknown outcome ---- */
 
 static struct sight up_to_clear(struct rig *r)
 {
+    struct inveo *dev = inveo_of(r);
+
     idle(r);
-    present(&r->dev, "abcd");
+    present(dev, "abcd");
     struct sight s = card(r, "abcd");
     answer(r, s.token, ANSWER_STORED);
     assert_string_equal(state_of(r), "clearing");
@@ -303,80 +212,85 @@ static struct sight up_to_clear(struct rig *r)
 static void a_lost_clear_reply_is_settled_by_the_flag(void **state)
 {
     struct rig *r = *state;
+    struct inveo *dev = inveo_of(r);
     struct sight s = up_to_clear(r);
 
-    r->dev.trouble = LOSE_REPLY;
+    r->dev->trouble = LOSE_REPLY;
     turn(r);
     no_sight(r);
     assert_string_equal(state_of(r), "settling a clear");
     until_sight(r);
     assert_int_equal(take(r, SIGHT_ACKED).token, s.token);
     no_sight(r);
-    assert_int_equal(r->dev.writes, 1);
+    assert_int_equal(dev->writes, 1);
 }
 
 static void a_lost_clear_is_made_again_without_a_second_sight(void **state)
 {
     struct rig *r = *state;
+    struct inveo *dev = inveo_of(r);
     struct sight s = up_to_clear(r);
 
     for (int i = 0; i < 2; i++) {
-        r->dev.trouble = LOSE_REQUEST;
+        r->dev->trouble = LOSE_REQUEST;
         turn(r);
-        assert_true(r->dev.flag);
+        assert_true(dev->flag);
         turn(r); /* settle: the same number */
         no_sight(r);
     }
     until_sight(r);
     assert_int_equal(take(r, SIGHT_ACKED).token, s.token);
-    assert_int_equal(r->dev.flag_clears, 1);
+    assert_int_equal(dev->flag_clears, 1);
 }
 
 static void another_card_means_that_the_clear_was_done(void **state)
 {
     struct rig *r = *state;
+    struct inveo *dev = inveo_of(r);
     struct sight s = up_to_clear(r);
 
-    r->dev.trouble = DAMAGE;
+    r->dev->trouble = DAMAGE;
     turn(r);
-    present(&r->dev, "efgh");
+    present(dev, "efgh");
     until_sight(r);
     assert_int_equal(take(r, SIGHT_ACKED).token, s.token);
     struct sight next = take(r, SIGHT_CARD);
     assert_memory_equal(next.cred.data, "efgh", 4);
-    assert_true(r->dev.flag); /* not cleared unread */
-    assert_int_equal(r->dev.flag_clears, 1);
+    assert_true(dev->flag); /* not cleared unread */
+    assert_int_equal(dev->flag_clears, 1);
 }
 
 /* Beyond `hold` the same number may be a second presentation: the daemon is asked. */
 static void the_same_card_after_hold_is_asked_again(void **state)
 {
     struct rig *r = *state;
+    struct inveo *dev = inveo_of(r);
     struct sight s = up_to_clear(r);
 
-    r->dev.trouble = LOSE_REPLY;
+    r->dev->trouble = LOSE_REPLY;
     turn(r);
     r->now += HOLD + 1;
-    present(&r->dev, "abcd");
+    present(dev, "abcd");
     struct sight again = card(r, "abcd");
     assert_true(again.token != s.token);
-    assert_true(r->dev.flag);
+    assert_true(dev->flag);
 }
 
 static void exceptions_to_a_clear(void **state)
 {
     struct rig *r = *state;
+    struct inveo *dev = inveo_of(r);
 
     idle(r);
     for (uint8_t code = 1; code < 12; code++) {
-        present(&r->dev, "abcd");
+        present(dev, "abcd");
         struct sight s = card(r, "abcd");
         answer(r, s.token, ANSWER_STORED);
-        r->dev.trouble = EXCEPTION;
-        r->dev.code = code;
+        r->dev->trouble = EXCEPTION;
+        r->dev->code = code;
         until_sight(r);
         assert_int_equal(take(r, SIGHT_ACKED).token, s.token);
-        assert_false(r->dev.flag);
+        assert_false(dev->flag);
     }
     assert_int_equal(atomic_load(&r->stats.exceptions), 11);
     no_sight(r);
@@ -389,15 +303,15 @@ static void busy_is_not_down(void **state)
 
     idle(r);
     for (int i = 0; i < 20; i++) {
-        r->dev.trouble = EXCEPTION;
-        r->dev.code = i % 2 ? 5 : 6;
+        r->dev->trouble = EXCEPTION;
+        r->dev->code = i % 2 ? 5 : 6;
         turn(r);
         assert_true(r->due - r->now <= POLL);
     }
     no_sight(r);
     for (int i = 0; i < 3; i++) {
-        r->dev.trouble = EXCEPTION;
-        r->dev.code = 4;
+        r->dev->trouble = EXCEPTION;
+        r->dev->code = 4;
         turn(r);
     }
     take(r, SIGHT_DOWN);
@@ -417,7 +331,7 @@ static void a_silent_device_is_probed_rarely(void **state)
     idle(r);
     int64_t from = r->now;
     while (r->now - from < 60000) {
-        r->dev.trouble = LOSE_REQUEST;
+        r->dev->trouble = LOSE_REQUEST;
         turn(r);
         probes++;
         assert_true(r->due - r->now <= 5000);
@@ -425,7 +339,7 @@ static void a_silent_device_is_probed_rarely(void **state)
     assert_true(probes > 12 && probes < 25);
     take(r, SIGHT_DOWN);
     no_sight(r); /* told once */
-    assert_true(r->dev.last.probe);
+    assert_true(r->dev->last.probe);
     assert_false(atomic_load(&r->stats.up));
     assert_int_equal(atomic_load(&r->stats.timeouts), probes);
     until_sight(r);
@@ -433,7 +347,7 @@ static void a_silent_device_is_probed_rarely(void **state)
     take(r, SIGHT_IDLE);
     turn(r);
     turn(r);
-    assert_false(r->dev.last.probe);
+    assert_false(r->dev->last.probe);
     assert_true(r->due - r->now <= POLL);
 }
 
@@ -443,7 +357,7 @@ static void one_lost_reply_is_no_news(void **state)
 
     idle(r);
     for (int i = 0; i < 10; i++) {
-        r->dev.trouble = i % 2 ? LOSE_REPLY : DAMAGE;
+        r->dev->trouble = i % 2 ? LOSE_REPLY : DAMAGE;
         turn(r);
         turn(r);
     }
@@ -454,14 +368,15 @@ static void one_lost_reply_is_no_news(void **state)
 static void a_card_during_silence_is_not_lost(void **state)
 {
     struct rig *r = *state;
+    struct inveo *dev = inveo_of(r);
 
     idle(r);
     for (int i = 0; i < 6; i++) {
-        r->dev.trouble = LOSE_REQUEST;
+        r->dev->trouble = LOSE_REQUEST;
         turn(r);
     }
     take(r, SIGHT_DOWN);
-    present(&r->dev, "abcd");
+    present(dev, "abcd");
     until_sight(r);
     take(r, SIGHT_UP);
     card(r, "abcd");
@@ -472,16 +387,17 @@ static void a_card_during_silence_is_not_lost(void **state)
 static void broken_line_in_every_state(void **state)
 {
     struct rig *r = *state;
+    struct inveo *dev = inveo_of(r);
 
     idle(r);
-    r->dev.trouble = BREAK;
+    r->dev->trouble = BREAK;
     assert_int_equal(turn(r), -EIO);
     latched_driver.offline(r->self);
     take(r, SIGHT_DOWN);
     idle(r); /* told again after a reconnect */
 
     /* While the daemon thinks. */
-    present(&r->dev, "abcd");
+    present(dev, "abcd");
     struct sight s = card(r, "abcd");
     latched_driver.offline(r->self);
     take(r, SIGHT_DOWN);
@@ -490,13 +406,13 @@ static void broken_line_in_every_state(void **state)
         turn(r);
     take(r, SIGHT_UP);
     no_sight(r);
-    assert_true(r->dev.flag);
+    assert_true(dev->flag);
     answer(r, s.token, ANSWER_STORED);
     until_sight(r);
     assert_int_equal(take(r, SIGHT_ACKED).token, s.token);
 
     /* The answer comes while the line is down. */
-    present(&r->dev, "abcd");
+    present(dev, "abcd");
     s = card(r, "abcd");
     latched_driver.offline(r->self);
     take(r, SIGHT_DOWN);
@@ -506,13 +422,13 @@ static void broken_line_in_every_state(void **state)
     take(r, SIGHT_UP);
     until_sight(r);
     assert_int_equal(take(r, SIGHT_ACKED).token, s.token);
-    assert_false(r->dev.flag);
+    assert_false(dev->flag);
 
     /* During the clear. */
-    present(&r->dev, "abcd");
+    present(dev, "abcd");
     s = card(r, "abcd");
     answer(r, s.token, ANSWER_STORED);
-    r->dev.trouble = BREAK;
+    r->dev->trouble = BREAK;
     assert_int_equal(turn(r), -EIO);
     latched_driver.offline(r->self);
     take(r, SIGHT_DOWN);
@@ -521,51 +437,53 @@ static void broken_line_in_every_state(void **state)
     take(r, SIGHT_UP);
     until_sight(r);
     assert_int_equal(take(r, SIGHT_ACKED).token, s.token);
-    assert_int_equal(r->dev.flag_clears, 3);
+    assert_int_equal(dev->flag_clears, 3);
 }
 
 /* The stored card was forgotten by the device while we were away, and the same one presented again. */
 static void a_restart_while_waiting_makes_the_same_card_new(void **state)
 {
     struct rig *r = *state;
+    struct inveo *dev = inveo_of(r);
 
     idle(r);
-    present(&r->dev, "abcd");
+    present(dev, "abcd");
     struct sight s = card(r, "abcd");
     latched_driver.offline(r->self);
     take(r, SIGHT_DOWN);
     answer(r, s.token, ANSWER_STORED);
-    r->dev.reset = true; /* power failure; then the card again */
+    dev->reset = true; /* power failure; then the card again */
     online(r);
     until_sight(r);
     take(r, SIGHT_UP);
     struct sight again = card(r, "abcd");
     assert_true(again.token != s.token);
-    assert_true(r->dev.flag);
-    assert_int_equal(r->dev.reset_clears, 1);
+    assert_true(dev->flag);
+    assert_int_equal(dev->reset_clears, 1);
 }
 
 static void a_restart_repeats_the_init_writes(void **state)
 {
     struct rig *r = *state;
+    struct inveo *dev = inveo_of(r);
 
     r->profile.n_init = 2;
     r->profile.init[0] = (struct profile_write){.at = {.fc = ASK_HOLDING, .addr = 5}, .value = 300};
     r->profile.init[1] = (struct profile_write){.at = {.fc = ASK_COILS, .addr = 1000}, .value = 1};
-    r->dev.reset = true;
+    dev->reset = true;
     idle(r);
-    assert_int_equal(r->dev.init_writes, 2);
-    assert_int_equal(r->dev.reset_clears, 1);
+    assert_int_equal(dev->init_writes, 2);
+    assert_int_equal(dev->reset_clears, 1);
     for (int i = 0; i < 10; i++)
         turn(r);
-    assert_int_equal(r->dev.init_writes, 2);
-    r->dev.reset = true;
-    r->dev.trouble = LOSE_REPLY;
+    assert_int_equal(dev->init_writes, 2);
+    dev->reset = true;
+    r->dev->trouble = LOSE_REPLY;
     for (int i = 0; i < 10; i++)
         turn(r);
-    assert_int_equal(r->dev.init_writes, 4);
-    assert_int_equal(r->dev.reset_clears, 2);
-    assert_false(r->dev.reset);
+    assert_int_equal(dev->init_writes, 4);
+    assert_int_equal(dev->reset_clears, 2);
+    assert_false(dev->reset);
 }
 
 /* ---- what is latched has no number ---- */
@@ -573,26 +491,27 @@ static void a_restart_repeats_the_init_writes(void **state)
 static void an_unreadable_latch_is_given_up_in_the_end(void **state)
 {
     struct rig *r = *state;
+    struct inveo *dev = inveo_of(r);
 
     idle(r);
-    present(&r->dev, "");
+    present(dev, "");
     for (int i = 0; i < 20; i++)
         turn(r);
     no_sight(r);
-    assert_false(r->dev.flag);
+    assert_false(dev->flag);
     assert_int_equal(atomic_load(&r->stats.bad), 3);
-    present(&r->dev, "abcd");
+    present(dev, "abcd");
     card(r, "abcd");
 
     /* A number that comes late is taken. */
     answer(r, 1, ANSWER_STORED);
     until_sight(r);
     take(r, SIGHT_ACKED);
-    present(&r->dev, "");
+    present(dev, "");
     turn(r);
     turn(r);
-    r->dev.len = 4;
-    memcpy(r->dev.id, "efgh", 4);
+    dev->len = 4;
+    memcpy(dev->id, "efgh", 4);
     card(r, "efgh");
 }
 
@@ -604,6 +523,7 @@ static void an_unreadable_latch_is_given_up_in_the_end(void **state)
 static void nothing_is_lost_doubled_or_cleared_early(void **state)
 {
     struct rig *r = *state;
+    struct inveo *dev = inveo_of(r);
     unsigned presented = 0, stored = 0, rounds = 0;
     bool pending = false; /* stored, not yet acknowledged */
     struct cred unacked = {0};
@@ -611,18 +531,18 @@ static void nothing_is_lost_doubled_or_cleared_early(void **state)
     srand(20261123);
     online(r);
     while (presented < 3000 && ++rounds < 200000) {
-        if (!r->dev.flag && rand() % 4 == 0) {
+        if (!dev->flag && rand() % 4 == 0) {
             char id[5] = {'a', (char)('a' + presented % 26), (char)('a' + presented / 26 % 26),
                           (char)('a' + presented / 676), 0};
-            assert_int_equal(r->dev.flag_clears, presented);
+            assert_int_equal(dev->flag_clears, presented);
             assert_int_equal(stored, presented); /* the latch was freed only once its read was stored */
-            present(&r->dev, id);
+            present(dev, id);
             presented++;
         }
         if (rand() % 3 == 0) {
             static const uint8_t codes[] = {4, 5, 6, 11};
-            r->dev.trouble = (enum trouble)(rand() % (BREAK + 1));
-            r->dev.code = codes[rand() % 4];
+            r->dev->trouble = (enum trouble)(rand() % (BREAK + 1));
+            r->dev->code = codes[rand() % 4];
         }
         if (turn(r) < 0) {
             latched_driver.offline(r->self);
@@ -639,7 +559,7 @@ static void nothing_is_lost_doubled_or_cleared_early(void **state)
                 continue;
             }
             if (!pending || !cred_equal(&unacked, &s.cred)) {
-                assert_memory_equal(s.cred.data, r->dev.id, 4);
+                assert_memory_equal(s.cred.data, dev->id, 4);
                 stored++;
                 assert_int_equal(stored, presented);
             }

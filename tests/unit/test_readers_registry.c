@@ -156,7 +156,7 @@ struct rig {
     struct conf *conf;
     struct queue *q;
     struct readers *readers;
-    unsigned kinds[4][5];
+    unsigned kinds[4][SIGHT_UP + 1];
     char cards[4][CARDS_MAX][2 * CRED_MAX + 1]; /* in order of arrival, as hex */
     unsigned n_cards[4];
     struct cred unacked[4]; /* stored and not yet acknowledged: what the daemon keeps beside the punch */
@@ -447,6 +447,84 @@ static void silence_is_down_and_comes_back(void **state)
     sim_end(&sim, SIGTERM);
 }
 
+static void until_kind(struct rig *r, unsigned reader, enum sight_kind kind, unsigned n)
+{
+    for (int64_t end = clock_ms() + 20000; clock_ms() < end && r->kinds[reader][kind] < n;)
+        gateway_run(r, 20, reader, ALL);
+    assert_int_equal(r->kinds[reader][kind], n);
+}
+
+/* A VRD-485 and an IC-10MRW on one line, beside a dead one. */
+static void level_readers(struct rig *r, const char *where, const char *bus_key)
+{
+    struct sim sim;
+    char line[1024];
+
+    snprintf(line, sizeof(line),
+             SIM "level.py --quit-at-eof %s --ledger %s/v.l --device vrd-485,ic-10mrw,vrd-485 --units 1,2,3 --dead 3",
+             where, r->dir);
+    sim_start(&sim, line);
+#define LEVEL "driver: modbus, bus: v, poll: 20ms, timeout: 200ms"
+    snprintf(line, sizeof(line),
+             "buses: [{name: v, %s: \"%s\", baud: 19200}]\nreaders:\n"
+             "- {name: v, unit: 1, " LEVEL ", profile: technotrade-vrd-485}\n"
+             "- {name: i, unit: 2, " LEVEL ", profile: ic-10mrw}\n"
+             "- {name: dead, unit: 3, " LEVEL ", profile: technotrade-vrd-485}\n",
+             bus_key, sim.address);
+    gateway_start(r, line);
+    assert_false(readers_acked(r->readers, 0));
+    sim_say(&sim, "put A41E45C6 1");
+    sim_say(&sim, "put 04A1B2C3D4E5F6 2");
+    gateway_run(r, 20000, 0, 1);
+    gateway_run(r, 20000, 1, 1);
+    sim_say(&sim, "put 00000001 1");
+    gateway_run(r, 20000, 0, 2);
+    until_kind(r, 0, SIGHT_LEFT, 1);
+    sim_say(&sim, "take 1");
+    until_kind(r, 0, SIGHT_LEFT, 2);
+    sim_say(&sim, "put 04A1B2C3D4E5F6000001 2"); /* ten bytes: in the place of the seven, and refused */
+    until_kind(r, 1, SIGHT_LEFT, 1);
+    sim_say(&sim, "put 04A1B2C3 2");
+    gateway_run(r, 20000, 1, 2);
+    sim_say(&sim, "drop 3"); /* every third reply: the card is still there */
+    uint64_t polls = atomic_load(&readers_stats(r->readers, 1)->polls);
+    for (int64_t end = clock_ms() + 20000; clock_ms() < end && readers_stats(r->readers, 1)->polls < polls + 12;)
+        gateway_run(r, 20, 1, ALL);
+    assert_int_equal(r->kinds[1][SIGHT_LEFT], 1);
+    sim_say(&sim, "drop 0");
+    sim_say(&sim, "silence 600 2");
+    until_kind(r, 1, SIGHT_LEFT, 2);
+    until_kind(r, 1, SIGHT_DOWN, 1);
+
+    assert_string_equal(r->cards[0][0], "A41E45C6");
+    assert_string_equal(r->cards[0][1], "00000001");
+    assert_string_equal(r->cards[1][0], "04A1B2C3D4E5F6");
+    assert_string_equal(r->cards[1][1], "04A1B2C3");
+    assert_int_equal(r->n_cards[0], 2);
+    assert_int_equal(r->n_cards[1], 2);
+    assert_int_equal(r->kinds[0][SIGHT_DOWN], 0);
+    assert_int_equal(atomic_load(&readers_stats(r->readers, 0)->reads), 2);
+    assert_true(atomic_load(&readers_stats(r->readers, 1)->bad) > 0);
+    assert_int_equal(atomic_load(&readers_stats(r->readers, 2)->reads), 0);
+    assert_false(atomic_load(&readers_stats(r->readers, 2)->up));
+    gateway_stop(r);
+    sim_end(&sim, SIGTERM);
+}
+
+static void level_readers_on_rtu(void **state)
+{
+    struct rig *r = *state;
+    char where[64];
+
+    snprintf(where, sizeof(where), "--rtu %s/v", r->dir);
+    level_readers(r, where, "serial");
+}
+
+static void level_readers_on_tcp(void **state)
+{
+    level_readers(*state, "--tcp 127.0.0.1:0", "tcp");
+}
+
 /* Nothing is there at all: it starts, and stops in time. */
 static void nothing_is_there(void **state)
 {
@@ -474,6 +552,8 @@ int main(void)
         T(a_killed_device_keeps_its_latch),
         T(a_dead_slave_beside_a_live_one),
         T(silence_is_down_and_comes_back),
+        T(level_readers_on_rtu),
+        T(level_readers_on_tcp),
         T(nothing_is_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
