@@ -93,22 +93,23 @@ static const char *const punches_query[] = {"person", "site", "reader", "from", 
 
 /* Of two patterns that fit, the earlier counts. */
 static const struct api_route routes[] = {
-    {"GET", "/healthz", SCOPE_OPEN, get_health, NULL},
-    {"GET", "/readyz", SCOPE_OPEN, get_ready, NULL},
-    {"GET", "/v1/openapi.json", SCOPE_OPEN, get_openapi, NULL},
-    {"GET", "/v1/status", SCOPE_OPERATOR, get_status, NULL},
-    {"GET", "/v1/people", SCOPE_TENANT, api_people_list, page_query},
-    {"POST", "/v1/people", SCOPE_TENANT, api_people_create, NULL},
-    {"GET", "/v1/people/{id}", SCOPE_TENANT, api_people_get, NULL},
-    {"GET", "/v1/people/{id}/credentials", SCOPE_TENANT, api_credentials_of, NULL},
-    {"POST", "/v1/people/{id}/credentials", SCOPE_TENANT, api_credentials_assign, NULL},
-    {"GET", "/v1/credentials/waiting", SCOPE_TENANT, api_credentials_waiting, limit_query},
-    {"GET", "/v1/credentials/{id}", SCOPE_TENANT, api_credentials_get, NULL},
-    {"POST", "/v1/credentials/{id}/unassign", SCOPE_TENANT, api_credentials_unassign, NULL},
-    {"GET", "/v1/gateways", SCOPE_TENANT, api_gateways_list, NULL},
-    {"GET", "/v1/gateways/{id}", SCOPE_TENANT, api_gateways_get, NULL},
-    {"PATCH", "/v1/gateways/{id}", SCOPE_TENANT, api_gateways_patch, NULL},
-    {"GET", "/v1/punches", SCOPE_TENANT, api_punches_list, punches_query},
+    {"GET", "/healthz", SCOPE_OPEN, get_health, NULL, READS},
+    {"GET", "/readyz", SCOPE_OPEN, get_ready, NULL, READS},
+    {"GET", "/v1/openapi.json", SCOPE_OPEN, get_openapi, NULL, READS},
+    {"GET", "/v1/status", SCOPE_OPERATOR, get_status, NULL, READS},
+    {"GET", "/v1/people", SCOPE_TENANT, api_people_list, page_query, READS},
+    {"POST", "/v1/people", SCOPE_TENANT, api_people_create, NULL, WRITES},
+    {"GET", "/v1/people/{id}", SCOPE_TENANT, api_people_get, NULL, READS},
+    {"PATCH", "/v1/people/{id}", SCOPE_TENANT, api_people_patch, NULL, WRITES},
+    {"GET", "/v1/people/{id}/credentials", SCOPE_TENANT, api_credentials_of, NULL, READS},
+    {"POST", "/v1/people/{id}/credentials", SCOPE_TENANT, api_credentials_assign, NULL, WRITES},
+    {"GET", "/v1/credentials/waiting", SCOPE_TENANT, api_credentials_waiting, limit_query, READS},
+    {"GET", "/v1/credentials/{id}", SCOPE_TENANT, api_credentials_get, NULL, READS},
+    {"POST", "/v1/credentials/{id}/unassign", SCOPE_TENANT, api_credentials_unassign, NULL, WRITES},
+    {"GET", "/v1/gateways", SCOPE_TENANT, api_gateways_list, NULL, READS},
+    {"GET", "/v1/gateways/{id}", SCOPE_TENANT, api_gateways_get, NULL, READS},
+    {"PATCH", "/v1/gateways/{id}", SCOPE_TENANT, api_gateways_patch, NULL, WRITES},
+    {"GET", "/v1/punches", SCOPE_TENANT, api_punches_list, punches_query, READS},
 };
 
 const struct api_route *api_routes(size_t *ret_n)
@@ -260,8 +261,21 @@ static void dispatch(struct api_call *k)
         if (!authorised(k))
             return;
     }
-    if (query_known(k))
+    if (!query_known(k))
+        return;
+    if (k->route->effect == WRITES)
+        api_write(k);
+    else
         k->route->fn(k);
+}
+
+void api_get(struct api_call *k, const char *path)
+{
+    const struct http_request q = {.method = "GET", .path = path};
+    struct api_call sub = *k;
+    sub.q = &q;
+    if ((sub.route = find_route(&sub)))
+        sub.route->fn(&sub);
 }
 
 static const char *known_method(const char *m)

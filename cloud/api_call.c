@@ -153,11 +153,18 @@ void call_invalid(struct api_call *k, const char *member, const char *fmt, ...)
     problem_reply_errors(k->r, PROBLEM_INVALID, errors, "1 member of the body is wrong");
 }
 
+void call_location(struct api_call *k, const char *prefix, const char *id)
+{
+    int n = snprintf(k->location, sizeof k->location, "%s%s", prefix, id);
+    ASSERT(n > 0 && (size_t)n < sizeof k->location);
+}
+
 void call_created(struct api_call *k, const char *location_prefix, const void *id, size_t n, json_t *body)
 {
     char hex[2 * ID_LEN + 1];
     ASSERT(n <= ID_LEN);
-    http_header(k->r, "Location", "%s%s", location_prefix, str_hex(id, n, hex));
+    call_location(k, location_prefix, str_hex(id, n, hex));
+    http_header(k->r, "Location", "%s", k->location);
     problem_json(k->r, 201, body);
 }
 

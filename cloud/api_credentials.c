@@ -137,6 +137,7 @@ static void assign(struct api_call *k, const uint8_t person[ID_LEN], const struc
         return;
     }
     json_t *o = credential_json(&made);
+    call_tag(k, o, NULL);
     json_object_set_new(o, "refiled", json_integer((json_int_t)refiled));
     call_created(k, "/v1/credentials/", made.id, ID_LEN, o);
 }
@@ -171,7 +172,22 @@ void api_credentials_get(struct api_call *k)
     if (r != 0)
         call_outcome(k, r, "credential");
     else
-        problem_json(k->r, 200, credential_json(&c));
+        call_resource(k, credential_json(&c), NULL);
+}
+
+/* Answered when false: it does not exist, or is not as If-Match says. */
+static bool is_as_named(struct api_call *k, const uint8_t id[ID_LEN])
+{
+    struct credential c;
+    int r = credential_get(k->cloud, k->db, k->tenant, id, &c);
+    if (r != 0) {
+        call_outcome(k, r, "credential");
+        return false;
+    }
+    json_t *now = credential_json(&c);
+    bool fits = call_match(k, now, NULL);
+    json_decref(now);
+    return fits;
 }
 
 void api_credentials_unassign(struct api_call *k)
@@ -185,6 +201,8 @@ void api_credentials_unassign(struct api_call *k)
     if (!call_id(k, id, ID_LEN) || !body_read(k->q, fields, ARRAY_LEN(fields), v, &body, k->r))
         return;
     json_decref(body);
+    if (!is_as_named(k, id))
+        return;
     int r = credential_unassign(k->cloud, k->db, k->tenant, id, v[0].set ? v[0].i : clock_real(), &c, &refiled);
     if (r == CLOUD_INVALID) {
         call_invalid(k, "until", "must lie within the time for which the credential is assigned");
@@ -195,6 +213,8 @@ void api_credentials_unassign(struct api_call *k)
         return;
     }
     json_t *o = credential_json(&c);
+    call_location(k, "/v1/credentials/", k->param);
+    call_tag(k, o, NULL);
     json_object_set_new(o, "refiled", json_integer((json_int_t)refiled));
     problem_json(k->r, 200, o);
 }

@@ -21,6 +21,9 @@ void api_gateways_list(struct api_call *k)
     call_page(k, NULL, items, NULL);
 }
 
+/* What it says of itself, and what is noted of its uploads. */
+static const char *const live[] = {"online", "last_status", "last_upload", "counts", NULL};
+
 static void reply_gateway(struct api_call *k, const uint8_t gw[GW_LEN])
 {
     struct gateway g;
@@ -28,7 +31,7 @@ static void reply_gateway(struct api_call *k, const uint8_t gw[GW_LEN])
     if (r != 0)
         call_outcome(k, r, "gateway");
     else
-        problem_json(k->r, 200, report_gateway(&g, false));
+        call_resource(k, report_gateway(&g, false), live);
 }
 
 void api_gateways_get(struct api_call *k)
@@ -36,6 +39,20 @@ void api_gateways_get(struct api_call *k)
     uint8_t gw[GW_LEN];
     if (call_id(k, gw, GW_LEN))
         reply_gateway(k, gw);
+}
+
+static bool is_as_named(struct api_call *k, const uint8_t gw[GW_LEN])
+{
+    struct gateway g;
+    int r = gateway_get(k->db, k->tenant, gw, &g);
+    if (r != 0) {
+        call_outcome(k, r, "gateway");
+        return false;
+    }
+    json_t *now = report_gateway(&g, false);
+    bool fits = call_match(k, now, live);
+    json_decref(now);
+    return fits;
 }
 
 void api_gateways_patch(struct api_call *k)
@@ -47,12 +64,14 @@ void api_gateways_patch(struct api_call *k)
     json_t *body = NULL;
     if (!call_id(k, gw, GW_LEN) || !body_read(k->q, fields, ARRAY_LEN(fields), v, &body, k->r))
         return;
-    int r = gateway_set_site(k->cloud, k->db, k->tenant, gw, v[0].s);
-    if (r == CLOUD_INVALID)
-        call_invalid(k, "site", "is longer than %d bytes of UTF-8", SITE_MAX_LEN);
-    else if (r != 0)
-        call_outcome(k, r, "gateway");
-    else
-        reply_gateway(k, gw);
+    if (is_as_named(k, gw)) {
+        int r = gateway_set_site(k->cloud, k->db, k->tenant, gw, v[0].s);
+        if (r == CLOUD_INVALID)
+            call_invalid(k, "site", "is longer than %d bytes of UTF-8", SITE_MAX_LEN);
+        else if (r != 0)
+            call_outcome(k, r, "gateway");
+        else
+            reply_gateway(k, gw);
+    }
     json_decref(body);
 }

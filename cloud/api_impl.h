@@ -1,6 +1,8 @@
 /* What the api_*.c files share; nobody else includes it.
  *   api.c              the routes, authorisation, health
  *   api_call.c         parameters, cursors, outcomes: what every handler needs
+ *   api_match.c        entity tags and preconditions
+ *   api_write.c        the transaction of a request that changes something, and Idempotency-Key
  *   api_people.c ...   the handlers, a file a resource */
 #pragma once
 
@@ -15,12 +17,19 @@ enum api_scope {
     SCOPE_OPERATOR, /* the operator's: no people, no punches */
 };
 
+enum api_effect {
+    READS,
+    WRITES,       /* its handler runs within one transaction, committed when it answers 2xx and rolled back otherwise */
+    WRITES_ALONE, /* its handler has transactions of its own, and no Idempotency-Key or one of its own doing */
+};
+
 struct api_call;
 struct api_route {
     const char *method, *pattern; /* "{...}" stands for one segment, at most one in a pattern */
     enum api_scope scope;
     void (*fn)(struct api_call *k);
     const char *const *query; /* parameters it knows, NULL-terminated; NULL: none */
+    enum api_effect effect;
 };
 
 /* One request on its way; everything is borrowed and lives for the call. */
@@ -33,7 +42,8 @@ struct api_call {
     struct http_reply *r;
     char param[80]; /* what stood for {...} */
     struct token token;
-    const char *tenant;
+    const char *tenant; /* "" for the operator's token */
+    char location[96];  /* path of the resource made or changed, for who repeats the request; "" for none */
 };
 
 /* All of them; the contract's test holds them against docs/openapi.yaml. */
@@ -63,7 +73,24 @@ void call_page(struct api_call *k, const char *const *filters, json_t *items, co
 void call_outcome(struct api_call *k, int r, const char *what);
 /* 400 for one member of the body. */
 void call_invalid(struct api_call *k, const char *member, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* What a request with an Idempotency-Key is answered with when it is repeated: this resource, as it is then. */
+void call_location(struct api_call *k, const char *prefix, const char *id);
+/* 201 with that Location. */
 void call_created(struct api_call *k, const char *location_prefix, const void *id, size_t n, json_t *body);
+
+/* ---- api_match.c; `live`: members that change by themselves, NULL-terminated; NULL: none ---- */
+
+/* Answers with one resource (stolen), its tag, or with what its preconditions say. */
+void call_resource(struct api_call *k, json_t *o, const char *const *live);
+/* Before a change: whether If-Match and If-None-Match fit the resource as it is (borrowed). */
+bool call_match(struct api_call *k, const json_t *current, const char *const *live);
+void call_tag(struct api_call *k, const json_t *o, const char *const *live); /* adds the ETag header */
+
+/* ---- api_write.c, and its way into the routes ---- */
+
+void api_write(struct api_call *k);
+/* Answers as GET of that path would. */
+void api_get(struct api_call *k, const char *path);
 
 /* Values for replies. */
 json_t *json_hex(const void *p, size_t n);
@@ -75,6 +102,7 @@ json_t *json_text_or_null(const char *s); /* null for "" */
 void api_people_list(struct api_call *k);
 void api_people_create(struct api_call *k);
 void api_people_get(struct api_call *k);
+void api_people_patch(struct api_call *k);
 void api_credentials_of(struct api_call *k);
 void api_credentials_assign(struct api_call *k);
 void api_credentials_get(struct api_call *k);

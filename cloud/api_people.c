@@ -38,26 +38,35 @@ void api_people_list(struct api_call *k)
     person_list_done(&list);
 }
 
+/* body_read() counts characters, the store holds bytes. v: name, reference. */
+static bool texts_fit(struct api_call *k, const struct body_value v[2])
+{
+    if (v[0].set && strlen(v[0].s) > NAME_MAX_LEN)
+        call_invalid(k, "name", "is longer than %d bytes of UTF-8", NAME_MAX_LEN);
+    else if (v[1].s && strlen(v[1].s) > REFERENCE_MAX_LEN)
+        call_invalid(k, "reference", "is longer than %d bytes of UTF-8", REFERENCE_MAX_LEN);
+    else
+        return true;
+    return false;
+}
+
 void api_people_create(struct api_call *k)
 {
     static const struct body_field fields[] = {
         {.name = "name", .type = BODY_STRING, .required = true, .min = 1, .max = NAME_MAX_LEN},
-        {.name = "reference", .type = BODY_STRING, .min = 1, .max = REFERENCE_MAX_LEN},
+        {.name = "reference", .type = BODY_STRING, .nullable = true, .min = 1, .max = REFERENCE_MAX_LEN},
     };
     struct body_value v[ARRAY_LEN(fields)];
     struct person person;
     json_t *body = NULL;
     if (!body_read(k->q, fields, ARRAY_LEN(fields), v, &body, k->r))
         return;
-    /* body_read() counts characters, the store holds bytes */
-    if (strlen(v[0].s) > NAME_MAX_LEN) {
-        call_invalid(k, "name", "is longer than %d bytes of UTF-8", NAME_MAX_LEN);
-    } else if (v[1].set && strlen(v[1].s) > REFERENCE_MAX_LEN) {
-        call_invalid(k, "reference", "is longer than %d bytes of UTF-8", REFERENCE_MAX_LEN);
-    } else {
-        int r = people_create(k->cloud, k->db, k->tenant, v[0].s, v[1].set ? v[1].s : "", &person);
+    if (texts_fit(k, v)) {
+        int r = people_create(k->cloud, k->db, k->tenant, v[0].s, v[1].s, &person);
+        json_t *o = r == 0 ? person_json(&person) : NULL;
+        call_tag(k, o, NULL);
         if (r == 0)
-            call_created(k, "/v1/people/", person.id, ID_LEN, person_json(&person));
+            call_created(k, "/v1/people/", person.id, ID_LEN, o);
         else
             call_outcome(k, r, "person");
     }
@@ -74,5 +83,40 @@ void api_people_get(struct api_call *k)
     if (r != 0)
         call_outcome(k, r, "person");
     else
-        problem_json(k->r, 200, person_json(&person));
+        call_resource(k, person_json(&person), NULL);
+}
+
+/* What is not given stays; a reference of null goes. */
+static void patch(struct api_call *k, const uint8_t id[ID_LEN], const struct body_value v[2])
+{
+    struct person person;
+    int r = people_get(k->cloud, k->db, k->tenant, id, &person);
+    if (r == 0) {
+        json_t *now = person_json(&person);
+        bool fits = call_match(k, now, NULL);
+        json_decref(now);
+        if (!fits)
+            return;
+        r = people_update(k->cloud, k->db, k->tenant, id, v[0].s, v[1].set && !v[1].s ? "" : v[1].s, &person);
+    }
+    if (r != 0)
+        call_outcome(k, r, "person");
+    else
+        call_resource(k, person_json(&person), NULL);
+}
+
+void api_people_patch(struct api_call *k)
+{
+    static const struct body_field fields[] = {
+        {.name = "name", .type = BODY_STRING, .min = 1, .max = NAME_MAX_LEN},
+        {.name = "reference", .type = BODY_STRING, .nullable = true, .min = 1, .max = REFERENCE_MAX_LEN},
+    };
+    struct body_value v[ARRAY_LEN(fields)];
+    uint8_t id[ID_LEN];
+    json_t *body = NULL;
+    if (!call_id(k, id, ID_LEN) || !body_read(k->q, fields, ARRAY_LEN(fields), v, &body, k->r))
+        return;
+    if (texts_fit(k, v))
+        patch(k, id, v);
+    json_decref(body);
 }

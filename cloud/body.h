@@ -14,7 +14,7 @@ enum body_type {
 struct body_field {
     const char *name;
     enum body_type type;
-    bool required;
+    bool required, nullable; /* nullable: JSON null is set with s NULL */
     int64_t min, max;
 };
 struct body_value {

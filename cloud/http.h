@@ -25,6 +25,7 @@ enum http_fault {
 struct http_request {
     const char *method, *path;
     const char *authorization, *content_type; /* NULL when absent */
+    const char *if_match, *if_none_match, *idempotency_key;
     struct http_pair query[HTTP_QUERY_MAX];
     size_t n_query;
     struct bytes body;

@@ -17,6 +17,7 @@
 #include "cloud/clockbook.h"
 #include "cloud/filing.h"
 #include "cloud/ingest_impl.h"
+#include "cloud/once.h"
 #include "wire/ack.h"
 #include "wire/topic.h"
 
@@ -361,7 +362,7 @@ int ingest_sweep(struct ingest *in, int64_t now)
     cloud_heal(in->c);
     int r = clockbook_sweep(in->c, in->db, now, &n);
     atomic_fetch_add(&in->counts[INGEST_SETTLED], n);
-    return r;
+    return r != 0 ? r : once_sweep(in->c, in->db, now);
 }
 
 int ingest_new(struct cloud *c, ingest_publish_fn *publish, void *arg, struct ingest **ret_ingest)

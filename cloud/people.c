@@ -28,7 +28,8 @@ static struct seal_place place(const struct scope *s, const uint8_t id[ID_LEN])
     return (struct seal_place){.table = "person", .tenant = s->tenant, .key = {BYTES(id, ID_LEN)}};
 }
 
-static int insert(const struct scope *s, const struct person *p, const struct row_keys *keys)
+/* Inserts or replaces. */
+static int put(const struct scope *s, const struct person *p, const struct row_keys *keys)
 {
     uint8_t mem[PERSON_UNIT];
     struct cbor_w w = CBOR_W(mem, sizeof mem);
@@ -46,7 +47,10 @@ static int insert(const struct scope *s, const struct person *p, const struct ro
     buf_init(&sealed, 1024);
     int r = seal_put(keys->seal, &at, BYTES(mem, w.len), PERSON_UNIT, &sealed);
     if (r == 0)
-        r = scope_stmt(s, "INSERT INTO person(tenant_id, id, key_id, sealed) VALUES(?1, ?2, ?3, ?4)", &st);
+        r = scope_stmt(s,
+                       "INSERT INTO person(tenant_id, id, key_id, sealed) VALUES(?1, ?2, ?3, ?4)"
+                       " ON CONFLICT(tenant_id, id) DO UPDATE SET sealed = excluded.sealed",
+                       &st);
     if (r == 0) {
         db_bind_blob(st, 2, BYTES(p->id, ID_LEN));
         db_bind_blob(st, 3, BYTES(p->key, ID_LEN));
@@ -58,6 +62,20 @@ static int insert(const struct scope *s, const struct person *p, const struct ro
     return r;
 }
 
+/* NULL leaves one as it is. */
+static bool set_texts(struct person *p, const char *name, const char *reference)
+{
+    if (name != NULL && (name[0] == '\0' || !text_valid(name, NAME_MAX_LEN)))
+        return false;
+    if (reference != NULL && !text_valid(reference, REFERENCE_MAX_LEN))
+        return false;
+    if (name != NULL)
+        str_copy(p->name, sizeof p->name, name);
+    if (reference != NULL)
+        str_copy(p->reference, sizeof p->reference, reference);
+    return true;
+}
+
 int people_create(struct cloud *c, struct db *db, const char *tenant, const char *name, const char *reference,
                   struct person *ret_person)
 {
@@ -65,13 +83,8 @@ int people_create(struct cloud *c, struct db *db, const char *tenant, const char
     struct row_keys keys;
     enum key_kind kind;
     struct person p = {.created = clock_real()};
-    if (reference == NULL)
-        reference = "";
-    if (name[0] == '\0' || !text_valid(name, NAME_MAX_LEN) || !text_valid(reference, REFERENCE_MAX_LEN))
+    if (!set_texts(&p, name, reference))
         return CLOUD_INVALID;
-    str_copy(p.name, sizeof p.name, name);
-    str_copy(p.reference, sizeof p.reference, reference);
-
     int r = cloud_begin(c, db);
     if (r != 0)
         return r;
@@ -83,7 +96,7 @@ int people_create(struct cloud *c, struct db *db, const char *tenant, const char
     if (r == 0)
         r = keyring_rows(s.ring, p.key, &kind, &keys);
     if (r == 0)
-        r = insert(&s, &p, &keys);
+        r = put(&s, &p, &keys);
     if (r == 0)
         r = changes_person(&s, p.key);
     crypto_wipe(&keys, sizeof keys);
@@ -164,6 +177,45 @@ int people_get(struct cloud *c, struct db *db, const char *tenant, const uint8_t
     struct scope s;
     int r = scope_init(c, db, tenant, &s);
     return r != 0 ? r : people_find(&s, id, ret_person);
+}
+
+static int update(const struct scope *s, const uint8_t id[ID_LEN], const char *name, const char *reference,
+                  struct person *ret)
+{
+    struct row_keys keys;
+    enum key_kind kind;
+    int r = people_find(s, id, ret);
+    if (r != 0)
+        return r;
+    if (!set_texts(ret, name, reference))
+        return CLOUD_INVALID;
+    r = keyring_rows(s->ring, ret->key, &kind, &keys);
+    if (r == 0)
+        r = put(s, ret, &keys);
+    if (r == 0)
+        r = changes_person(s, ret->key);
+    crypto_wipe(&keys, sizeof keys);
+    return r;
+}
+
+int people_update(struct cloud *c, struct db *db, const char *tenant, const uint8_t id[ID_LEN], const char *name,
+                  const char *reference, struct person *ret_person)
+{
+    struct scope s;
+    struct person p;
+    int r = cloud_begin(c, db);
+    if (r != 0)
+        return r;
+    r = scope_init(c, db, tenant, &s);
+    if (r == 0)
+        r = update(&s, id, name, reference, &p);
+    if (r == 0)
+        r = cloud_commit(c, db);
+    else
+        cloud_rollback(c, db);
+    if (r == 0)
+        *ret_person = p;
+    return r;
 }
 
 static int collect(const struct scope *s, struct db_stmt *st, size_t limit, struct person_list *l)

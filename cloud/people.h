@@ -19,6 +19,9 @@ struct person_list {
 /* CLOUD_INVALID: empty or too long a name. Own transaction; the key is in escrow before it commits. */
 int people_create(struct cloud *c, struct db *db, const char *tenant, const char *name, const char *reference,
                   struct person *ret_person);
+/* name, reference NULL: as it is; reference "": none. CLOUD_ABSENT, CLOUD_INVALID. Own transaction. */
+int people_update(struct cloud *c, struct db *db, const char *tenant, const uint8_t id[ID_LEN], const char *name,
+                  const char *reference, struct person *ret_person);
 int people_get(struct cloud *c, struct db *db, const char *tenant, const uint8_t id[ID_LEN],
                struct person *ret_person); /* CLOUD_ABSENT */
 /* In the order of their (random) ids, beginning after `after` (NULL: from the start), at most limit. */

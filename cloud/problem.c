@@ -24,8 +24,11 @@ static const struct {
     [PROBLEM_NOT_FOUND] = {404, "not-found", "There is no such resource"},
     [PROBLEM_METHOD] = {405, "method-not-allowed", "The method does not fit the resource"},
     [PROBLEM_CONFLICT] = {409, "conflict", "The request conflicts with what is stored"},
+    [PROBLEM_GONE] = {410, "gone", "The resource was there and has been removed"},
+    [PROBLEM_PRECONDITION] = {412, "precondition-failed", "The resource is not in the state that the request names"},
     [PROBLEM_TOO_LARGE] = {413, "too-large", "The body is too large"},
     [PROBLEM_MEDIA_TYPE] = {415, "media-type", "The body's type is not supported"},
+    [PROBLEM_IDEMPOTENCY] = {422, "idempotency-mismatch", "The Idempotency-Key belongs to another request"},
     [PROBLEM_INTERNAL] = {500, "internal", "The service failed"},
     [PROBLEM_UNAVAILABLE] = {503, "unavailable", "The service is not ready"},
 };

@@ -9,15 +9,16 @@ import check
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 JSON, PROBLEM = "Content-Type: application/json\r\n", "Content-Type: application/problem+json\r\n"
+ETAG = 'ETag: "0123456789abcdefghijkl"\r\n'
 PERSON = ('{"id":"00112233445566778899aabbccddeeff","name":"Ada","reference":null,'
           '"created":"2026-11-23T07:15:00.000000Z"}')
 MISSING = '{"type":"urn:punchline:problem:not-found","title":"t","status":404,"detail":"d"}'
 GOOD = {
     "health": {"method": "GET", "path": "/healthz", "status": 200, "head": JSON, "body": '{"status":"ok"}'},
-    "person": {"method": "GET", "path": "/v1/people/00112233445566778899aabbccddeeff", "status": 200, "head": JSON,
-               "body": PERSON},
-    "created": {"method": "POST", "path": "/v1/people", "status": 201, "head": JSON + "Location: /v1/people/1\r\n",
-                "body": PERSON, "request": '{"name":"Ada"}'},
+    "person": {"method": "GET", "path": "/v1/people/00112233445566778899aabbccddeeff", "status": 200,
+               "head": JSON + ETAG, "body": PERSON},
+    "created": {"method": "POST", "path": "/v1/people", "status": 201,
+                "head": JSON + ETAG + "Location: /v1/people/1\r\n", "body": PERSON, "request": '{"name":"Ada"}'},
     "no route": {"method": "GET", "path": "/nothing", "status": 404, "head": PROBLEM, "body": MISSING},
     "no person": {"method": "GET", "path": "/v1/people/00112233445566778899aabbccddeeff", "status": 404,
                   "head": PROBLEM, "body": MISSING},
@@ -33,13 +34,14 @@ BAD = [
     ("person", {"body": PERSON.replace('"name":"Ada",', "")}, "'name' is a required"),
     ("person", {"body": PERSON.replace(".000000Z", "Z")}, "does not match"),
     ("person", {"body": PERSON.replace('"Ada"', "7")}, "not of type"),
-    ("created", {"head": JSON}, "Location is missing"),
+    ("created", {"head": JSON + ETAG}, "Location is missing"),
+    ("person", {"head": JSON + ETAG.replace('"', "")}, "ETag"),
     ("created", {"request": '{"name":"Ada","age":7}'}, "age"),
     ("created", {"request": None}, "required"),
     ("no route", {"status": 200}, "no route"),
     ("no route", {"head": JSON}, "not that of a problem"),
     ("no route", {"body": MISSING.replace("404", "403")}, "the status line"),
-    ("no route", {"body": MISSING.replace("not-found", "gone")}, "not one of"),
+    ("no route", {"body": MISSING.replace("not-found", "lost")}, "not one of"),
     ("no person", {"body": MISSING.replace("not-found", "invalid")}, "was expected"),
     ("head", {"body": "x"}, "HEAD"),
     ("page", {"path": "/v1/people?order=name"}, "not documented"),

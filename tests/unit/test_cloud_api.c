@@ -82,6 +82,7 @@ static const struct {
     {"GET", "/v1/people", false},
     {"POST", "/v1/people", false},
     {"GET", "/v1/people/00112233445566778899aabbccddeeff", false},
+    {"PATCH", "/v1/people/00112233445566778899aabbccddeeff", false},
     {"GET", "/v1/people/00112233445566778899aabbccddeeff/credentials", false},
     {"POST", "/v1/people/00112233445566778899aabbccddeeff/credentials", false},
     {"GET", "/v1/credentials/waiting", false},
@@ -175,7 +176,7 @@ static void test_methods(void **state)
         const char *method, *path, *allow;
     } cases[] = {
         {"DELETE", "/v1/people", "GET, HEAD, POST"},
-        {"PUT", "/v1/people/1", "GET, HEAD"},
+        {"PUT", "/v1/people/1", "GET, HEAD, PATCH"},
         {"POST", "/v1/punches", "GET, HEAD"},
         {"GET", "/v1/credentials/1/unassign", "POST"},
         {"POST", "/v1/gateways/1", "GET, HEAD, PATCH"},

@@ -1,0 +1,466 @@
+/* Requests that change something: done once however often they are sent, and not over somebody else's change. */
+#include "cloud/api.h"
+
+#include <pthread.h>
+
+#include "cloud/once.h"
+#include "tests/unit/cloud_fixture.h"
+
+#define HOUR INT64_C(3600000000)
+
+static struct fixture f;
+static struct api *api;
+
+static void start(void)
+{
+    assert_int_equal(api_start(f.c, NULL, &api), 0);
+    f.s.port = api_port(api);
+}
+
+static int setup(void **state)
+{
+    fixture_make(&f);
+    start();
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    api_stop(api);
+    fixture_done(&f);
+    return 0;
+}
+
+/* A request with one header more; body NULL: none. */
+static struct reply with(const char *method, const char *path, const char *token, const char *body, const char *header)
+{
+    const char *const extra[] = {"-H", header, "-H", "Content-Type: application/json", NULL};
+    return request(&f.s, method, path, token, body ? BYTES_STR(body) : BYTES_NONE, extra);
+}
+
+static struct reply keyed(const char *path, const char *token, const char *body, const char *key)
+{
+    char header[512];
+    snprintf(header, sizeof header, "Idempotency-Key: %s", key);
+    return with("POST", path, token, body, header);
+}
+
+static void expect(struct reply r, int status, const char *slug)
+{
+    assert_problem(&r, status, slug);
+    reply_done(&r);
+}
+
+static size_t count_people(const char *name)
+{
+    struct reply r = get(&f.s, "/v1/people?limit=1000", f.acme);
+    size_t n = 0, i;
+    json_t *p;
+    json_array_foreach(json_object_get(r.json, "items"), i, p)
+    {
+        n += strcmp(json_string_value(json_object_get(p, "name")), name) == 0;
+    }
+    reply_done(&r);
+    return n;
+}
+
+static void make_person(const char *name, char ret_path[64], char ret_tag[64])
+{
+    char body[128];
+    snprintf(body, sizeof body, "{\"name\":\"%s\"}", name);
+    struct reply r = post(&f.s, "/v1/people", f.acme, body);
+    assert_int_equal(r.status, 201);
+    assert_int_equal(str_copy(ret_path, 64, reply_header(&r, "Location")), 0);
+    assert_int_equal(str_copy(ret_tag, 64, reply_header(&r, "ETag")), 0);
+    assert_true(strlen(ret_tag) > 16 && ret_tag[0] == '"');
+    reply_done(&r);
+}
+
+static void sql(const char *script)
+{
+    struct db *db = NULL;
+    assert_int_equal(cloud_db_take(f.c, &db), 0);
+    assert_int_equal(db_script(db, script), 0);
+    cloud_db_give(f.c, db);
+}
+
+static void keep(char *ret, size_t size, const struct reply *r, const char *header)
+{
+    assert_int_equal(str_copy(ret, size, reply_header(r, header)), 0);
+}
+
+/* ---- Idempotency-Key ---- */
+
+static void test_repeat_makes_no_second(void **state)
+{
+    const char *body = "{\"name\":\"Once\",\"reference\":\"1\"}";
+    char where[64], id[40], renamed[64];
+    struct reply r = keyed("/v1/people", f.acme, body, "order-1");
+    assert_int_equal(r.status, 201);
+    assert_null(reply_header(&r, "Idempotency-Replayed"));
+    strcpy(where, reply_header(&r, "Location"));
+    strcpy(id, reply_text(&r, "id"));
+    reply_done(&r);
+    for (int i = 0; i < 2; i++) {
+        r = keyed("/v1/people", f.acme, body, "order-1");
+        assert_int_equal(r.status, 201);
+        assert_string_equal(reply_header(&r, "Idempotency-Replayed"), "true");
+        assert_string_equal(reply_header(&r, "Location"), where);
+        assert_string_equal(reply_text(&r, "id"), id);
+        assert_string_equal(reply_text(&r, "name"), i == 0 ? "Once" : "Once more");
+        reply_done(&r);
+        /* the second time the answer is the person as it is then */
+        snprintf(renamed, sizeof renamed, "%s", where);
+        r = request(&f.s, "PATCH", renamed, f.acme, BYTES_STR("{\"name\":\"Once more\"}"), as_json);
+        assert_int_equal(r.status, 200);
+        reply_done(&r);
+    }
+    assert_int_equal(count_people("Once") + count_people("Once more"), 1);
+    /* without the header, each is another */
+    r = post(&f.s, "/v1/people", f.acme, body);
+    assert_int_equal(r.status, 201);
+    reply_done(&r);
+    assert_int_equal(count_people("Once"), 1);
+}
+
+static void test_key_is_of_one_request(void **state)
+{
+    struct reply r = keyed("/v1/people", f.acme, "{\"name\":\"Mine\"}", "k1");
+    char where[64], path[128];
+    assert_int_equal(r.status, 201);
+    keep(where, sizeof where, &r, "Location");
+    snprintf(path, sizeof path, "%s/credentials", where);
+    reply_done(&r);
+    expect(keyed("/v1/people", f.acme, "{\"name\":\"Other\"}", "k1"), 422, "idempotency-mismatch");
+    expect(keyed(path, f.acme, "{\"name\":\"Mine\"}", "k1"), 422, "idempotency-mismatch");
+    assert_int_equal(count_people("Other"), 0);
+    /* another customer's keys are its own */
+    r = keyed("/v1/people", f.globex, "{\"name\":\"Theirs\"}", "k1");
+    assert_int_equal(r.status, 201);
+    assert_null(reply_header(&r, "Idempotency-Replayed"));
+    reply_done(&r);
+    /* what was refused was not done: the key is free */
+    expect(keyed("/v1/people", f.acme, "{\"name\":\"\"}", "k2"), 400, "invalid");
+    r = keyed("/v1/people", f.acme, "{\"name\":\"Right\"}", "k2");
+    assert_int_equal(r.status, 201);
+    reply_done(&r);
+}
+
+static void test_key_shape(void **state)
+{
+    char key[200];
+    memset(key, 'x', sizeof key);
+    key[128] = '\0';
+    struct reply r = keyed("/v1/people", f.acme, "{\"name\":\"Long\"}", key);
+    assert_int_equal(r.status, 201);
+    reply_done(&r);
+    key[128] = 'x';
+    key[129] = '\0';
+    expect(keyed("/v1/people", f.acme, "{\"name\":\"Long\"}", key), 400, "bad-request");
+    expect(keyed("/v1/people", f.acme, "{\"name\":\"Long\"}", "a b"), 400, "bad-request");
+    expect(keyed("/v1/people", f.acme, "{\"name\":\"Long\"}", "\xc3\xa4"), 400, "bad-request");
+    expect(with("POST", "/v1/people", f.acme, "{\"name\":\"Long\"}", "Idempotency-Key;"), 400,
+           "bad-request"); /* empty */
+    assert_int_equal(count_people("Long"), 1);
+}
+
+static void test_key_survives_a_restart(void **state)
+{
+    struct reply r = keyed("/v1/people", f.acme, "{\"name\":\"Kept\"}", "restart");
+    assert_int_equal(r.status, 201);
+    reply_done(&r);
+    api_stop(api);
+    cloud_close(f.c);
+    assert_int_equal(cloud_open(&f.set, &f.c), 0);
+    start();
+    r = keyed("/v1/people", f.acme, "{\"name\":\"Kept\"}", "restart");
+    assert_string_equal(reply_header(&r, "Idempotency-Replayed"), "true");
+    reply_done(&r);
+    assert_int_equal(count_people("Kept"), 1);
+}
+
+/* A day later the key is forgotten: the next minute's sweep, and not before. */
+static void test_key_is_kept_a_day(void **state)
+{
+    struct db *db = NULL;
+    struct reply r = keyed("/v1/people", f.acme, "{\"name\":\"Day\"}", "day");
+    assert_int_equal(r.status, 201);
+    reply_done(&r);
+    assert_int_equal(cloud_db_take(f.c, &db), 0);
+    assert_int_equal(once_sweep(f.c, db, clock_real() + 23 * HOUR), 0);
+    r = keyed("/v1/people", f.acme, "{\"name\":\"Day\"}", "day");
+    assert_non_null(reply_header(&r, "Idempotency-Replayed"));
+    reply_done(&r);
+    assert_int_equal(once_sweep(f.c, db, clock_real() + 25 * HOUR), 0);
+    cloud_db_give(f.c, db);
+    r = keyed("/v1/people", f.acme, "{\"name\":\"Day\"}", "day");
+    assert_null(reply_header(&r, "Idempotency-Replayed"));
+    reply_done(&r);
+    assert_int_equal(count_people("Day"), 2);
+    /* and where the sweep has not been yet, an old row says nothing */
+    sql("UPDATE idempotency SET created = created - 86500000000");
+    r = keyed("/v1/people", f.acme, "{\"name\":\"Day\"}", "day");
+    assert_null(reply_header(&r, "Idempotency-Replayed"));
+    reply_done(&r);
+    assert_int_equal(count_people("Day"), 3);
+}
+
+static void *create_at_once(void *arg)
+{
+    intptr_t made = 0;
+    struct reply r = keyed("/v1/people", f.acme, "{\"name\":\"Race\"}", "race");
+    made = r.status == 201 && !strstr(r.head, "Idempotency-Replayed") ? 1 : r.status == 201 ? 0 : 100;
+    reply_done(&r);
+    return (void *)made;
+}
+
+static void test_two_at_once(void **state)
+{
+    pthread_t t[8];
+    intptr_t made = 0;
+    for (size_t i = 0; i < ARRAY_LEN(t); i++)
+        assert_int_equal(pthread_create(&t[i], NULL, create_at_once, NULL), 0);
+    for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+        void *n = NULL;
+        pthread_join(t[i], &n);
+        made += (intptr_t)n;
+    }
+    assert_int_equal(made, 1);
+    assert_int_equal(count_people("Race"), 1);
+}
+
+static void test_what_is_gone_is_said_to_be(void **state)
+{
+    struct reply r = keyed("/v1/people", f.globex, "{\"name\":\"Brief\"}", "gone");
+    assert_int_equal(r.status, 201);
+    reply_done(&r);
+    sql("DELETE FROM person WHERE tenant_id = 'globex'");
+    r = keyed("/v1/people", f.globex, "{\"name\":\"Brief\"}", "gone");
+    assert_problem(&r, 410, "gone");
+    assert_string_equal(reply_header(&r, "Idempotency-Replayed"), "true");
+    reply_done(&r);
+}
+
+static void test_cards_are_handed_out_once(void **state)
+{
+    char person[64], tag[64], path[96], card[80];
+    const char *body = "{\"tech\":\"em4100\",\"bits\":40,\"data\":\"67003B51C6\"}";
+    make_person("Holder", person, tag);
+    snprintf(path, sizeof path, "%s/credentials", person);
+    for (int i = 0; i < 2; i++) {
+        struct reply r = keyed(path, f.acme, body, "card");
+        assert_int_equal(r.status, 201); /* unkeyed, the second is 409 */
+        keep(card, sizeof card, &r, "Location");
+        reply_done(&r);
+    }
+    expect(post(&f.s, path, f.acme, body), 409, "conflict");
+    strcat(card, "/unassign");
+    char until[64] = "";
+    for (int i = 0; i < 2; i++) {
+        struct reply r = keyed(card, f.acme, NULL, "back");
+        assert_int_equal(r.status, 200);
+        assert_null(reply_header(&r, "Location"));
+        if (i == 1)
+            assert_string_equal(reply_text(&r, "until"), until);
+        snprintf(until, sizeof until, "%s", reply_text(&r, "until"));
+        assert_true(*until);
+        reply_done(&r);
+    }
+}
+
+/* Neither the key nor anything of the body stands in the store's files. */
+static void test_store_keeps_no_words(void **state)
+{
+    static const char *const files[] = {"store.db", "store.db-wal"};
+    struct reply r = keyed("/v1/people", f.acme, "{\"name\":\"Secretive Person\"}", "secret-key-of-a-client");
+    assert_int_equal(r.status, 201);
+    reply_done(&r);
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        char path[128];
+        struct buf CLEANUP(buf_done) b;
+        buf_init(&b, 64u << 20);
+        snprintf(path, sizeof path, "%s/state/%s", f.s.dir, files[i]);
+        assert_int_equal(file_read(path, &b), 0);
+        assert_true(b.len > 0);
+        assert_null(memmem(b.p, b.len, "secret-key-of", 13));
+        assert_null(memmem(b.p, b.len, "Secretive", 9));
+    }
+}
+
+/* ---- validators ---- */
+
+static void header_of(char ret[160], const char *name, const char *value)
+{
+    snprintf(ret, 160, "%s: %s", name, value);
+}
+
+static void test_people_are_changed(void **state)
+{
+    char path[64], tag[64];
+    make_person("Before", path, tag);
+    struct reply r =
+        request(&f.s, "PATCH", path, f.acme, BYTES_STR("{\"name\":\"After\",\"reference\":\"9\"}"), as_json);
+    assert_int_equal(r.status, 200);
+    assert_string_equal(reply_text(&r, "name"), "After");
+    assert_string_equal(reply_text(&r, "reference"), "9");
+    assert_string_not_equal(reply_header(&r, "ETag"), tag);
+    reply_done(&r);
+    r = request(&f.s, "PATCH", path, f.acme, BYTES_STR("{\"reference\":null}"), as_json);
+    assert_string_equal(reply_text(&r, "name"), "After"); /* not given: as it was */
+    assert_true(json_is_null(json_object_get(r.json, "reference")));
+    reply_done(&r);
+    r = get(&f.s, path, f.acme);
+    assert_string_equal(reply_text(&r, "name"), "After");
+    assert_true(json_is_null(json_object_get(r.json, "reference")));
+    reply_done(&r);
+    expect(request(&f.s, "PATCH", path, f.acme, BYTES_STR("{\"name\":null}"), as_json), 400, "invalid");
+    expect(request(&f.s, "PATCH", path, f.acme, BYTES_STR("{\"name\":\"\"}"), as_json), 400, "invalid");
+    expect(request(&f.s, "PATCH", path, f.acme, BYTES_STR("{\"id\":\"1\"}"), as_json), 400, "invalid");
+    expect(request(&f.s, "PATCH", path, f.globex, BYTES_STR("{\"name\":\"x\"}"), as_json), 404, "not-found");
+}
+
+static void test_if_match(void **state)
+{
+    char path[64], tag[64], tag2[64], header[160], list[160];
+    make_person("Matched", path, tag);
+    const char *const misses[] = {"\"AAAAAAAAAAAAAAAAAAAAAA\"", "\"\"", "W/", "garbage", "\"open", "x, *"};
+    for (size_t i = 0; i < ARRAY_LEN(misses); i++) {
+        header_of(header, "If-Match", misses[i]);
+        expect(with("PATCH", path, f.acme, "{\"name\":\"Lost\"}", header), 412, "precondition-failed");
+    }
+    snprintf(list, sizeof list, "W/%s", tag); /* weak tags never fit If-Match */
+    header_of(header, "If-Match", list);
+    expect(with("PATCH", path, f.acme, "{\"name\":\"Lost\"}", header), 412, "precondition-failed");
+    assert_int_equal(count_people("Lost"), 0);
+
+    struct reply r = with("PATCH", path, f.acme, "{\"name\":\"Any\"}", "If-Match: *");
+    assert_int_equal(r.status, 200);
+    keep(tag2, sizeof tag2, &r, "ETag");
+    snprintf(list, sizeof list, "\"other\", %s", tag2);
+    reply_done(&r);
+    header_of(header, "If-Match", tag); /* of the state before */
+    expect(with("PATCH", path, f.acme, "{\"name\":\"Lost\"}", header), 412, "precondition-failed");
+    header_of(header, "If-Match", list);
+    r = with("PATCH", path, f.acme, "{\"name\":\"Listed\"}", header);
+    assert_int_equal(r.status, 200);
+    reply_done(&r);
+    assert_int_equal(count_people("Listed"), 1);
+}
+
+static void test_if_none_match(void **state)
+{
+    char path[64], tag[64], header[160], weak[80];
+    make_person("Cached", path, tag);
+    header_of(header, "If-None-Match", tag);
+    struct reply r = with("GET", path, f.acme, NULL, header);
+    assert_int_equal(r.status, 304);
+    assert_int_equal(r.n, 0);
+    assert_string_equal(reply_header(&r, "ETag"), tag);
+    reply_done(&r);
+    snprintf(weak, sizeof weak, "\"x\" , W/%s", tag); /* compared weakly */
+    header_of(header, "If-None-Match", weak);
+    r = with("HEAD", path, f.acme, NULL, header);
+    assert_int_equal(r.status, 304);
+    reply_done(&r);
+    r = with("GET", path, f.acme, NULL, "If-None-Match: \"x\"");
+    assert_int_equal(r.status, 200);
+    reply_done(&r);
+    expect(with("PATCH", path, f.acme, "{\"name\":\"Lost\"}", "If-None-Match: *"), 412, "precondition-failed");
+}
+
+static char shared_path[64], shared_header[160];
+
+static void *patch_at_once(void *arg)
+{
+    char body[64];
+    snprintf(body, sizeof body, "{\"name\":\"Writer %d\"}", (int)(intptr_t)arg);
+    struct reply r = with("PATCH", shared_path, f.acme, body, shared_header);
+    intptr_t won = r.status == 200 ? 1 : r.status == 412 ? 0 : 100;
+    reply_done(&r);
+    return (void *)won;
+}
+
+static void test_one_of_many_writers_wins(void **state)
+{
+    char tag[64];
+    pthread_t t[8];
+    intptr_t won = 0;
+    make_person("Contended", shared_path, tag);
+    header_of(shared_header, "If-Match", tag);
+    for (size_t i = 0; i < ARRAY_LEN(t); i++)
+        assert_int_equal(pthread_create(&t[i], NULL, patch_at_once, (void *)(intptr_t)i), 0);
+    for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+        void *n = NULL;
+        pthread_join(t[i], &n);
+        won += (intptr_t)n;
+    }
+    assert_int_equal(won, 1);
+}
+
+/* A gateway is heard all the time: that alone keeps nobody from changing it, and no 304 hides it. */
+static void test_live_members(void **state)
+{
+    char path[64], id[2 * GW_LEN + 1], tag[64], header[160];
+    snprintf(path, sizeof path, "/v1/gateways/%s", str_hex(f.gw, GW_LEN, id));
+    struct reply r = get(&f.s, path, f.acme);
+    keep(tag, sizeof tag, &r, "ETag");
+    reply_done(&r);
+    header_of(header, "If-None-Match", tag);
+    r = with("GET", path, f.acme, NULL, header);
+    assert_int_equal(r.status, 304);
+    reply_done(&r);
+    sql("UPDATE gateway SET last_upload = 1795418098000001");
+    r = with("GET", path, f.acme, NULL, header);
+    assert_int_equal(r.status, 200);
+    assert_string_equal(reply_text(&r, "last_upload"), "2026-11-23T07:14:58.000001Z");
+    reply_done(&r);
+    header_of(header, "If-Match", tag);
+    r = with("PATCH", path, f.acme, "{\"site\":\"Yard\"}", header);
+    assert_int_equal(r.status, 200);
+    reply_done(&r);
+    expect(with("PATCH", path, f.acme, "{\"site\":\"Lost\"}", header), 412, "precondition-failed");
+}
+
+static void test_credentials_have_tags(void **state)
+{
+    char person[64], tag[64], path[96], card[80], header[160];
+    make_person("Tagged", person, tag);
+    snprintf(path, sizeof path, "%s/credentials", person);
+    struct reply r = post(&f.s, path, f.acme, "{\"number\":\"0A00000077\",\"rendering\":\"hex10\"}");
+    assert_int_equal(r.status, 201);
+    keep(card, sizeof card, &r, "Location");
+    keep(tag, sizeof tag, &r, "ETag");
+    reply_done(&r);
+    r = get(&f.s, card, f.acme);
+    assert_string_equal(reply_header(&r, "ETag"), tag);
+    reply_done(&r);
+    strcat(card, "/unassign");
+    expect(with("POST", card, f.acme, NULL, "If-Match: \"x\""), 412, "precondition-failed");
+    header_of(header, "If-Match", tag);
+    r = with("POST", card, f.acme, NULL, header);
+    assert_int_equal(r.status, 200);
+    reply_done(&r);
+    expect(with("POST", card, f.acme, NULL, header), 412, "precondition-failed");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_repeat_makes_no_second),
+        cmocka_unit_test(test_key_is_of_one_request),
+        cmocka_unit_test(test_key_shape),
+        cmocka_unit_test(test_key_survives_a_restart),
+        cmocka_unit_test(test_key_is_kept_a_day),
+        cmocka_unit_test(test_two_at_once),
+        cmocka_unit_test(test_what_is_gone_is_said_to_be),
+        cmocka_unit_test(test_cards_are_handed_out_once),
+        cmocka_unit_test(test_store_keeps_no_words),
+        cmocka_unit_test(test_people_are_changed),
+        cmocka_unit_test(test_if_match),
+        cmocka_unit_test(test_if_none_match),
+        cmocka_unit_test(test_one_of_many_writers_wins),
+        cmocka_unit_test(test_live_members),
+        cmocka_unit_test(test_credentials_have_tags),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
