@@ -1,10 +1,14 @@
 /* Assigning, unassigning, and the re-filing that follows; see credential.h. */
 #include "cloud/credential.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/clock.h"
+#include "base/str.h"
 #include "cloud/holder.h"
 #include "cloud/people_impl.h"
 
@@ -331,31 +335,41 @@ static int shows_so(void *arg, const uint8_t cidx[CIDX_LEN], const struct waitin
 {
     struct by_number *b = arg;
     char text[CRED_TEXT_MAX];
-    if (row->w.cred.tech != TECH_EM4100)
+    if (!cred_renders(&row->w.cred, b->rendering))
         return 0;
     cred_render(&row->w.cred, b->rendering, text);
-    if (strcmp(text, b->number) != 0)
+    if (strcasecmp(text, b->number) != 0)
         return 0;
     b->cred = row->w.cred;
     return ++b->n > 1 ? CLOUD_AMBIGUOUS : 0;
 }
 
-/* All 40 bits of an EM4100 card in ten hexadecimal digits. */
-static int from_hex10(const char *number, struct cred *ret)
+/* hex10 and dec13 hold all 40 bits of an EM4100 card. Only in their full length: the ten digits of a dec10 would be
+ * a dec13 too, of a card that does not exist. */
+static int from_whole(const char *number, uint8_t rendering, struct cred *ret)
 {
     struct cred c = {.tech = TECH_EM4100, .bits = 40};
-    for (size_t i = 0; i < 10; i++) {
-        const char *digits = "0123456789abcdef0123456789ABCDEF",
-                   *d = number[i] != '\0' ? strchr(digits, number[i]) : NULL;
-        if (d == NULL)
+    char hex[11];
+    uint64_t v;
+    if (rendering == RENDER_DEC13) {
+        if (strlen(number) != 13 || str_u64(number, 0, ((uint64_t)1 << 40) - 1, &v) < 0)
             return CLOUD_INVALID;
-        unsigned v = (unsigned)(d - digits) & 15;
-        c.data[i / 2] = (uint8_t)(i % 2 == 0 ? v << 4 : c.data[i / 2] | v);
+        snprintf(hex, sizeof hex, "%010" PRIx64, v);
+        number = hex;
     }
-    if (number[10] != '\0')
+    if (str_unhex(number, c.data, 5) < 0)
         return CLOUD_INVALID;
     *ret = c;
     return 0;
+}
+
+/* Only characters that the rendering has. */
+static bool spelled(const char *number, uint8_t rendering)
+{
+    if (rendering == RENDER_HEX || rendering_name(rendering) == NULL)
+        return false; /* plain hex does not say the technology */
+    const char *digits = rendering == RENDER_HEX8 ? "0123456789abcdefABCDEF" : "0123456789,";
+    return strspn(number, digits) == strlen(number);
 }
 
 int credential_by_number(struct cloud *c, struct db *db, const char *tenant, const char *number, uint8_t rendering,
@@ -363,10 +377,10 @@ int credential_by_number(struct cloud *c, struct db *db, const char *tenant, con
 {
     struct scope s;
     struct by_number b = {.number = number, .rendering = rendering};
-    if (rendering == RENDER_HEX10)
-        return from_hex10(number, ret_cred);
-    if ((rendering != RENDER_DEC10 && rendering != RENDER_FC_CN) || strspn(number, "0123456789,") != strlen(number))
-        return CLOUD_INVALID; /* plain hex does not say the technology */
+    if (rendering == RENDER_HEX10 || rendering == RENDER_DEC13)
+        return from_whole(number, rendering, ret_cred);
+    if (!spelled(number, rendering))
+        return CLOUD_INVALID;
     int r = scope_init(c, db, tenant, &s);
     if (r == 0)
         r = waiting_each(&s, shows_so, &b);

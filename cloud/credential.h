@@ -42,8 +42,9 @@ int credential_list(struct cloud *c, struct db *db, const char *tenant, const ui
                     struct credential_list *ret_list);
 void credential_list_done(struct credential_list *l);
 
-/* From a number as people write it: hex10 says all of an EM4100 card; dec10 and 3+5 are lossy and may only claim the
- * one waiting credential that shows so. CLOUD_ABSENT, CLOUD_AMBIGUOUS, CLOUD_INVALID: not such a number. */
+/* From a number as people write it: hex10 and dec13 say all of an EM4100 card; the others are lossy, or say
+ * no technology, and may only claim the one waiting credential that shows so. CLOUD_ABSENT, CLOUD_AMBIGUOUS,
+ * CLOUD_INVALID: not such a number. */
 int credential_by_number(struct cloud *c, struct db *db, const char *tenant, const char *number, uint8_t rendering,
                          struct cred *ret_cred);
 

@@ -41,11 +41,11 @@ static json_t *reader_json(struct gateway *g, size_t i)
 {
     struct gateway_reader r;
     gateway_reader(g, i, &r);
-    return json_pack("{s:s, s:s, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name", r.name, "bus", r.bus,
-                     "up", r.up, "acked", r.acked, "punches", number(r.punches), "duplicates", number(r.duplicates),
-                     "refused", number(r.refused), "reads", number(r.reads), "polls", number(r.polls), "bad",
-                     number(r.bad), "exceptions", number(r.exceptions), "timeouts", number(r.timeouts), "late",
-                     number(r.late));
+    return json_pack("{s:s, s:s, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name", r.name, "bus",
+                     r.bus, "up", r.up, "acked", r.acked, "punches", number(r.punches), "duplicates",
+                     number(r.duplicates), "refused", number(r.refused), "reads", number(r.reads), "polls",
+                     number(r.polls), "unusable", number(r.unusable), "bad", number(r.bad), "exceptions",
+                     number(r.exceptions), "timeouts", number(r.timeouts), "late", number(r.late));
 }
 
 static json_t *link_json(const struct gateway_view *v)

@@ -414,6 +414,7 @@ void gateway_reader(struct gateway *g, size_t i, struct gateway_reader *ret)
     const struct reader_stats *t = readers_stats(g->readers, (unsigned)i);
     ret->reads = atomic_load(&t->reads);
     ret->polls = atomic_load(&t->polls);
+    ret->unusable = atomic_load(&t->unusable);
     ret->bad = atomic_load(&t->bad);
     ret->exceptions = atomic_load(&t->exceptions);
     ret->timeouts = atomic_load(&t->timeouts);

@@ -31,7 +31,7 @@ struct gateway_reader {
     const char *name, *bus;
     bool up, acked;
     uint64_t punches, duplicates, refused;
-    uint64_t reads, polls, bad, exceptions, timeouts, late;
+    uint64_t reads, polls, unusable, bad, exceptions, timeouts, late;
 };
 size_t gateway_readers(const struct gateway *g);
 void gateway_reader(struct gateway *g, size_t i, struct gateway_reader *ret);

@@ -36,7 +36,8 @@ struct reader_settings {
     char *name; /* 1..24 bytes of UTF-8, unique */
     char *bus;
     int driver;    /* enum reader_driver */
-    int layout;    /* ascii125: A or B, or both (auto) */
+    int layout;    /* ascii125: enum ascii125_layout */
+    int reverse;   /* ascii125: enum ascii125_reverse */
     int number;    /* enum rendering: how the customer's cards are printed */
     char *profile; /* modbus: name of a file in config/profiles, or a path */
     uint64_t unit; /* modbus: 1..247 (TCP: 0..255) */
@@ -63,6 +64,7 @@ enum answer { ANSWER_STORED, ANSWER_REFUSED };
 struct reader_stats {
     _Atomic uint64_t reads; /* SIGHT_CARD sent */
     _Atomic uint64_t polls;
+    _Atomic uint64_t unusable;   /* well read, but an id that names no card: cred_usable() */
     _Atomic uint64_t bad;        /* frames dropped: wrong check, garbage, truncated, too long */
     _Atomic uint64_t exceptions; /* Modbus exceptions */
     _Atomic uint64_t timeouts;

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "readers/ascii125.h"
 #include "readers/dial.h"
 #include "readers/port.h"
 #include "readers/profile.h"
@@ -10,9 +11,18 @@
 static const char *const frames[] = {
     [PORT_8N1] = "8N1", [PORT_8E1] = "8E1", [PORT_8O1] = "8O1", [PORT_8N2] = "8N2", NULL};
 static const char *const drivers[] = {[READER_ASCII125] = "ascii125", [READER_MODBUS] = "modbus", NULL};
-static const char *const layouts[] = {"auto", "A", "B", NULL};
-static const char *const renderings[] = {
-    [RENDER_HEX] = "hex", [RENDER_HEX10] = "hex10", [RENDER_DEC10] = "dec10", [RENDER_FC_CN] = "3+5", NULL};
+static const char *const layouts[] = {[ASCII125_AUTO] = "auto",
+                                      [ASCII125_A] = "A",
+                                      [ASCII125_B] = "B",
+                                      [ASCII125_C] = "C",
+                                      [ASCII125_D] = "D",
+                                      [ASCII125_E] = "E",
+                                      NULL};
+static const char *const reverses[] = {[ASCII125_AS_IS] = "none",
+                                       [ASCII125_BYTES] = "bytes",
+                                       [ASCII125_BITS] = "bits",
+                                       [ASCII125_NIBBLES] = "nibbles",
+                                       NULL};
 static const char *const directions[] = {[DIR_UNKNOWN] = "unknown",   [DIR_IN] = "in",
                                          [DIR_OUT] = "out",           [DIR_BREAK_OUT] = "break-out",
                                          [DIR_BREAK_IN] = "break-in", NULL};
@@ -95,6 +105,9 @@ static void check_reader(struct conf *c, void *object)
                      r->name);
     if (r->driver == READER_ASCII125 && r->profile)
         conf_mistake(c, &r->profile, "an ascii125 reader has no profile; the driver \"modbus\" has");
+    if (r->driver != READER_ASCII125 && r->reverse != ASCII125_AS_IS)
+        conf_mistake(c, &r->reverse,
+                     "only ascii125 readers are turned round here; a profile tells the order of its id");
 }
 
 #define READER(field) offsetof(struct reader_settings, field)
@@ -125,13 +138,21 @@ static const struct conf_key reader_keys[] = {
      .off = READER(layout),
      .def = "auto",
      .names = layouts,
-     .help = "ascii125: A (RDM6300), B (ID-12LA family), or both."},
+     .help = "ascii125: A (RDM6300), B (ID-12LA family), C (EM-18), D (no check digits), E (7941E, binary); auto "
+             "finds all but C."},
+    {.name = "reverse",
+     .type = CONF_ENUM,
+     .off = READER(reverse),
+     .def = "none",
+     .names = reverses,
+     .help = "ascii125: what this reader turns round in each number, so that it is turned back: the order of the "
+             "bytes, of the bits in each byte, or of the two digits of each byte."},
     {.name = "number",
      .type = CONF_ENUM,
      .off = READER(number),
      .def = "hex",
-     .names = renderings,
-     .help = "How the number is printed on the cards; a hint for display."},
+     .names = rendering_names,
+     .help = "How the number is printed on the cards; a hint for display. docs/READERS.md shows them."},
     {.name = "profile",
      .type = CONF_STRING,
      .off = READER(profile),

@@ -1,20 +1,21 @@
 /* Names, renderings and the clock byte of a punch. Not its encoding as a record: that is record.c. */
 #include "wire/punch.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/str.h"
 #include "wire/cbor.h"
 
 static const char *const tech_names[] = {
     [TECH_WIEGAND] = "wiegand", [TECH_ISO14443] = "iso14443", [TECH_EM4100] = "em4100",     [TECH_OSDP_RAW] = "osdp",
     [TECH_KEYPAD] = "keypad",   [TECH_TEXT] = "text",         [TECH_ISO15693] = "iso15693", [TECH_UHF_EPC] = "uhf",
 };
-static const char *const rendering_names[] = {
-    [RENDER_HEX] = "hex",
-    [RENDER_HEX10] = "hex10",
-    [RENDER_DEC10] = "dec10",
-    [RENDER_FC_CN] = "3+5",
+const char *const rendering_names[] = {
+    [RENDER_HEX] = "hex",   [RENDER_HEX10] = "hex10", [RENDER_DEC10] = "dec10",
+    [RENDER_FC_CN] = "3+5", [RENDER_HEX8] = "hex8",   [RENDER_DEC8] = "dec8",
+    [RENDER_5_5] = "5+5",   [RENDER_DEC13] = "dec13", [RENDER_DEC13 + 1] = NULL,
 };
 #define DIR_FUNCTION 16u
 static const char *const dir_names[] = {
@@ -41,6 +42,11 @@ bool cred_equal(const struct cred *a, const struct cred *b)
 {
     return a->tech == b->tech && a->bits == b->bits && cred_len(a) <= CRED_MAX &&
            memcmp(a->data, b->data, cred_len(a)) == 0;
+}
+
+bool cred_usable(const struct cred *c)
+{
+    return c->tech != TECH_ISO14443 || !(c->data[0] == 0x88 || (c->bits == 32 && c->data[0] == 0x08));
 }
 
 bool cred_valid(const struct cred *c)
@@ -105,9 +111,26 @@ static bool is_text(const struct cred *c)
     return true;
 }
 
+bool cred_renders(const struct cred *c, unsigned rendering)
+{
+    if (rendering == RENDER_HEX)
+        return true;
+    if (rendering == RENDER_DEC10 && c->tech == TECH_ISO14443 && c->bits == 32)
+        return true;
+    return c->tech == TECH_EM4100 && c->bits == 40 && rendering_name(rendering) != NULL;
+}
+
+static uint64_t be(const uint8_t *p, size_t n)
+{
+    uint64_t v = 0;
+
+    for (size_t i = 0; i < n; i++)
+        v = v << 8 | p[i];
+    return v;
+}
+
 void cred_render(const struct cred *c, unsigned rendering, char ret[CRED_TEXT_MAX])
 {
-    static const char digits[] = "0123456789ABCDEF";
     size_t n = cred_len(c) <= CRED_MAX ? cred_len(c) : CRED_MAX;
     const uint8_t *d = c->data;
 
@@ -116,21 +139,22 @@ void cred_render(const struct cred *c, unsigned rendering, char ret[CRED_TEXT_MA
         ret[n] = '\0';
         return;
     }
-    /* facts of EM4100: the version byte is no part of the decimal numbers printed on cards */
-    if (c->tech == TECH_EM4100 && c->bits == 40 && rendering == RENDER_DEC10) {
-        snprintf(ret, CRED_TEXT_MAX, "%010lu",
-                 (unsigned long)d[1] << 24 | (unsigned long)d[2] << 16 | (unsigned long)d[3] << 8 | d[4]);
-        return;
-    }
-    if (c->tech == TECH_EM4100 && c->bits == 40 && rendering == RENDER_FC_CN) {
-        snprintf(ret, CRED_TEXT_MAX, "%03u,%05u", d[2], (unsigned)d[3] << 8 | d[4]);
-        return;
-    }
-    for (size_t i = 0; i < n; i++) {
-        ret[2 * i] = digits[d[i] >> 4];
-        ret[2 * i + 1] = digits[d[i] & 15];
-    }
-    ret[2 * n] = '\0';
+    if (!cred_renders(c, rendering))
+        rendering = RENDER_HEX;
+    if (rendering == RENDER_DEC10) /* of an EM4100 card, without the version byte */
+        snprintf(ret, CRED_TEXT_MAX, "%010" PRIu64, be(d + n - 4, 4));
+    else if (rendering == RENDER_FC_CN)
+        snprintf(ret, CRED_TEXT_MAX, "%03u,%05" PRIu64, d[2], be(d + 3, 2));
+    else if (rendering == RENDER_DEC8)
+        snprintf(ret, CRED_TEXT_MAX, "%03u%05" PRIu64, d[2], be(d + 3, 2));
+    else if (rendering == RENDER_5_5)
+        snprintf(ret, CRED_TEXT_MAX, "%05" PRIu64 ",%05" PRIu64, be(d + 1, 2), be(d + 3, 2));
+    else if (rendering == RENDER_DEC13)
+        snprintf(ret, CRED_TEXT_MAX, "%013" PRIu64, be(d, 5));
+    else if (rendering == RENDER_HEX8)
+        str_hex_upper(d + 1, 4, ret);
+    else
+        str_hex_upper(d, n, ret);
 }
 
 /* floor(2^(q/2)), exact: integer square root of 2^q. */

@@ -24,6 +24,9 @@ struct cred {
 };
 size_t cred_len(const struct cred *c);
 bool cred_equal(const struct cred *a, const struct cred *b);
+/* False for an ISO 14443 id that names no card: 4 bytes that begin with 08 are random, made anew at each approach
+ * (telephones, passports); 88 at the front is the cascade tag, so the id behind it was cut off. */
+bool cred_usable(const struct cred *c);
 /* bits <= 8 * CRED_MAX and unused low bits zero, tech known. */
 bool cred_valid(const struct cred *c);
 /* CBOR [tech, bits, data], what hashes and indexes cover; at most CRED_CBOR_MAX bytes. */
@@ -34,13 +37,25 @@ size_t cred_cbor(const struct cred *c, uint8_t ret[CRED_CBOR_MAX]);
 const char *tech_name(unsigned tech);
 int tech_parse(const char *name, uint8_t *ret_tech);
 
-/* How the customer knows a number (facts/readers 1.4). Travels as ext 2 of a punch, a hint for display only. */
-enum rendering { RENDER_HEX = 0, RENDER_HEX10 = 1, RENDER_DEC10 = 2, RENDER_FC_CN = 3 /* 3+5, "059,20934" */ };
+/* How the customer knows a number; docs/WIRE.md section 5 has the rules. Travels as ext 2 of a punch, a hint for
+ * display only. What each shows of EM4100 67003B51C6: */
+enum rendering {
+    RENDER_HEX = 0,   /* 67003B51C6, any credential in the order of its bytes */
+    RENDER_HEX10 = 1, /* 67003B51C6 */
+    RENDER_DEC10 = 2, /* 0003887558; also an ISO 14443 id of 4 bytes, first byte highest */
+    RENDER_FC_CN = 3, /* 3+5: 059,20934 */
+    RENDER_HEX8 = 4,  /* 003B51C6 */
+    RENDER_DEC8 = 5,  /* 05920934 */
+    RENDER_5_5 = 6,   /* 00059,20934 */
+    RENDER_DEC13 = 7, /* 0442385519046 */
+};
+extern const char *const rendering_names[]; /* by number, NULL after the last */
 const char *rendering_name(unsigned r);
 int rendering_parse(const char *name, uint8_t *ret_r);
 #define CRED_TEXT_MAX 160
-/* The credential as text; hex10, dec10 and 3+5 need 40 bits (EM4100), else RENDER_HEX is used.
- * TECH_TEXT and TECH_KEYPAD with printable data give the text itself. */
+/* Whether such a credential has that rendering; where it has not, RENDER_HEX is used. */
+bool cred_renders(const struct cred *c, unsigned rendering);
+/* The credential as text. TECH_TEXT and TECH_KEYPAD with printable data give the text itself. */
 void cred_render(const struct cred *c, unsigned rendering, char ret[CRED_TEXT_MAX]);
 
 enum punch_dir {

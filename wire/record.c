@@ -143,7 +143,7 @@ static void get_ext(struct cbor_r *r, struct record *ret)
                 r->bad = true;
         } else if (key == EXT_RENDERING) {
             uint64_t v = cbor_get_uint(r, UINT_MAX_WIRE);
-            ret->punch.rendering = v <= RENDER_FC_CN ? (uint8_t)v : RENDER_HEX;
+            ret->punch.rendering = v <= RENDER_DEC13 ? (uint8_t)v : RENDER_HEX;
         } else {
             (void)cbor_get_any(r);
         }

@@ -320,6 +320,24 @@ def _parse_punch(v):
     return r
 
 
+RENDERINGS = ("hex", "hex10", "dec10", "3+5", "hex8", "dec8", "5+5", "dec13")
+
+
+def shown(tech, bits, data, rendering):
+    """The number as its customer knows it; rendering as on the wire."""
+    name = RENDERINGS[rendering] if rendering < len(RENDERINGS) else "hex"
+    if tech in (5, 6) and data and bits % 8 == 0 and all(0x20 <= b <= 0x7E for b in data):
+        return data.decode()
+    if name == "dec10" and (tech, bits) == (2, 32):
+        return f"{int.from_bytes(data, 'big'):010}"
+    if (tech, bits) != (3, 40) or name in ("hex", "hex10"):
+        return data.hex().upper()
+    high, low = divmod(int.from_bytes(data[1:], "big"), 65536)
+    return {"dec10": f"{high * 65536 + low:010}", "3+5": f"{high % 256:03},{low:05}", "hex8": f"{high:04X}{low:04X}",
+            "dec8": f"{high % 256:03}{low:05}", "5+5": f"{high:05},{low:05}",
+            "dec13": f"{int.from_bytes(data, 'big'):013}"}[name]
+
+
 # ---- uploads (section 6), acks (section 7), status (section 9) ----
 def upload(signed, first, records, flags=0):
     return encode([signed, first, list(records), flags])

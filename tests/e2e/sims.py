@@ -65,8 +65,14 @@ class Sim:
 
 
 class Serial(Sim):
-    """An EM4100 reader on a pty. It cannot be told anything: `punchgate tail` tells what was stored."""
-    script, acked, cred = "serial125.py", False, (3, 40)
+    """A 125 kHz reader on a pty. It cannot be told anything: `punchgate tail` tells what was stored."""
+    script, acked = "serial125.py", False
+
+    def __init__(self, lab, name, layout="A", number="dec10", reverse="none", id_bytes=5, **more):
+        self.settings = {"layout": layout, "number": number, "reverse": reverse}
+        self.cred = (3, 40) if id_bytes == 5 else (2, 8 * id_bytes)
+        extra = ("--reverse", reverse, "--id-bytes", str(id_bytes)) + (() if layout == "auto" else ("--layout", layout))
+        super().__init__(lab, name, extra=extra + tuple(more.pop("extra", ())), **more)
 
     def where(self):
         return ["--link", self.link]
@@ -75,8 +81,8 @@ class Serial(Sim):
         return {"name": f"bus-{self.name}", "serial": self.link, "baud": 9600}
 
     def reader_settings(self):
-        return {"name": self.name, "bus": f"bus-{self.name}", "driver": "ascii125", "layout": "A", "number": "dec10",
-                "direction": "in"}
+        return {"name": self.name, "bus": f"bus-{self.name}", "driver": "ascii125", "direction": "in",
+                **self.settings}
 
 
 class ModbusTcp(Sim):

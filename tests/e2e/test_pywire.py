@@ -36,6 +36,20 @@ def refused(what, function, *args):
     raise Failure(f"{what}: accepted")
 
 
+def renderings():
+    """Section 5's table, each row with its own example."""
+    with open(os.path.join(ROOT, "docs", "WIRE.md"), encoding="utf-8") as f:
+        rows = re.findall(r"^\| (\d) \| (\S+) \|.*\| `([^`]+)` \|$", f.read(), re.M)
+    check([(int(n), name) for n, name, _ in rows] == list(enumerate(w.RENDERINGS)), f"rows: {rows}")
+    for n, name, number in rows:
+        same(name, w.shown(3, 40, bytes.fromhex("67003B51C6"), int(n)), number)
+    for args, number in (((2, 32, bytes.fromhex("04A1B2C3"), 2), "0077705923"),
+                         ((2, 32, bytes.fromhex("04A1B2C3"), 3), "04A1B2C3"),
+                         ((2, 56, bytes(7), 2), "00" * 7), ((3, 40, b"12345", 8), "3132333435"),
+                         ((6, 24, b"A-1", 2), "A-1"), ((6, 24, b"A\n1", 2), "410A31")):
+        same(f"number of {args}", w.shown(*args), number)
+
+
 def scalar(data):
     return ec.derive_private_key(int.from_bytes(data, "big"), ec.SECP256R1())
 
@@ -70,6 +84,7 @@ def worked(e):
                                          clock["step"]), e["plain-0"])
     same("the punch", (punch["gseq"], punch["reader"], punch["data"].hex().upper(), punch["dir"], punch["ext"]),
          (2, "door-1", "67003B51C6", 1, {2: 2}))
+    same("its number", w.shown(punch["tech"], punch["bits"], punch["data"], punch["ext"][2]), "0003887558")
     later = w.parse_record(e["plain-2"])
     same("the cloud's time", (later["src"], later["ck"], w.ck(2, 40000)), (3, 159, 159))
 
@@ -129,6 +144,7 @@ def hpke():
 def test(_args, rng):
     e = examples()
     seg = worked(e)
+    renderings()
     corrupted(e, seg, rng)
     hpke()
     print(f"{len(e)} examples of docs/WIRE.md and the official HPKE vector agree; their corruptions do not", flush=True)

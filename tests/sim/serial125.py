@@ -1,44 +1,72 @@
 #!/usr/bin/python3
-"""A 125 kHz serial reader (facts: RDM6300 and ID-12LA, layouts A and B) on a pty.
+"""A 125 kHz serial reader of any layout (A RDM6300, B ID-12LA, C EM-18, D without check, E 7941E) on a pty.
 
-    serial125.py --link /tmp/x/ttyCARD --ledger /tmp/x/serial.jsonl --rate 20 [--count 1200]
+    serial125.py --link /tmp/x/ttyCARD --ledger /tmp/x/serial.jsonl --rate 20 [--count 1200] [--layout E --id-bytes 7]
 
 Prints `ready <link>` when the line can be opened. Each presentation is one frame and one `present` event, written
 before the frame. Such a reader cannot be answered: what counts as stored is told by `punchgate tail --json`.
 
-Commands on standard input: present [HEX10] | bad | garbage [N] | raw HEX | rate R | pause | resume | quit
+What is in the ledger is the card's own number, whatever --reverse makes the reader send. Layout C has no frame: after
+noise a receiver is in step again at the next pause only, so the simulator makes one.
+
+Commands on standard input: present [HEX] | bad | garbage [N] | raw HEX | rate R | pause | resume | quit
 """
 import argparse
+import functools
+import operator
 import os
 import random
 import signal
 import sys
 import threading
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from simlib import Cards, Ledger, Loop, Pacer, PtyLine, read_ledger, stdin_commands  # noqa: E402
 
 
+PAUSE = 0.05
+
+
+def xor(data):
+    return functools.reduce(operator.xor, data, 0)
+
+
+def turned(card, reverse):
+    """What a reader sends that turns the number round: the order of bytes, of bits or of digits in each byte."""
+    if reverse == "bytes":
+        return card[::-1]
+    if reverse == "bits":
+        return bytes(int(f"{b:08b}"[::-1], 2) for b in card)
+    if reverse == "nibbles":
+        return bytes(b >> 4 | b << 4 & 0xF0 for b in card)
+    return card
+
+
 def frame(card, layout="A", lower=False):
-    """Layout A: 02, ten digits, two of check, 03. Layout B: 0D 0A before the 03. Check: XOR of the five bytes."""
-    check = 0
-    for b in card:
-        check ^= b
-    digits = (card.hex() + f"{check:02x}").encode()
+    """Layouts A and B: 02, ten digits, two of check (the XOR of the five bytes), 03; in B with 0D 0A before the 03.
+    C: the twelve digits alone. D: 02, ten digits, 0D 0A 03. E: 02, length of all, type (02 EM4100, 01 Mifare), id, XOR
+    of length, type and id, 03."""
+    if layout == "E":
+        body = bytes([len(card) + 5, 2 if len(card) == 5 else 1]) + card
+        return b"\x02" + body + bytes([xor(body)]) + b"\x03"
+    digits = (card if layout == "D" else card + bytes([xor(card)])).hex().encode()
     if not lower:
         digits = digits.upper()
-    return b"\x02" + digits + (b"\r\n\x03" if layout == "B" else b"\x03")
+    end = {"A": b"\x03", "B": b"\r\n\x03", "D": b"\r\n\x03"}
+    return digits if layout == "C" else b"\x02" + digits + end[layout]
 
 
 class Serial125:
     def __init__(self, link, ledger=None, name="serial", layout="A", rate=0.0, count=None, distinct=0, seed=1,
-                 garbage=0.0, bad=0.0, split=False, start=0):
+                 garbage=0.0, bad=0.0, split=False, start=0, id_bytes=5, reverse="none"):
         self.loop = Loop()
         self.line = PtyLine(link)
         self.address = link
         self.ledger = Ledger(ledger, name)
         self.layout, self.garbage_share, self.bad_share, self.split = layout, garbage, bad, split
-        self.cards = Cards(5, f"{seed}/{name}", distinct, start)
+        self.reverse = reverse
+        self.cards = Cards(id_bytes, f"{seed}/{name}", distinct, start)
         self.pacer = Pacer(rate, count)
         self.noise = random.Random(f"noise/{seed}/{name}")
         self.seq = start
@@ -46,16 +74,21 @@ class Serial125:
         self.thread = None
 
     def present(self, card=None):
-        card = card or self.cards.next()
+        card = card or self.next_card()
         if self.noise.random() < self.garbage_share:
             self.garbage()
         if self.noise.random() < self.bad_share:
             self.bad()
         self.seq += 1
         self.ledger.write("present", seq=self.seq, card=card.hex().upper())
-        if not self.send(frame(card, self.layout)):
+        if not self.send(frame(turned(card, self.reverse), self.layout)):
             self.ledger.write("dropped", seq=self.seq)
         return self.seq
+
+    def next_card(self):
+        """No id of ISO 14443 that names no card: 08 of four bytes is random, 88 the cascade tag."""
+        card = self.cards.next()
+        return card if len(card) == 5 or card[0] not in (0x08, 0x88) else b"\x04" + card[1:]
 
     def send(self, data):
         if not self.split:
@@ -70,13 +103,20 @@ class Serial125:
     def garbage(self, n=None):
         """Bytes that can be no frame; a start byte may be among them."""
         self.line.write(self.noise.randbytes(n or self.noise.randint(1, 40)))
+        self.pause_of_c()
 
     def bad(self):
-        """A frame whose check is wrong, of a card that is never presented."""
-        f = bytearray(frame(self.noise.randbytes(5), self.layout))
-        f[12] = ord("0") if f[12] != ord("0") else ord("1")
+        """A frame with a damaged byte, of a card that is never presented: in its check or, where it has none, no digit."""
+        f = bytearray(frame(self.noise.randbytes(self.cards.size), self.layout))
+        at = {"A": 12, "B": 12, "C": 11, "D": 10, "E": -2}[self.layout]
+        f[at] = f[at] ^ 1 if self.layout == "E" else ord("G") if self.layout == "D" else ord("10"[f[at] == ord("1")])
         self.line.write(bytes(f))
         self.ledger.write("bad")
+        self.pause_of_c()
+
+    def pause_of_c(self):
+        if self.layout == "C":
+            time.sleep(PAUSE)
 
     def tick(self):
         if self.paused:
@@ -133,7 +173,9 @@ def main():
     p.add_argument("--link", required=True, help="symlink to make to the pty")
     p.add_argument("--ledger", help="JSON lines file to append to")
     p.add_argument("--name", default="serial", help="reader name in the ledger")
-    p.add_argument("--layout", choices=["A", "B"], default="A")
+    p.add_argument("--layout", choices=["A", "B", "C", "D", "E"], default="A")
+    p.add_argument("--id-bytes", type=int, choices=[4, 5, 7, 10], default=5, help="layout E: 5 is EM4100, else Mifare")
+    p.add_argument("--reverse", choices=["none", "bytes", "bits", "nibbles"], default="none")
     p.add_argument("--rate", type=float, default=0.0, help="presentations a second; 0: only on command")
     p.add_argument("--count", type=int, help="stop presenting after so many")
     p.add_argument("--cards", type=int, default=0, help="so many different cards in turn; 0: always a fresh one")
@@ -149,7 +191,7 @@ def main():
                  and e["reader"] == a.name], default=0) if a.resume and a.ledger else 0
     count = None if a.count is None else max(0, a.count - start)
     sim = Serial125(a.link, a.ledger, a.name, a.layout, a.rate, count, a.cards, a.seed, a.garbage, a.bad, a.split,
-                    start)
+                    start, a.id_bytes, a.reverse)
     sim.paused = a.paused
     signal.signal(signal.SIGTERM, lambda *_: sim.loop.stop())
     signal.signal(signal.SIGINT, lambda *_: sim.loop.stop())

@@ -233,6 +233,12 @@ static void by_number(void **state)
     struct tgw *g = tgw_new(x, "hq");
     struct cred c, same = card(0x3b51c6);
     assert_int_equal(credential_by_number(x->c, x->db, TENANT, "0003887558", RENDER_DEC10, &c), CLOUD_ABSENT);
+    /* What holds the card whole needs none to wait. */
+    assert_int_equal(credential_by_number(x->c, x->db, TENANT, "0442385519046", RENDER_DEC13, &c), 0);
+    assert_true(cred_equal(&c, &same));
+    assert_int_equal(credential_by_number(x->c, x->db, TENANT, "1099511627776", RENDER_DEC13, &c), CLOUD_INVALID);
+    assert_int_equal(credential_by_number(x->c, x->db, TENANT, "442385519046", RENDER_DEC13, &c), CLOUD_INVALID);
+    assert_int_equal(credential_by_number(x->c, x->db, TENANT, "0003887558", RENDER_DEC13, &c), CLOUD_INVALID);
     tgw_punch(g, 0x3b51c6, clock_real());
     send_all(x, g);
     assert_int_equal(credential_by_number(x->c, x->db, TENANT, "0003887558", RENDER_DEC10, &c), 0);
@@ -245,6 +251,18 @@ static void by_number(void **state)
     assert_int_equal(credential_by_number(x->c, x->db, TENANT, "67003b51C6A", RENDER_HEX10, &c), CLOUD_INVALID);
     assert_int_equal(credential_by_number(x->c, x->db, TENANT, "abc", RENDER_DEC10, &c), CLOUD_INVALID);
     assert_int_equal(credential_by_number(x->c, x->db, TENANT, "1", RENDER_HEX, &c), CLOUD_INVALID);
+    static const struct {
+        const char *number;
+        uint8_t rendering;
+    } lossy[] = {{"003b51C6", RENDER_HEX8}, {"05920934", RENDER_DEC8}, {"00059,20934", RENDER_5_5}};
+    for (size_t i = 0; i < ARRAY_LEN(lossy); i++) {
+        c = (struct cred){.bits = 0};
+        assert_int_equal(credential_by_number(x->c, x->db, TENANT, lossy[i].number, lossy[i].rendering, &c), 0);
+        assert_true(cred_equal(&c, &same));
+    }
+    assert_int_equal(credential_by_number(x->c, x->db, TENANT, "003b51C7", RENDER_HEX8, &c), CLOUD_ABSENT);
+    assert_int_equal(credential_by_number(x->c, x->db, TENANT, "5920934x", RENDER_DEC8, &c), CLOUD_INVALID);
+    assert_int_equal(credential_by_number(x->c, x->db, TENANT, "5920934", RENDER_DEC13 + 1, &c), CLOUD_INVALID);
 
     /* another card that shows the same ten digits */
     struct record r = {.kind = RECORD_PUNCH, .real = clock_real(), .mono = 1, .ck = ck_make(2, 1)};
@@ -254,6 +272,20 @@ static void by_number(void **state)
     tgw_record(g, &r);
     assert_int_equal(send_seg(x, g, g->seg, 1, 1), 2);
     assert_int_equal(credential_by_number(x->c, x->db, TENANT, "0003887558", RENDER_DEC10, &c), CLOUD_AMBIGUOUS);
+    for (size_t i = 0; i < ARRAY_LEN(lossy); i++)
+        assert_int_equal(credential_by_number(x->c, x->db, TENANT, lossy[i].number, lossy[i].rendering, &c),
+                         CLOUD_AMBIGUOUS);
+
+    /* The number of a card of another technology; and one that has no such number, whatever its bytes. */
+    r.punch.cred = (struct cred){.tech = TECH_ISO14443, .bits = 32, .data = {0x04, 0xa1, 0xb2, 0xc3}};
+    tgw_record(g, &r);
+    struct cred uid = r.punch.cred;
+    r.punch.cred = (struct cred){.tech = TECH_WIEGAND, .bits = 32, .data = {0x04, 0xa1, 0xb2, 0xc4}};
+    tgw_record(g, &r);
+    assert_int_equal(send_seg(x, g, g->seg, 2, 2), 4);
+    assert_int_equal(credential_by_number(x->c, x->db, TENANT, "0077705923", RENDER_DEC10, &c), 0);
+    assert_true(cred_equal(&c, &uid));
+    assert_int_equal(credential_by_number(x->c, x->db, TENANT, "04A1B2C4", RENDER_HEX8, &c), CLOUD_ABSENT);
     tgw_free(g);
 }
 

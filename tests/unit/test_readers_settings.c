@@ -60,6 +60,11 @@ static const struct {
     {LINE "- {name: a, bus: line, " M ", hodl: 2s}\n", "hodl",
      "unknown key \"hodl\" in a reader; did you mean \"hold\""},
     {LINE "- {name: a, bus: line, " M ", hold: 2}\n", "2", ""},
+    {LINE "- {name: a, bus: line, driver: ascii125, layout: E, reverse: nibbles, number: 5+5}\n", NULL, NULL},
+    {LINE "- {name: a, bus: line, driver: ascii125, layout: F}\n", "F}", ""},
+    {LINE "- {name: a, bus: line, driver: ascii125, reverse: yes}\n", "yes", ""},
+    {LINE "- {name: a, bus: line, driver: ascii125, number: 5+3}\n", "5+3", ""},
+    {LINE "- {name: a, bus: line, " M ", reverse: bytes}\n", "bytes}", "only ascii125 readers are turned round here"},
     {LINE "- {name: a, bus: line, " M ", poll: 1ms}\n", "1ms", ""},
     {LINE "- {name: a, bus: line, " M ", timeout: 1501ms}\n", "1501ms", ""},
     {"buses: [{name: x}]\n", "x}", "bus \"x\" wants one of serial, usb and tcp; it has none"},
@@ -170,7 +175,7 @@ static void words_agree_with_the_wire(void **state)
     struct conf *c = NULL;
     uint8_t v;
 
-    for (unsigned i = RENDER_HEX; i <= RENDER_FC_CN; i++) {
+    for (unsigned i = RENDER_HEX; i <= RENDER_DEC13; i++) {
         char text[256];
         snprintf(text, sizeof(text), LINE "- {name: a, bus: line, driver: ascii125, number: %s}\n", rendering_name(i));
         assert_int_equal(conf_parse("t", BYTES_STR(text), &table, &b, &c), 0);
@@ -178,6 +183,7 @@ static void words_agree_with_the_wire(void **state)
         assert_int_equal(((struct reader_settings *)b.readers.items)->number, v);
         conf_free(c);
     }
+    assert_null(rendering_names[RENDER_DEC13 + 1]);
     for (unsigned i = DIR_UNKNOWN; i <= DIR_BREAK_IN; i++) {
         char text[256];
         snprintf(text, sizeof(text), LINE "- {name: a, bus: line, driver: ascii125, direction: %s}\n", dir_name(i));

@@ -52,7 +52,7 @@ static void punches(void **state)
 
     assert_int_equal(round_trip(&r), 96);
     r.punch.repeat = INT64_MAX;
-    r.punch.rendering = RENDER_FC_CN;
+    r.punch.rendering = RENDER_DEC13;
     assert_int_equal(round_trip(&r), 96);
     memset(r.punch.reader, 'x', READER_NAME_MAX);
     r.punch.cred = (struct cred){.tech = TECH_UHF_EPC, .bits = 8 * CRED_MAX};
@@ -110,7 +110,7 @@ static void sender_refuses(void **state)
     REFUSED(r.punch.cred.tech = 0, -EINVAL);
     REFUSED(r.punch.cred.bits = 39, 0); /* C6: its last bit is zero */
     REFUSED(r.punch.cred.bits = 38, -EINVAL);
-    REFUSED(r.punch.rendering = 4, -EINVAL);
+    REFUSED(r.punch.rendering = RENDER_DEC13 + 1, -EINVAL);
     REFUSED(r.kind = (enum record_kind)4, -EINVAL);
     ok = (struct record){.kind = RECORD_CLOCK, .gseq = 1};
     REFUSED(r.clock.src = 4, -EINVAL);
