@@ -89,6 +89,7 @@ static void get_openapi(struct api_call *k)
 
 static const char *const page_query[] = {"limit", "cursor", NULL};
 static const char *const limit_query[] = {"limit", NULL};
+static const char *const changes_query[] = {"after", "limit", NULL};
 static const char *const punches_query[] = {"person", "site", "reader", "from", "to", "state", "limit", "cursor", NULL};
 
 /* Of two patterns that fit, the earlier counts. */
@@ -110,6 +111,7 @@ static const struct api_route routes[] = {
     {"GET", "/v1/gateways/{id}", SCOPE_TENANT, api_gateways_get, NULL, READS},
     {"PATCH", "/v1/gateways/{id}", SCOPE_TENANT, api_gateways_patch, NULL, WRITES},
     {"GET", "/v1/punches", SCOPE_TENANT, api_punches_list, punches_query, READS},
+    {"GET", "/v1/changes", SCOPE_TENANT, api_changes_list, changes_query, READS},
 };
 
 const struct api_route *api_routes(size_t *ret_n)

@@ -17,7 +17,7 @@ json_t *api_cred_json(const struct cred *c, unsigned rendering)
                      "number", problem_text(number), "rendering", shown ? shown : "hex");
 }
 
-static json_t *credential_json(const struct credential *c)
+json_t *api_credential_json(const struct credential *c)
 {
     json_t *o = api_cred_json(&c->cred, c->rendering);
     json_object_set_new(o, "id", json_hex(c->id, ID_LEN));
@@ -41,7 +41,7 @@ void api_credentials_of(struct api_call *k)
     }
     json_t *items = json_array();
     for (size_t i = 0; i < list.n; i++)
-        json_array_append_new(items, credential_json(&list.items[i]));
+        json_array_append_new(items, api_credential_json(&list.items[i]));
     credential_list_done(&list);
     call_page(k, NULL, items, NULL);
 }
@@ -136,7 +136,7 @@ static void assign(struct api_call *k, const uint8_t person[ID_LEN], const struc
         call_outcome(k, r, r == CLOUD_INVALID ? "credential" : "person");
         return;
     }
-    json_t *o = credential_json(&made);
+    json_t *o = api_credential_json(&made);
     call_tag(k, o, NULL);
     json_object_set_new(o, "refiled", json_integer((json_int_t)refiled));
     call_created(k, "/v1/credentials/", made.id, ID_LEN, o);
@@ -172,7 +172,7 @@ void api_credentials_get(struct api_call *k)
     if (r != 0)
         call_outcome(k, r, "credential");
     else
-        call_resource(k, credential_json(&c), NULL);
+        call_resource(k, api_credential_json(&c), NULL);
 }
 
 /* Answered when false: it does not exist, or is not as If-Match says. */
@@ -184,7 +184,7 @@ static bool is_as_named(struct api_call *k, const uint8_t id[ID_LEN])
         call_outcome(k, r, "credential");
         return false;
     }
-    json_t *now = credential_json(&c);
+    json_t *now = api_credential_json(&c);
     bool fits = call_match(k, now, NULL);
     json_decref(now);
     return fits;
@@ -212,7 +212,7 @@ void api_credentials_unassign(struct api_call *k)
         call_outcome(k, r, "credential");
         return;
     }
-    json_t *o = credential_json(&c);
+    json_t *o = api_credential_json(&c);
     call_location(k, "/v1/credentials/", k->param);
     call_tag(k, o, NULL);
     json_object_set_new(o, "refiled", json_integer((json_int_t)refiled));

@@ -113,6 +113,16 @@ void api_gateways_get(struct api_call *k);
 void api_gateways_patch(struct api_call *k);
 void api_punches_list(struct api_call *k);
 
+void api_changes_list(struct api_call *k);
+
 struct cred;
+struct credential;
+struct person;
+struct punch_row;
+json_t *api_person_json(const struct person *p);
+json_t *api_credential_json(const struct credential *c);
+json_t *api_punch_json(const struct punch_row *p);
+/* The segment's id and the index within it: what never changes about a punch. */
+json_t *api_punch_id(const uint8_t *segid, uint64_t index);
 /* {"tech", "bits", "data", "number", "rendering"} */
 json_t *api_cred_json(const struct cred *c, unsigned rendering);

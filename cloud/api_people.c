@@ -5,7 +5,7 @@
 #include "cloud/api_impl.h"
 #include "cloud/people.h"
 
-static json_t *person_json(const struct person *p)
+json_t *api_person_json(const struct person *p)
 {
     return json_pack("{s:o, s:o, s:o, s:o}", "id", json_hex(p->id, ID_LEN), "name", problem_text(p->name), "reference",
                      json_text_or_null(p->reference), "created", json_time(p->created));
@@ -30,7 +30,7 @@ void api_people_list(struct api_call *k)
     }
     json_t *items = json_array();
     for (size_t i = 0; i < list.n; i++)
-        json_array_append_new(items, person_json(&list.items[i]));
+        json_array_append_new(items, api_person_json(&list.items[i]));
     if (list.more && list.n > 0)
         call_page(k, NULL, items, str_hex(list.items[list.n - 1].id, ID_LEN, pos));
     else
@@ -63,7 +63,7 @@ void api_people_create(struct api_call *k)
         return;
     if (texts_fit(k, v)) {
         int r = people_create(k->cloud, k->db, k->tenant, v[0].s, v[1].s, &person);
-        json_t *o = r == 0 ? person_json(&person) : NULL;
+        json_t *o = r == 0 ? api_person_json(&person) : NULL;
         call_tag(k, o, NULL);
         if (r == 0)
             call_created(k, "/v1/people/", person.id, ID_LEN, o);
@@ -83,7 +83,7 @@ void api_people_get(struct api_call *k)
     if (r != 0)
         call_outcome(k, r, "person");
     else
-        call_resource(k, person_json(&person), NULL);
+        call_resource(k, api_person_json(&person), NULL);
 }
 
 /* What is not given stays; a reference of null goes. */
@@ -92,7 +92,7 @@ static void patch(struct api_call *k, const uint8_t id[ID_LEN], const struct bod
     struct person person;
     int r = people_get(k->cloud, k->db, k->tenant, id, &person);
     if (r == 0) {
-        json_t *now = person_json(&person);
+        json_t *now = api_person_json(&person);
         bool fits = call_match(k, now, NULL);
         json_decref(now);
         if (!fits)
@@ -102,7 +102,7 @@ static void patch(struct api_call *k, const uint8_t id[ID_LEN], const struct bod
     if (r != 0)
         call_outcome(k, r, "person");
     else
-        call_resource(k, person_json(&person), NULL);
+        call_resource(k, api_person_json(&person), NULL);
 }
 
 void api_people_patch(struct api_call *k)

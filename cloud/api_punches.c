@@ -16,10 +16,10 @@
 static const char *const filters[] = {"person", "site", "reader", "from", "to", "state", NULL};
 
 /* Whole hex ids and index: what design section 1 calls the identity of a record. */
-static json_t *punch_id(const struct punch_row *p)
+json_t *api_punch_id(const uint8_t *segid, uint64_t index)
 {
     char hex[2 * SEGID_LEN + 1], text[sizeof hex + 24];
-    snprintf(text, sizeof text, "%s-%llu", str_hex(p->segid, SEGID_LEN, hex), (unsigned long long)p->index);
+    snprintf(text, sizeof text, "%s-%llu", str_hex(segid, SEGID_LEN, hex), (unsigned long long)index);
     return json_string(text);
 }
 
@@ -62,17 +62,19 @@ static const char *state_text(enum punch_state s)
     return s == PUNCH_ASSIGNED ? "assigned" : s == PUNCH_UNASSIGNED ? "unassigned" : "pending";
 }
 
-static json_t *punch_json(const struct punch_row *p)
+json_t *api_punch_json(const struct punch_row *p)
 {
     bool pending = p->state == PUNCH_PENDING;
     const char *dir = dir_name(p->dir);
     json_t *person =
         p->has_person ? json_pack("{s:o, s:o}", "id", json_hex(p->person, ID_LEN), "name", problem_text(p->person_name))
                       : json_null();
-    json_t *o = json_pack("{s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:I}", "id", punch_id(p), "state",
-                          state_text(p->state), "person", person, "credential", api_cred_json(&p->cred, p->rendering),
-                          "gateway", json_hex(p->gw, GW_LEN), "site", problem_text(p->site), "reader",
-                          problem_text(p->reader), "direction", dir ? dir : "unknown", "gseq", (json_int_t)p->gseq);
+    json_t *o =
+        json_pack("{s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:I}", "id", api_punch_id(p->segid, p->index), "state",
+                  state_text(p->state), "person", person, "credential", api_cred_json(&p->cred, p->rendering),
+                  "gateway", json_hex(p->gw, GW_LEN), "site", problem_text(p->site), "reader", problem_text(p->reader),
+                  "direction", dir ? dir : "unknown", "gseq", (json_int_t)p->gseq);
+    json_object_set_new(o, "generation", json_integer((json_int_t)p->gen));
     json_object_set_new(o, "function", p->dir >= 16 ? json_integer(p->dir - 16) : json_null());
     json_object_set_new(o, "time", pending ? json_null() : json_time(p->time));
     json_object_set_new(o, "uncertainty_us", pending ? json_null() : uncertainty(p->uncertainty));
@@ -194,7 +196,7 @@ static void list(struct api_call *k, struct punch_query *q)
     }
     json_t *items = json_array();
     for (size_t i = 0; i < l.n; i++)
-        json_array_append_new(items, punch_json(&l.items[i]));
+        json_array_append_new(items, api_punch_json(&l.items[i]));
     if (l.more)
         write_pos(q, &l.next, pos);
     call_page(k, filters, items, l.more ? pos : NULL);

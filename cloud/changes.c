@@ -10,6 +10,10 @@
 
 #define ENTRY_UNIT 32 /* the longest: kind, 16 bytes, number; all rows are of one size */
 
+/* What finds an entry. All zeros: the tenant's own. */
+#define MARK_LEN (REF_LEN + 1)
+#define MARK_MOVED REF_LEN /* 1: it moves a punch that was there before */
+
 static void put_be(uint8_t p[8], int64_t v)
 {
     for (size_t i = 0; i < 8; i++)
@@ -22,15 +26,15 @@ static uint32_t block_of(int64_t seq)
     return SEAL_BLOCK | ((uint32_t)(seq / CHANGES_BLOCK) & ~SEAL_BLOCK);
 }
 
-/* Over the ref, on its way in and out. */
-static int pad(const uint8_t key[CRYPTO_KEY], int64_t seq, uint8_t ref[REF_LEN])
+/* On its way in and out. */
+static int pad(const uint8_t key[CRYPTO_KEY], int64_t seq, uint8_t mark[MARK_LEN])
 {
     uint8_t n[8], mac[CRYPTO_HASH];
     put_be(n, seq);
     const struct bytes parts[] = {BYTES_STR("ref"), BYTES(n, sizeof n)};
     int r = crypto_hmac(BYTES(key, CRYPTO_KEY), parts, ARRAY_LEN(parts), mac);
-    for (size_t i = 0; r == 0 && i < REF_LEN; i++)
-        ref[i] ^= mac[i];
+    for (size_t i = 0; r == 0 && i < MARK_LEN; i++)
+        mark[i] ^= mac[i];
     return r;
 }
 
@@ -60,23 +64,23 @@ static int draw(const struct scope *s, int64_t *ret_seq)
     return r > 0 ? -EIO : r;
 }
 
-static int insert(const struct scope *s, int64_t seq, const uint8_t ref[REF_LEN], struct bytes sealed)
+static int insert(const struct scope *s, int64_t seq, const uint8_t mark[MARK_LEN], struct bytes sealed)
 {
     struct db_stmt *st;
-    int r = scope_stmt(s, "INSERT INTO change(tenant_id, seq, ref, sealed) VALUES(?1, ?2, ?3, ?4)", &st);
+    int r = scope_stmt(s, "INSERT INTO change(tenant_id, seq, mark, sealed) VALUES(?1, ?2, ?3, ?4)", &st);
     if (r != 0)
         return r;
     db_bind_int(st, 2, seq);
-    db_bind_blob(st, 3, BYTES(ref, REF_LEN));
+    db_bind_blob(st, 3, BYTES(mark, MARK_LEN));
     db_bind_blob(st, 4, sealed);
     return db_must(st);
 }
 
-/* keys NULL: the tenant's own, which is found by a ref of zeros. */
+/* keys NULL: the tenant's own. */
 static int put(const struct scope *s, const struct row_keys *keys, enum change_kind kind, struct bytes id,
-               int64_t number)
+               int64_t number, bool moved)
 {
-    uint8_t plain[ENTRY_UNIT], ref[REF_LEN] = {0}, tenant[CRYPTO_KEY], pads[CRYPTO_KEY], n8[8];
+    uint8_t plain[ENTRY_UNIT], mark[MARK_LEN] = {0}, tenant[CRYPTO_KEY], pads[CRYPTO_KEY], n8[8];
     struct cbor_w w = CBOR_W(plain, sizeof plain);
     struct buf sealed;
     int64_t seq = 0;
@@ -89,15 +93,16 @@ static int put(const struct scope *s, const struct row_keys *keys, enum change_k
     if (r == 0)
         r = holder_changes_keys(s, tenant, pads);
     if (r == 0 && keys != NULL)
-        r = seal_ref(keys, block_of(seq), ref);
+        r = seal_ref(keys, block_of(seq), mark);
+    mark[MARK_MOVED] = moved ? 1 : 0;
     if (r == 0)
-        r = pad(pads, seq, ref);
+        r = pad(pads, seq, mark);
     if (r == 0) {
         struct seal_place at = place(s, seq, n8);
         r = seal_put(keys != NULL ? keys->seal : tenant, &at, BYTES(plain, w.len), ENTRY_UNIT, &sealed);
     }
     if (r == 0)
-        r = insert(s, seq, ref, buf_bytes(&sealed));
+        r = insert(s, seq, mark, buf_bytes(&sealed));
     buf_done(&sealed);
     crypto_wipe(tenant, sizeof tenant);
     crypto_wipe(pads, sizeof pads);
@@ -105,46 +110,48 @@ static int put(const struct scope *s, const struct row_keys *keys, enum change_k
     return r;
 }
 
-static int put_of(const struct scope *s, const uint8_t key_id[KEY_ID_LEN], enum change_kind kind, struct bytes id)
+static int put_of(const struct scope *s, const uint8_t key_id[KEY_ID_LEN], enum change_kind kind, struct bytes id,
+                  int64_t number, bool moved)
 {
     struct row_keys keys;
     enum key_kind any;
     int r = keyring_rows(s->ring, key_id, &any, &keys);
     if (r == 0)
-        r = put(s, &keys, kind, id, 0);
+        r = put(s, &keys, kind, id, number, moved);
     crypto_wipe(&keys, sizeof keys);
     return r > 0 ? -EBADMSG : r;
 }
 
 int changes_filed(const struct scope *s, const struct row_keys *keys, bool pending, int64_t day,
-                  const uint8_t pid[PID_LEN])
+                  const uint8_t pid[PID_LEN], bool moved)
 {
-    return put(s, keys, pending ? CHANGE_PENDING : CHANGE_PUNCH, BYTES(pid, PID_LEN), pending ? 0 : day);
+    return put(s, keys, pending ? CHANGE_PENDING : CHANGE_PUNCH, BYTES(pid, PID_LEN), pending ? 0 : day, moved);
 }
 
 int changes_person(const struct scope *s, const uint8_t key_id[KEY_ID_LEN])
 {
-    return put_of(s, key_id, CHANGE_PERSON, BYTES_NONE);
+    return put_of(s, key_id, CHANGE_PERSON, BYTES_NONE, 0, false);
 }
 
 int changes_credential(const struct scope *s, const uint8_t key_id[KEY_ID_LEN], const uint8_t id[ID_LEN])
 {
-    return put_of(s, key_id, CHANGE_CREDENTIAL, BYTES(id, ID_LEN));
+    return put_of(s, key_id, CHANGE_CREDENTIAL, BYTES(id, ID_LEN), 0, false);
 }
 
-int changes_removed(const struct scope *s, const uint8_t segid[SEGID_LEN], uint64_t index)
+int changes_removed(const struct scope *s, const uint8_t key_id[KEY_ID_LEN], const uint8_t segid[SEGID_LEN],
+                    uint64_t index)
 {
-    return put(s, NULL, CHANGE_REMOVED, BYTES(segid, SEGID_LEN), (int64_t)index);
+    return put_of(s, key_id, CHANGE_REMOVED, BYTES(segid, SEGID_LEN), (int64_t)index, true);
 }
 
 int changes_erased(const struct scope *s, const uint8_t person[ID_LEN])
 {
-    return put(s, NULL, CHANGE_ERASED, BYTES(person, ID_LEN), 0);
+    return put(s, NULL, CHANGE_ERASED, BYTES(person, ID_LEN), 0, false);
 }
 
 int changes_gateway(const struct scope *s, const uint8_t gw[GW_LEN], uint64_t gen)
 {
-    return put(s, NULL, CHANGE_GATEWAY, BYTES(gw, GW_LEN), (int64_t)gen);
+    return put(s, NULL, CHANGE_GATEWAY, BYTES(gw, GW_LEN), (int64_t)gen, false);
 }
 
 /* ---- reading ---- */
@@ -178,28 +185,31 @@ static int decode(struct bytes in, struct change *e)
 
 struct reader {
     const struct scope *s;
+    int64_t began;
     uint8_t tenant[CRYPTO_KEY], pads[CRYPTO_KEY];
 };
 
-/* Columns seq, ref, sealed. KEYRING_ABSENT: the key is destroyed; SEAL_BAD, -EBADMSG: damage. */
+/* Columns seq, mark, sealed. KEYRING_ABSENT: the key is destroyed; CHANGES_LOST: and it matters; -EBADMSG: damage. */
 static int open_entry(const struct reader *x, struct db_stmt *st, struct change *e)
 {
-    static const uint8_t zeros[REF_LEN];
-    uint8_t ref[REF_LEN], plain[ENTRY_UNIT], n8[8];
+    static const uint8_t zeros[MARK_LEN];
+    uint8_t mark[MARK_LEN], plain[ENTRY_UNIT], n8[8];
     struct row_keys keys = {0};
     enum key_kind kind;
     size_t n;
-    if (db_fixed(st, 1, ref, REF_LEN) != 0)
+    if (db_fixed(st, 1, mark, MARK_LEN) != 0)
         return -EBADMSG;
-    int r = pad(x->pads, e->seq, ref);
+    int r = pad(x->pads, e->seq, mark);
     if (r != 0)
         return r;
-    if (memcmp(ref, zeros, REF_LEN) == 0)
+    if (memcmp(mark, zeros, MARK_LEN) == 0)
         memcpy(keys.seal, x->tenant, CRYPTO_KEY);
     else
-        r = keyring_by_ref(x->s->ring, block_of(e->seq), ref, e->key_id, &kind, &keys);
+        r = keyring_by_ref(x->s->ring, block_of(e->seq), mark, e->key_id, &kind, &keys);
+    if (r == KEYRING_ABSENT && mark[MARK_MOVED] != 0 && e->seq > x->began)
+        r = CHANGES_LOST;
     if (r != 0)
-        return r < 0 ? r : KEYRING_ABSENT;
+        return r;
     struct seal_place at = place(x->s, e->seq, n8);
     r = seal_get(keys.seal, &at, db_blob(st, 2), plain, sizeof plain, &n);
     crypto_wipe(&keys, sizeof keys);
@@ -221,15 +231,16 @@ static int read_one(const struct reader *x, struct db_stmt *st, change_fn *fn, v
     return r == 0 ? fn(arg, &e) : r == KEYRING_ABSENT ? 0 : r;
 }
 
-int changes_each(const struct scope *s, int64_t after, size_t limit, change_fn *fn, void *arg, int64_t *ret_seq)
+int changes_each(const struct scope *s, int64_t began, int64_t after, size_t limit, change_fn *fn, void *arg,
+                 int64_t *ret_seq)
 {
-    struct reader x = {.s = s};
+    struct reader x = {.s = s, .began = began};
     struct db_stmt *st;
     int64_t seq = after;
     int r = holder_changes_keys(s, x.tenant, x.pads);
     if (r == 0)
-        r = scope_stmt(s, "SELECT seq, ref, sealed FROM change WHERE tenant_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",
-                       &st);
+        r = scope_stmt(
+            s, "SELECT seq, mark, sealed FROM change WHERE tenant_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3", &st);
     if (r == 0) {
         db_bind_int(st, 2, after);
         db_bind_int(st, 3, (int64_t)limit);
@@ -254,7 +265,7 @@ static int upgrade_row(void *arg, const uint8_t key_id[KEY_ID_LEN], enum key_kin
     if (r == 0)
         r = seal_pid(&keys, f->segid, f->index, pid);
     if (r == 0)
-        r = changes_filed(s, &keys, (f->flags & FILED_PENDING) != 0, day_of(filed_when(f)), pid);
+        r = changes_filed(s, &keys, (f->flags & FILED_PENDING) != 0, day_of(filed_when(f)), pid, false);
     crypto_wipe(&keys, sizeof keys);
     return r > 0 ? -EBADMSG : r;
 }
@@ -276,7 +287,7 @@ static int upgrade_small(const struct scope *s, const char *sql, enum change_kin
         }
         r = keyring_rows(s->ring, key_id, &any, &keys);
         if (r == 0)
-            r = put(s, &keys, kind, kind == CHANGE_CREDENTIAL ? BYTES(id, ID_LEN) : BYTES_NONE, 0);
+            r = put(s, &keys, kind, kind == CHANGE_CREDENTIAL ? BYTES(id, ID_LEN) : BYTES_NONE, 0, false);
         if (r < 0)
             break;
     }

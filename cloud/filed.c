@@ -114,6 +114,7 @@ static int decode(struct bytes in, struct filed *ret)
     }
     if (!cbor_done(&r) || decode_record(plain, &rec) != 0)
         return -EBADMSG;
+    f.stored = true;
     int e = filed_init(&f, plain, &rec);
     if (e == 0)
         *ret = f;
@@ -196,7 +197,7 @@ int filed_put(const struct scope *s, const struct row_keys *keys, const struct f
     if (r == 0)
         r = at.pending ? insert_pending(s, &at, f, buf_bytes(&sealed)) : insert_punch(s, &at, buf_bytes(&sealed));
     if (r == 0 && db_changes(s->db) > 0)
-        r = changes_filed(s, keys, at.pending, at.day, at.pid);
+        r = changes_filed(s, keys, at.pending, at.day, at.pid, f->stored);
     buf_done(&sealed);
     crypto_wipe(plain, sizeof plain);
     return r;

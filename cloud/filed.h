@@ -26,6 +26,7 @@ struct filed {
     uint64_t uncertainty;
     unsigned flags;
     int64_t received;
+    bool stored; /* read from a row: what is put now was there before, perhaps as another's */
     size_t n_repeats;
     struct punch_repeat repeats[PUNCH_REPEATS_MAX];
 };

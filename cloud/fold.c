@@ -124,7 +124,7 @@ static int fold_earlier_arrival(const struct scope *s, struct filed *f, struct f
     if (r == 0 && q.found && absorb(f, &q.hit.f)) {
         r = holder_unfile(s, q.hit.key_id, q.hit.kind, &q.hit.f);
         if (r == 0)
-            r = changes_removed(s, q.hit.f.segid, q.hit.f.index);
+            r = changes_removed(s, q.hit.key_id, q.hit.f.segid, q.hit.f.index);
         (*ret_folded)++;
     }
     if (q.found)

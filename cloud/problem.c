@@ -26,6 +26,7 @@ static const struct {
     [PROBLEM_CONFLICT] = {409, "conflict", "The request conflicts with what is stored"},
     [PROBLEM_GONE] = {410, "gone", "The resource was there and has been removed"},
     [PROBLEM_PRECONDITION] = {412, "precondition-failed", "The resource is not in the state that the request names"},
+    [PROBLEM_FEED_RESTARTED] = {410, "feed-restarted", "The changes feed has begun again"},
     [PROBLEM_TOO_LARGE] = {413, "too-large", "The body is too large"},
     [PROBLEM_MEDIA_TYPE] = {415, "media-type", "The body's type is not supported"},
     [PROBLEM_IDEMPOTENCY] = {422, "idempotency-mismatch", "The Idempotency-Key belongs to another request"},

@@ -7,9 +7,8 @@
 
 #include "base/clock.h"
 #include "base/str.h"
-#include "cloud/filed.h"
-#include "cloud/gateway.h"
 #include "cloud/people_impl.h"
+#include "cloud/query_impl.h"
 
 /* ---- positions ---- */
 
@@ -89,7 +88,7 @@ struct hit {
 struct search {
     const struct punch_query *q;
     const struct scope *s;
-    struct gateway_list gateways; /* newest generations; the sites of older ones are looked up */
+    struct sites sites;
     bool has_key;
     uint8_t key_id[KEY_ID_LEN]; /* the person's */
     bool pending;               /* which table is walked */
@@ -150,7 +149,18 @@ static void keep(struct search *x, const struct punch_pos *pos, const uint8_t ke
 
 /* ---- one row ---- */
 
-static const char *site_of(struct search *x, const uint8_t gw[GW_LEN], uint64_t gen)
+int sites_init(struct sites *x, const struct scope *s)
+{
+    x->s = s;
+    return gateway_list(s->db, s->tenant, &x->gateways);
+}
+
+void sites_done(struct sites *x)
+{
+    gateway_list_done(&x->gateways);
+}
+
+const char *sites_of(struct sites *x, const uint8_t gw[GW_LEN], uint64_t gen)
 {
     for (size_t i = 0; i < x->gateways.n; i++)
         if (memcmp(x->gateways.items[i].gw, gw, GW_LEN) == 0 && x->gateways.items[i].gen == gen)
@@ -179,7 +189,7 @@ static bool wanted(struct search *x, enum key_kind kind, const struct filed *f)
         return false;
     if (q->reader != NULL && strcmp(q->reader, f->rec.punch.reader) != 0)
         return false;
-    return q->site == NULL || strcmp(q->site, site_of(x, f->gw, f->gen)) == 0;
+    return q->site == NULL || strcmp(q->site, sites_of(&x->sites, f->gw, f->gen)) == 0;
 }
 
 static int on_row(void *arg, const uint8_t key_id[KEY_ID_LEN], enum key_kind kind, struct filed *f)
@@ -229,18 +239,18 @@ static int walk(struct search *x)
 
 /* ---- the answer ---- */
 
-static int fill(struct search *x, const struct hit *h, struct punch_row *row)
+int query_row(struct sites *x, const uint8_t key_id[KEY_ID_LEN], enum key_kind kind, const struct filed *f,
+              struct punch_row *row)
 {
-    const struct filed *f = &h->f;
     struct person p;
     memcpy(row->segid, f->segid, SEGID_LEN);
     row->index = f->index;
-    row->state = h->pos.pending ? PUNCH_PENDING : h->kind == KEY_PERSON ? PUNCH_ASSIGNED : PUNCH_UNASSIGNED;
+    row->state = f->flags & FILED_PENDING ? PUNCH_PENDING : kind == KEY_PERSON ? PUNCH_ASSIGNED : PUNCH_UNASSIGNED;
     row->cred = f->rec.punch.cred;
     row->rendering = f->rec.punch.rendering;
     memcpy(row->gw, f->gw, GW_LEN);
     row->gen = f->gen;
-    str_copy(row->site, sizeof row->site, site_of(x, f->gw, f->gen));
+    str_copy(row->site, sizeof row->site, sites_of(x, f->gw, f->gen));
     memcpy(row->reader, f->rec.punch.reader, sizeof row->reader);
     row->dir = f->rec.punch.dir;
     row->gseq = f->rec.gseq;
@@ -254,9 +264,9 @@ static int fill(struct search *x, const struct hit *h, struct punch_row *row)
     row->received = f->received;
     row->n_repeats = f->n_repeats;
     memcpy(row->repeats, f->repeats, sizeof row->repeats);
-    if (h->kind != KEY_PERSON)
+    if (kind != KEY_PERSON)
         return 0;
-    int r = people_by_key(x->s, h->key_id, &p);
+    int r = people_by_key(x->s, key_id, &p);
     if (r == 0) {
         row->has_person = true;
         memcpy(row->person, p.id, ID_LEN);
@@ -283,7 +293,7 @@ static int answer(struct search *x, struct punch_list *ret)
     if (l.items == NULL)
         return -ENOMEM;
     for (; r == 0 && l.n < n; l.n++)
-        r = fill(x, &x->heap[l.n], &l.items[l.n]);
+        r = query_row(&x->sites, x->heap[l.n].key_id, x->heap[l.n].kind, &x->heap[l.n].f, &l.items[l.n]);
     if (l.more)
         l.next = x->heap[n - 1].pos;
     if (r != 0)
@@ -319,7 +329,7 @@ static int search(struct search *x, struct punch_list *ret_list)
         if (x->q->state == PUNCH_UNASSIGNED) /* what is a person's is assigned */
             return answer(x, ret_list);
     }
-    r = gateway_list(x->s->db, x->s->tenant, &x->gateways);
+    r = sites_init(&x->sites, x->s);
     if (r == 0)
         r = walk(x);
     return r != 0 ? r : answer(x, ret_list);
@@ -340,7 +350,7 @@ int query_punches(struct cloud *c, struct db *db, const struct punch_query *q, s
         for (size_t i = 0; i < x.n; i++)
             filed_done(&x.heap[i].f);
         free(x.heap);
-        gateway_list_done(&x.gateways);
+        sites_done(&x.sites);
     }
     db_end_read(db);
     return r;

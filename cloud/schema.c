@@ -89,7 +89,7 @@ static const char *const version_2 =
 static const char *const version_3 =
     /* changes: the number of the tenant's last change; NULL: a store of before, see changes_upgrade() */
     "ALTER TABLE tenant ADD COLUMN changes INTEGER;"
-    "CREATE TABLE change(tenant_id TEXT NOT NULL, seq INTEGER NOT NULL, ref BLOB NOT NULL, sealed BLOB NOT NULL,"
+    "CREATE TABLE change(tenant_id TEXT NOT NULL, seq INTEGER NOT NULL, mark BLOB NOT NULL, sealed BLOB NOT NULL,"
     " PRIMARY KEY(tenant_id, seq)) WITHOUT ROWID;";
 
 /* Each script makes its version of the one before. A script is never changed once a release had it: add the next. */
