@@ -24,6 +24,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/str.h"
 
 enum { STX = 0x02, ETX = 0x03, CR = 0x0D, LF = 0x0A };
@@ -284,6 +285,7 @@ struct driver_state {
     struct ascii125 parser;
     uint64_t token;
     bool fed;         /* bytes came since the last turn */
+    bool told;        /* logged since the line was opened that an id was refused: a held one comes 15 times a second */
     int64_t quiet_at; /* when the line will have been silent for long enough */
 };
 
@@ -324,6 +326,7 @@ static void online(void *self)
     struct driver_state *d = self;
 
     ascii125_init(&d->parser, d->parser.layout, d->parser.reverse);
+    d->told = false;
     d->fed = true; /* for all we know: a frame may be under way */
     atomic_store(&d->env.stats->up, true);
     tell(d, SIGHT_UP, NULL);
@@ -341,6 +344,11 @@ static void report(struct driver_state *d)
 {
     atomic_fetch_add(&d->env.stats->bad, d->parser.bad);
     atomic_fetch_add(&d->env.stats->unusable, d->parser.unusable);
+    if (d->parser.unusable > 0 && !d->told) {
+        log_warn("reader.unusable", "reader=%s: an id that names no card, random or cut off, refused and counted",
+                 log_q(d->env.settings->name));
+        d->told = true;
+    }
     d->parser.bad = d->parser.unusable = 0;
 }
 

@@ -14,7 +14,8 @@
  */
 enum ascii125_layout { ASCII125_AUTO, ASCII125_A, ASCII125_B, ASCII125_C, ASCII125_D, ASCII125_E };
 /* How the reader turned the id round before it sent it: the order of its bytes, of the bits in each byte, or of the
- * two halves of each byte. It is turned back, so that the credential is the card's whatever reader read it. */
+ * two halves of each byte. It is turned back, so that the credential is the card's whatever reader read it. A check
+ * is one of the bytes as they were sent. */
 enum ascii125_reverse { ASCII125_AS_IS, ASCII125_BYTES, ASCII125_BITS, ASCII125_NIBBLES };
 #define ASCII125_FRAME_MAX 16
 

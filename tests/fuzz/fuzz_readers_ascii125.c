@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "readers/ascii125.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
@@ -69,10 +70,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 
     if (n == 0)
         return 0;
-    settings = (struct reader_settings){.layout = data[0] % 6, .reverse = data[0] / 6 % 4};
+    settings =
+        (struct reader_settings){.name = (char *)(uintptr_t) "gate", .layout = data[0] % 6, .reverse = data[0] / 6 % 4};
     out.stopping = &stopping;
-    if (!out.sights)
+    if (!out.sights) {
+        log_init("fuzz", LOG_ERROR);
         ASSERT(queue_new(sizeof(struct sight), 64, &out.sights) == 0);
+    }
     ASSERT(ascii125_driver.create(&env, &self) == 0);
     now = 1000;
     ascii125_driver.online(self);

@@ -1,30 +1,5 @@
-/* The 125 kHz parser and driver against the published frames, every way of cutting them, and noise; with a clock of the
- * test's own. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "base/str.h"
-#include "readers/ascii125.h"
-
-struct seen {
-    unsigned n;
-    struct cred last, all[8];
-};
-
-static void saw(struct seen *s, const struct cred *c)
-{
-    assert_true(cred_valid(c));
-    s->last = c[0];
-    s->all[s->n++ % 8] = *c;
-}
+/* The 125 kHz parser against the published frames, every way of cutting them, and noise. */
+#include "tests/unit/readers_ascii125.h"
 
 static void push(struct ascii125 *p, const void *data, size_t n, struct seen *s)
 {
@@ -54,132 +29,68 @@ static void start(struct ascii125 *p, enum ascii125_layout layout)
     assert_int_equal(s.n, 0);
 }
 
-/* ---- frames ---- */
-
-struct frame {
-    uint8_t b[40];
-    size_t n;
-};
-
-/* A frame as the facts write it: <02> is that byte, all else is text. */
-static struct frame frame(const char *text)
-{
-    struct frame f = {.n = 0};
-
-    while (*text) {
-        if (*text == '<') {
-            char hex[3] = {text[1], text[2], 0};
-            assert_int_equal(str_unhex(hex, &f.b[f.n++], 1), 0);
-            text += 4;
-        } else {
-            f.b[f.n++] = (uint8_t)*text++;
-        }
-    }
-    return f;
-}
-
-/* The id in that layout; E tells 5 bytes as EM4100, all others as ISO 14443. */
-static struct frame framed(enum ascii125_layout layout, const char *hex)
-{
-    struct frame f = {.n = 0};
-    uint8_t id[10], check = 0;
-    size_t n;
-    char text[64];
-
-    assert_int_equal(str_unhex_any(hex, id, sizeof(id), &n), 0);
-    for (size_t i = 0; i < n; i++)
-        check ^= id[i];
-    if (layout == ASCII125_E) {
-        f.b[0] = 2;
-        f.b[1] = (uint8_t)(n + 5);
-        f.b[2] = n == 5 ? 2 : 1;
-        memcpy(f.b + 3, id, n);
-        f.b[n + 3] = (uint8_t)(check ^ f.b[1] ^ f.b[2]);
-        f.b[n + 4] = 3;
-        f.n = n + 5;
-        return f;
-    }
-    if (layout == ASCII125_D)
-        snprintf(text, sizeof(text), "<02>%s<0D><0A><03>", hex);
-    else if (layout == ASCII125_C)
-        snprintf(text, sizeof(text), "%s%02X", hex, check);
-    else
-        snprintf(text, sizeof(text), "<02>%s%02X%s<03>", hex, check, layout == ASCII125_B ? "<0D><0A>" : "");
-    return frame(text);
-}
-
 static void push_frame(struct ascii125 *p, struct frame f, struct seen *s)
 {
     push(p, f.b, f.n, s);
 }
 
-static void expect(const struct cred *c, const char *hex)
-{
-    char text[CRED_TEXT_MAX];
-
-    cred_render(c, RENDER_HEX, text);
-    assert_string_equal(text, hex);
-}
-
 static const enum ascii125_layout layouts[] = {ASCII125_A, ASCII125_B, ASCII125_C, ASCII125_D, ASCII125_E};
-#define EACH_LAYOUT(l) for (enum ascii125_layout l = ASCII125_A; l <= ASCII125_E; l++)
 
 /* Facts 1.5 and 1.6: frames seen in the wild, with the number that their readers' owners know (0: not told). */
 static const struct {
-    const char *frame;
+    const char *frame, *id;      /* NULL: refused */
     enum ascii125_layout layout; /* that it has */
-    const char *id;              /* NULL: refused */
     uint32_t number;
 } vectors[] = {
-    {"<02>67003B51C6CB<03>", ASCII125_A, "67003B51C6", 3887558},
-    {"<02>67003BA86C98<03>", ASCII125_A, "67003BA86C", 3909740},
-    {"<02>67003BA86793<03>", ASCII125_A, "67003BA867", 3909735},
-    {"<02>68003B51C6CB<03>", ASCII125_A, NULL, 0},   /* the XOR is C4 */
-    {"<02>68003B51C6CBDA<03>", ASCII125_A, NULL, 0}, /* too long */
-    {"<02>1F00644BB686<03>", ASCII125_A, "1F00644BB6", 6572982},
-    {"<02>0D00319CD070<03>", ASCII125_A, "0D00319CD0", 3251408},
-    {"4500C5D1E9B8", ASCII125_C, "4500C5D1E9", 12964329},
-    {"307E4DE5C224", ASCII125_C, "307E4DE5C2", 0},
-    {"6D0094D481AC", ASCII125_C, "6D0094D481", 9753729},
-    {"6D0094D6FFD0", ASCII125_C, "6D0094D6FF", 9754367},
-    {"6D00949CBBDE", ASCII125_C, "6D00949CBB", 0},
-    {"01001293D858", ASCII125_C, "01001293D8", 1217496},
-    {"0100CDA4EC84", ASCII125_C, "0100CDA4EC", 13477100},
-    {"0100CDA53F56", ASCII125_C, "0100CDA53F", 13477183},
-    {"2900DEB30A4E", ASCII125_C, "2900DEB30A", 14594826},
-    {"01001293CD4D", ASCII125_C, "01001293CD", 1217485},
-    {"<02>01001293D858<0D><0A><03>", ASCII125_B, "01001293D8", 1217496},
-    {"<02>2900DEB30A4E<0D><0A><03>", ASCII125_B, "2900DEB30A", 14594826},
-    {"<02>50008C0891<0D><0A><03>", ASCII125_D, "50008C0891", 9177233},
-    {"<02><0A><02><2E><00><B6><D7><B5><F2><03>", ASCII125_E, "2E00B6D7B5", 11982773},
-    {"<02><0A><02><06><00><8E><6D><5D><B0><03>", ASCII125_E, "06008E6D5D", 9334109},
-    {"<02>67003b51c6cb<03>", ASCII125_A, "67003B51C6", 3887558}, /* lower case */
-    {"<02>50008c0891<0D><0A><03>", ASCII125_D, "50008C0891", 9177233},
+    {"<02>67003B51C6CB<03>", "67003B51C6", ASCII125_A, 3887558},
+    {"<02>67003BA86C98<03>", "67003BA86C", ASCII125_A, 3909740},
+    {"<02>67003BA86793<03>", "67003BA867", ASCII125_A, 3909735},
+    {"<02>68003B51C6CB<03>", NULL, ASCII125_A, 0},   /* the XOR is C4 */
+    {"<02>68003B51C6CBDA<03>", NULL, ASCII125_A, 0}, /* too long */
+    {"<02>1F00644BB686<03>", "1F00644BB6", ASCII125_A, 6572982},
+    {"<02>0D00319CD070<03>", "0D00319CD0", ASCII125_A, 3251408},
+    {"4500C5D1E9B8", "4500C5D1E9", ASCII125_C, 12964329},
+    {"307E4DE5C224", "307E4DE5C2", ASCII125_C, 0},
+    {"6D0094D481AC", "6D0094D481", ASCII125_C, 9753729},
+    {"6D0094D6FFD0", "6D0094D6FF", ASCII125_C, 9754367},
+    {"6D00949CBBDE", "6D00949CBB", ASCII125_C, 0},
+    {"01001293D858", "01001293D8", ASCII125_C, 1217496},
+    {"0100CDA4EC84", "0100CDA4EC", ASCII125_C, 13477100},
+    {"0100CDA53F56", "0100CDA53F", ASCII125_C, 13477183},
+    {"2900DEB30A4E", "2900DEB30A", ASCII125_C, 14594826},
+    {"01001293CD4D", "01001293CD", ASCII125_C, 1217485},
+    {"<02>01001293D858<0D><0A><03>", "01001293D8", ASCII125_B, 1217496},
+    {"<02>2900DEB30A4E<0D><0A><03>", "2900DEB30A", ASCII125_B, 14594826},
+    {"<02>50008C0891<0D><0A><03>", "50008C0891", ASCII125_D, 9177233},
+    {"<02><0A><02><2E><00><B6><D7><B5><F2><03>", "2E00B6D7B5", ASCII125_E, 11982773},
+    {"<02><0A><02><06><00><8E><6D><5D><B0><03>", "06008E6D5D", ASCII125_E, 9334109},
+    {"<02>67003b51c6cb<03>", "67003B51C6", ASCII125_A, 3887558}, /* lower case */
+    {"<02>50008c0891<0D><0A><03>", "50008C0891", ASCII125_D, 9177233},
     /* zeros: their XOR is right */
-    {"<02>000000000000<03>", ASCII125_A, NULL, 0},
-    {"<02>000000000000<0D><0A><03>", ASCII125_B, NULL, 0},
-    {"000000000000", ASCII125_C, NULL, 0},
-    {"<02>0000000000<0D><0A><03>", ASCII125_D, NULL, 0},
-    {"<02><0A><02><00><00><00><00><00><08><03>", ASCII125_E, NULL, 0},
-    {"<02><09><01><00><00><00><00><08><03>", ASCII125_E, NULL, 0},
+    {"<02>000000000000<03>", NULL, ASCII125_A, 0},
+    {"<02>000000000000<0D><0A><03>", NULL, ASCII125_B, 0},
+    {"000000000000", NULL, ASCII125_C, 0},
+    {"<02>0000000000<0D><0A><03>", NULL, ASCII125_D, 0},
+    {"<02><0A><02><00><00><00><00><00><08><03>", NULL, ASCII125_E, 0},
+    {"<02><09><01><00><00><00><00><08><03>", NULL, ASCII125_E, 0},
     /* wrong ends, no digits, bytes above 7F */
-    {"<02>67003B51C6CB<0D><03>", ASCII125_B, NULL, 0},
-    {"<02>67003B51C6CB<0A><0D><03>", ASCII125_B, NULL, 0},
-    {"<02>67003B51C6CB<04>", ASCII125_A, NULL, 0},
-    {"<02>67003B51C6CB<02>", ASCII125_A, NULL, 0},
-    {"<02>50008C0891<0D><03>", ASCII125_D, NULL, 0},
-    {"<02>50008C0891<0D><0A><0D>", ASCII125_D, NULL, 0},
-    {"<02>50008C0891<03>", ASCII125_D, NULL, 0},
-    {"<02>67003B51G6CB<03>", ASCII125_A, NULL, 0},
-    {"<02>67003B51<C6>6CB<03>", ASCII125_A, NULL, 0},
-    {"67003B51<7F>6CB", ASCII125_C, NULL, 0},
-    {"4500C5D1E9B9", ASCII125_C, NULL, 0},
-    {"<02><0A><02><2E><00><B6><D7><B5><F3><03>", ASCII125_E, NULL, 0}, /* check */
-    {"<02><0A><02><2E><00><B6><D7><B5><F2><04>", ASCII125_E, NULL, 0}, /* end */
-    {"<02><0A><01><2E><00><B6><D7><B5><F1><03>", ASCII125_E, NULL, 0}, /* Mifare of five bytes */
-    {"<02><09><02><2E><00><B6><D7><44><03>", ASCII125_E, NULL, 0},     /* EM4100 of four */
-    {"<02><0A><03><2E><00><B6><D7><B5><F3><03>", ASCII125_E, NULL, 0}, /* no such type */
-    {"<02><08><01><2E><00><B6><91><03>", ASCII125_E, NULL, 0},         /* no such length */
+    {"<02>67003B51C6CB<0D><03>", NULL, ASCII125_B, 0},
+    {"<02>67003B51C6CB<0A><0D><03>", NULL, ASCII125_B, 0},
+    {"<02>67003B51C6CB<04>", NULL, ASCII125_A, 0},
+    {"<02>67003B51C6CB<02>", NULL, ASCII125_A, 0},
+    {"<02>50008C0891<0D><03>", NULL, ASCII125_D, 0},
+    {"<02>50008C0891<0D><0A><0D>", NULL, ASCII125_D, 0},
+    {"<02>50008C0891<03>", NULL, ASCII125_D, 0},
+    {"<02>67003B51G6CB<03>", NULL, ASCII125_A, 0},
+    {"<02>67003B51<C6>6CB<03>", NULL, ASCII125_A, 0},
+    {"67003B51<7F>6CB", NULL, ASCII125_C, 0},
+    {"4500C5D1E9B9", NULL, ASCII125_C, 0},
+    {"<02><0A><02><2E><00><B6><D7><B5><F3><03>", NULL, ASCII125_E, 0}, /* check */
+    {"<02><0A><02><2E><00><B6><D7><B5><F2><04>", NULL, ASCII125_E, 0}, /* end */
+    {"<02><0A><01><2E><00><B6><D7><B5><F1><03>", NULL, ASCII125_E, 0}, /* Mifare of five bytes */
+    {"<02><09><02><2E><00><B6><D7><44><03>", NULL, ASCII125_E, 0},     /* EM4100 of four */
+    {"<02><0A><03><2E><00><B6><D7><B5><F3><03>", NULL, ASCII125_E, 0}, /* no such type */
+    {"<02><08><01><2E><00><B6><91><03>", NULL, ASCII125_E, 0},         /* no such length */
 };
 
 static void published_frames(void **state)
@@ -224,7 +135,7 @@ static void a_configured_layout_takes_no_other(void **state)
 /* A real gap within drops the frame wherever it is, and the next is whole again. */
 static void every_split(void **state)
 {
-    EACH_LAYOUT(l)
+    EACH_LAYOUT
     {
         struct frame f = framed(l, "67003B51C6");
         for (size_t cut = 1; cut < f.n; cut++) {
@@ -245,7 +156,7 @@ static void every_split(void **state)
 
 static void begun_in_the_middle(void **state)
 {
-    EACH_LAYOUT(l)
+    EACH_LAYOUT
     {
         struct frame f = framed(l, "67003B51C6"), g = framed(l, "67003BA86C");
         for (size_t skip = 1; skip < f.n; skip++) {
@@ -265,7 +176,7 @@ static void begun_in_the_middle(void **state)
 
 static void glued_and_with_noise_around(void **state)
 {
-    EACH_LAYOUT(l)
+    EACH_LAYOUT
     {
         struct ascii125 p;
         struct seen s = {0};
@@ -296,7 +207,7 @@ static void glued_and_with_noise_around(void **state)
  * for a pause. */
 static void a_lost_byte_costs_one_frame(void **state)
 {
-    EACH_LAYOUT(l)
+    EACH_LAYOUT
     {
         struct frame f = framed(l, "67003B51C6");
         for (size_t lost = 0; lost < f.n; lost++) {
@@ -318,7 +229,7 @@ static void a_lost_byte_costs_one_frame(void **state)
 /* Start bytes at every offset of another frame, and in rows. */
 static void stray_start_bytes(void **state)
 {
-    EACH_LAYOUT(l)
+    EACH_LAYOUT
     {
         struct frame f = framed(l, "67003B51C6"), g = framed(l, "67003BA86C");
         struct ascii125 p;
@@ -342,7 +253,7 @@ static void stray_start_bytes(void **state)
  * digit. */
 static void flipped_bits(void **state)
 {
-    EACH_LAYOUT(l)
+    EACH_LAYOUT
     {
         struct frame f = framed(l, "67003B51C6");
         unsigned others = 0;
@@ -486,7 +397,7 @@ static void the_same_card_whatever_reader(void **state)
     };
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        EACH_LAYOUT(l)
+        EACH_LAYOUT
         {
             struct ascii125 p;
             struct seen s = {0};
@@ -512,14 +423,6 @@ static void the_same_card_whatever_reader(void **state)
 }
 
 /* ---- noise ---- */
-
-static uint64_t random_next(uint64_t *x)
-{
-    *x ^= *x << 13;
-    *x ^= *x >> 7;
-    *x ^= *x << 17;
-    return *x;
-}
 
 static void noise_never_breaks_it(void **state)
 {
@@ -548,196 +451,6 @@ static void noise_never_breaks_it(void **state)
     }
 }
 
-/* ---- the driver, its clock ours ---- */
-
-struct rig {
-    struct reader_settings settings;
-    struct reader_stats stats;
-    struct outbox out;
-    atomic_bool stopping;
-    void *self;
-    int64_t now, due;
-};
-
-static void rig_open(struct rig *r, enum ascii125_layout layout)
-{
-    struct driver_env env = {.settings = &r->settings, .stats = &r->stats, .out = &r->out};
-
-    memset(r, 0, sizeof(*r));
-    r->settings.layout = (int)layout;
-    r->out.stopping = &r->stopping;
-    assert_int_equal(queue_new(sizeof(struct sight), 64, &r->out.sights), 0);
-    assert_int_equal(ascii125_driver.create(&env, &r->self), 0);
-    r->now = 1000;
-    ascii125_driver.online(r->self);
-    assert_int_equal(ascii125_driver.step(r->self, r->now, &r->due), 0);
-}
-
-static void rig_close(struct rig *r)
-{
-    ascii125_driver.destroy(r->self);
-    queue_free(r->out.sights);
-}
-
-/* The line was found empty after these bytes. */
-static void rig_feed(struct rig *r, const uint8_t *p, size_t n)
-{
-    ascii125_driver.feed(r->self, BYTES(p, n));
-    assert_int_equal(ascii125_driver.step(r->self, r->now, &r->due), 0);
-}
-
-/* Time passes, with the turns that the driver asked for. */
-static void rig_wait(struct rig *r, int64_t ms)
-{
-    int64_t until = r->now + ms;
-
-    while (r->due <= until) {
-        r->now = r->due;
-        assert_int_equal(ascii125_driver.step(r->self, r->now, &r->due), 0);
-        assert_true(r->due > r->now); /* it does not spin */
-    }
-    r->now = until;
-}
-
-/* Cards seen since the last look. */
-static unsigned rig_cards(struct rig *r, struct seen *ret)
-{
-    struct sight s;
-    unsigned n = 0;
-
-    while (queue_pop(r->out.sights, &s) == 0) {
-        if (s.kind != SIGHT_CARD)
-            continue;
-        n++;
-        if (ret)
-            saw(ret, &s.cred);
-    }
-    return n;
-}
-
-static void a_pause_ends_a_frame(void **state)
-{
-    EACH_LAYOUT(l)
-    {
-        struct frame f = framed(l, "67003B51C6");
-        int gap_ms = l == ASCII125_C ? 20 : 50;
-        struct rig r;
-        rig_open(&r, l);
-        rig_wait(&r, gap_ms);
-        for (size_t i = 0; i < f.n; i++) { /* as slow as may be */
-            rig_feed(&r, f.b + i, 1);
-            rig_wait(&r, gap_ms - 1);
-        }
-        assert_int_equal(rig_cards(&r, NULL), 1);
-        assert_int_equal(r.stats.bad, 0);
-        rig_feed(&r, f.b, 5);
-        assert_string_equal(ascii125_driver.state(r.self), "in a frame");
-        rig_wait(&r, gap_ms);
-        assert_string_equal(ascii125_driver.state(r.self), "listening");
-        assert_int_equal(r.due, DRIVER_NEVER);
-        rig_feed(&r, f.b + 5, f.n - 5);
-        rig_wait(&r, gap_ms);
-        assert_int_equal(rig_cards(&r, NULL), 0);
-        assert_true(r.stats.bad >= 1);
-        rig_feed(&r, f.b, f.n);
-        assert_int_equal(rig_cards(&r, NULL), 1);
-        rig_close(&r);
-    }
-}
-
-/* A process that was stopped finds both halves waiting: no turn came between, so nothing is cut. */
-static void our_own_pauses_cut_nothing(void **state)
-{
-    struct frame f = framed(ASCII125_C, "67003B51C6");
-    struct rig r;
-
-    rig_open(&r, ASCII125_C);
-    rig_wait(&r, 20);
-    ascii125_driver.feed(r.self, BYTES(f.b, 4));
-    r.now += 5000;
-    rig_feed(&r, f.b + 4, f.n - 4);
-    assert_int_equal(rig_cards(&r, NULL), 1);
-    rig_close(&r);
-}
-
-static void without_a_frame_only_pauses_count(void **state)
-{
-    struct frame f = framed(ASCII125_C, "67003B51C6");
-    struct rig r;
-
-    rig_open(&r, ASCII125_C);
-    assert_string_equal(ascii125_driver.state(r.self), "waiting for a pause");
-    rig_feed(&r, f.b, f.n); /* the line was just opened: who knows what came before */
-    rig_wait(&r, 19);
-    rig_feed(&r, f.b, f.n);
-    assert_int_equal(rig_cards(&r, NULL), 0);
-    rig_wait(&r, 20);
-    rig_feed(&r, f.b, f.n);
-    assert_int_equal(rig_cards(&r, NULL), 1);
-    rig_wait(&r, 20);
-    rig_feed(&r, (const uint8_t *)"3", 1); /* a digit too many: nothing is searched for */
-    rig_feed(&r, f.b, f.n);
-    rig_wait(&r, 19);
-    rig_feed(&r, f.b, f.n);
-    assert_int_equal(rig_cards(&r, NULL), 0);
-    rig_wait(&r, 20);
-    rig_feed(&r, f.b, f.n);
-    assert_int_equal(rig_cards(&r, NULL), 1);
-    rig_close(&r);
-}
-
-/* Random frames, glued or apart, in random pieces: all of them, in order, and nothing else. */
-static void any_pieces(void **state)
-{
-    for (unsigned seed = 1; seed <= 200; seed++) {
-        enum ascii125_layout l = (enum ascii125_layout)(seed % 6);
-        uint64_t x = 0x9E3779B97F4A7C15u * seed;
-        uint8_t line[8 * 16];
-        char ids[8][21];
-        struct seen s = {0};
-        struct rig r;
-        size_t n = 0;
-        rig_open(&r, l);
-        rig_wait(&r, 50);
-        for (unsigned i = 0; i < 8; i++) {
-            static const enum ascii125_layout together[] = {ASCII125_A, ASCII125_D, ASCII125_E};
-            enum ascii125_layout of = l == ASCII125_AUTO ? together[random_next(&x) % 3] : l;
-            snprintf(ids[i], sizeof(ids[i]), "%02X%08lX", 1 + i, (unsigned long)(random_next(&x) & 0xffffffff));
-            struct frame f = framed(of, ids[i]);
-            memcpy(line + n, f.b, f.n);
-            n += f.n;
-        }
-        for (size_t at = 0, k; at < n; at += k) {
-            k = 1 + random_next(&x) % 20;
-            k = k < n - at ? k : n - at;
-            rig_feed(&r, line + at, k);
-            rig_wait(&r, (int64_t)(random_next(&x) % 20));
-        }
-        assert_int_equal(rig_cards(&r, &s), 8);
-        for (unsigned i = 0; i < 8; i++)
-            expect(&s.all[i], ids[i]);
-        assert_int_equal(r.stats.bad, 0);
-        assert_int_equal(r.stats.reads, 8);
-        rig_close(&r);
-    }
-}
-
-static void what_names_no_card_is_counted(void **state)
-{
-    struct frame f = framed(ASCII125_E, "08A1B2C3");
-    struct rig r;
-
-    rig_open(&r, ASCII125_AUTO);
-    rig_feed(&r, f.b, f.n);
-    rig_feed(&r, f.b, f.n);
-    rig_wait(&r, 50);
-    assert_int_equal(rig_cards(&r, NULL), 0);
-    assert_int_equal(r.stats.unusable, 2);
-    assert_int_equal(r.stats.reads, 0);
-    assert_int_equal(r.stats.bad, 0);
-    rig_close(&r);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -755,11 +468,7 @@ int main(void)
         cmocka_unit_test(binary_ids),
         cmocka_unit_test(the_same_card_whatever_reader),
         cmocka_unit_test(noise_never_breaks_it),
-        cmocka_unit_test(a_pause_ends_a_frame),
-        cmocka_unit_test(our_own_pauses_cut_nothing),
-        cmocka_unit_test(without_a_frame_only_pauses_count),
-        cmocka_unit_test(any_pieces),
-        cmocka_unit_test(what_names_no_card_is_counted),
     };
+    log_init("test", LOG_ERROR);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
