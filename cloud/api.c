@@ -88,7 +88,6 @@ static void get_openapi(struct api_call *k)
 }
 
 static const char *const page_query[] = {"limit", "cursor", NULL};
-static const char *const limit_query[] = {"limit", NULL};
 static const char *const changes_query[] = {"after", "limit", NULL};
 static const char *const punches_query[] = {"person", "site", "reader", "from", "to", "state", "limit", "cursor", NULL};
 
@@ -104,12 +103,13 @@ static const struct api_route routes[] = {
     {"PATCH", "/v1/people/{id}", SCOPE_TENANT, api_people_patch, NULL, WRITES},
     {"GET", "/v1/people/{id}/credentials", SCOPE_TENANT, api_credentials_of, NULL, READS},
     {"POST", "/v1/people/{id}/credentials", SCOPE_TENANT, api_credentials_assign, NULL, WRITES},
-    {"GET", "/v1/credentials/waiting", SCOPE_TENANT, api_credentials_waiting, limit_query, READS},
+    {"GET", "/v1/credentials/waiting", SCOPE_TENANT, api_credentials_waiting, page_query, READS},
     {"GET", "/v1/credentials/{id}", SCOPE_TENANT, api_credentials_get, NULL, READS},
     {"POST", "/v1/credentials/{id}/unassign", SCOPE_TENANT, api_credentials_unassign, NULL, WRITES},
     {"GET", "/v1/gateways", SCOPE_TENANT, api_gateways_list, NULL, READS},
     {"GET", "/v1/gateways/{id}", SCOPE_TENANT, api_gateways_get, NULL, READS},
     {"PATCH", "/v1/gateways/{id}", SCOPE_TENANT, api_gateways_patch, NULL, WRITES},
+    {"GET", "/v1/gateways/{id}/events", SCOPE_TENANT, api_gateway_events, page_query, READS},
     {"GET", "/v1/punches", SCOPE_TENANT, api_punches_list, punches_query, READS},
     {"GET", "/v1/changes", SCOPE_TENANT, api_changes_list, changes_query, READS},
 };

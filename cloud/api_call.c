@@ -68,8 +68,8 @@ bool call_query_id(struct api_call *k, const char *name, void *ret, size_t n, bo
 
 static int bind(const struct api_call *k, const char *const *filters, struct cursor_binding *ret)
 {
-    const char *parts[2 + HTTP_QUERY_MAX] = {k->route->pattern, k->tenant};
-    size_t n = 2;
+    const char *parts[3 + HTTP_QUERY_MAX] = {k->route->pattern, k->tenant, k->param};
+    size_t n = 3;
     for (; filters && *filters; filters++)
         parts[n++] = call_query(k, *filters);
     return cursor_bind(parts, n, ret);

@@ -222,10 +222,17 @@ void api_credentials_unassign(struct api_call *k)
 void api_credentials_waiting(struct api_call *k)
 {
     size_t limit = 0;
+    char pos[CURSOR_POS_MAX + 1]; /* the position as it lies in memory, in hex */
+    struct waiting_pos at = {0};
     struct waiting_list list = {0};
-    if (!call_limit(k, &limit))
+    _Static_assert(2 * sizeof at <= CURSOR_POS_MAX, "a cursor holds it");
+    if (!call_limit(k, &limit) || !call_cursor(k, NULL, pos))
         return;
-    int r = credential_waiting(k->cloud, k->db, k->tenant, limit, &list);
+    if (pos[0] && str_unhex(pos, &at, sizeof at) < 0) {
+        problem_reply(k->r, PROBLEM_BAD_CURSOR, "this cursor is of another version; begin again without a cursor");
+        return;
+    }
+    int r = credential_waiting(k->cloud, k->db, k->tenant, pos[0] ? &at : NULL, limit, &list);
     if (r != 0) {
         call_outcome(k, r, "inbox");
         return;
@@ -236,7 +243,10 @@ void api_credentials_waiting(struct api_call *k)
         json_array_append_new(items, json_pack("{s:o, s:o, s:o, s:I}", "credential",
                                                api_cred_json(&w->cred, w->rendering), "first_seen", json_time(w->first),
                                                "last_seen", json_time(w->last), "count", (json_int_t)w->count));
+        memset(&at, 0, sizeof at);
+        at.last = w->last;
+        at.cred = w->cred;
     }
-    problem_json(k->r, 200, json_pack("{s:o, s:b}", "items", items, "more", (int)list.more));
+    call_page(k, NULL, items, list.more ? str_hex(&at, sizeof at, pos) : NULL);
     waiting_list_done(&list);
 }

@@ -62,8 +62,8 @@ bool call_id(struct api_call *k, void *ret, size_t n);
 /* A query parameter of n bytes in hex; 400 when it is not. */
 bool call_query_id(struct api_call *k, const char *name, void *ret, size_t n, bool *ret_has);
 
-/* ?cursor for this route, tenant and the named query parameters (NULL-terminated), as NUL-terminated text; "" when
- * absent. */
+/* ?cursor for this route, its {...}, tenant and the named query parameters (NULL-terminated), as NUL-terminated text;
+ * "" when absent. */
 bool call_cursor(struct api_call *k, const char *const *filters, char ret_pos[CURSOR_POS_MAX + 1]);
 /* {"items": items (stolen), "next": cursor or null (pos NULL)}. */
 void call_page(struct api_call *k, const char *const *filters, json_t *items, const char *pos);
@@ -111,6 +111,7 @@ void api_credentials_waiting(struct api_call *k);
 void api_gateways_list(struct api_call *k);
 void api_gateways_get(struct api_call *k);
 void api_gateways_patch(struct api_call *k);
+void api_gateway_events(struct api_call *k);
 void api_punches_list(struct api_call *k);
 
 void api_changes_list(struct api_call *k);
@@ -126,3 +127,5 @@ json_t *api_punch_json(const struct punch_row *p);
 json_t *api_punch_id(const uint8_t *segid, uint64_t index);
 /* {"tech", "bits", "data", "number", "rendering"} */
 json_t *api_cred_json(const struct cred *c, unsigned rendering);
+/* What the gateway's clock said: {"time", "real_us", "mono_us", "clock", "uncertainty_us"} */
+json_t *api_original_json(int64_t real, uint64_t mono, uint8_t ck);

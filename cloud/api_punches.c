@@ -28,7 +28,7 @@ static json_t *uncertainty(uint64_t us)
     return us == CK_UNBOUNDED ? json_null() : json_integer((json_int_t)us);
 }
 
-static json_t *original(int64_t real, uint64_t mono, uint8_t ck)
+json_t *api_original_json(int64_t real, uint64_t mono, uint8_t ck)
 {
     static const char *const clocks[] = {"never", "rtc", "synchronised", "free"};
     unsigned state = ck_state(ck);
@@ -39,7 +39,7 @@ static json_t *original(int64_t real, uint64_t mono, uint8_t ck)
 
 static json_t *repeat(const struct punch_repeat *p)
 {
-    json_t *o = original(p->real, p->mono, p->ck);
+    json_t *o = api_original_json(p->real, p->mono, p->ck);
     json_object_set_new(o, "gseq", json_integer((json_int_t)p->gseq));
     json_object_set_new(o, "received", json_time(p->received));
     return o;
@@ -80,7 +80,7 @@ json_t *api_punch_json(const struct punch_row *p)
     json_object_set_new(o, "uncertainty_us", pending ? json_null() : uncertainty(p->uncertainty));
     json_object_set_new(o, "estimated", json_boolean(p->estimated));
     json_object_set_new(o, "impossible", json_boolean(p->impossible));
-    json_object_set_new(o, "original", original(p->real, p->mono, p->ck));
+    json_object_set_new(o, "original", api_original_json(p->real, p->mono, p->ck));
     json_object_set_new(o, "repeat", repeats(p));
     json_object_set_new(o, "received", json_time(p->received));
     return o;

@@ -260,18 +260,26 @@ void credential_list_done(struct credential_list *l)
 
 /* ---- the inbox ---- */
 
+static int compare_waiting(int64_t last, const struct cred *c, const struct waiting *b)
+{
+    if (last != b->last)
+        return last > b->last ? -1 : 1;
+    if (c->tech != b->cred.tech)
+        return c->tech < b->cred.tech ? -1 : 1;
+    if (c->bits != b->cred.bits)
+        return c->bits < b->cred.bits ? -1 : 1;
+    return memcmp(c->data, b->cred.data, CRED_MAX);
+}
+
 static int by_last(const void *x, const void *y)
 {
-    const struct waiting *a = x, *b = y;
-    if (a->last != b->last)
-        return a->last > b->last ? -1 : 1;
-    if (a->cred.tech != b->cred.tech)
-        return a->cred.tech < b->cred.tech ? -1 : 1;
-    return memcmp(a->cred.data, b->cred.data, CRED_MAX);
+    const struct waiting *a = x;
+    return compare_waiting(a->last, &a->cred, y);
 }
 
 struct inbox {
     struct waiting_list list;
+    const struct waiting_pos *after;
     size_t limit;
 };
 
@@ -290,16 +298,19 @@ static void keep_latest(struct inbox *in)
 static int collect_waiting(void *arg, const uint8_t cidx[CIDX_LEN], const struct waiting_row *row)
 {
     struct inbox *in = arg;
+    if (in->after != NULL && compare_waiting(in->after->last, &in->after->cred, &row->w) >= 0)
+        return 0;
     if (in->list.n == 2 * in->limit)
         keep_latest(in);
     in->list.items[in->list.n++] = row->w;
     return 0;
 }
 
-int credential_waiting(struct cloud *c, struct db *db, const char *tenant, size_t limit, struct waiting_list *ret_list)
+int credential_waiting(struct cloud *c, struct db *db, const char *tenant, const struct waiting_pos *after,
+                       size_t limit, struct waiting_list *ret_list)
 {
     struct scope s;
-    struct inbox in = {.limit = limit};
+    struct inbox in = {.after = after, .limit = limit};
     if (limit == 0 || limit > WAITING_LIMIT_MAX)
         return CLOUD_INVALID;
     int r = scope_init(c, db, tenant, &s);

@@ -54,12 +54,19 @@ struct waiting {
     int64_t first, last; /* us, corrected or, for pending ones, received */
     uint64_t count;
 };
+/* Where a page ended: a card that is seen again moves before it. */
+struct waiting_pos {
+    int64_t last;
+    struct cred cred;
+};
 struct waiting_list {
     struct waiting *items;
     size_t n;
-    bool more;
+    bool more; /* the next page begins behind the last item */
 };
 #define WAITING_LIMIT_MAX 1000
-/* The inbox: last seen first, at most limit. CLOUD_INVALID: limit not 1 .. WAITING_LIMIT_MAX. */
-int credential_waiting(struct cloud *c, struct db *db, const char *tenant, size_t limit, struct waiting_list *ret_list);
+/* The inbox: last seen first, behind `after` (NULL: from the start), at most limit. CLOUD_INVALID: limit not 1 ..
+ * WAITING_LIMIT_MAX. */
+int credential_waiting(struct cloud *c, struct db *db, const char *tenant, const struct waiting_pos *after,
+                       size_t limit, struct waiting_list *ret_list);
 void waiting_list_done(struct waiting_list *l);

@@ -9,11 +9,10 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "cloud/clockbook.h"
+#include "cloud/events.h"
 #include "cloud/fold.h"
 #include "wire/cbor.h"
 #include "wire/record.h"
-
-#define ODD_UNIT 256
 
 struct filing {
     const struct scope *s;
@@ -27,27 +26,12 @@ struct filing {
 
 /* ---- what is not a punch ---- */
 
-static int seal_for_tenant(const struct filing *f, const char *table, uint64_t index, struct bytes plain,
-                           struct buf *ret_sealed)
-{
-    uint8_t key[CRYPTO_KEY], i[8];
-    for (size_t b = 0; b < sizeof i; b++)
-        i[b] = (uint8_t)(index >> (8 * (7 - b)));
-    struct seal_place at = {
-        .table = table, .tenant = f->s->tenant, .key = {BYTES(f->o->segid, SEGID_LEN), BYTES(i, sizeof i)}};
-    int r = holder_tenant_key(f->s, key);
-    if (r == 0)
-        r = seal_put(key, &at, plain, ODD_UNIT, ret_sealed);
-    crypto_wipe(key, sizeof key);
-    return r;
-}
-
 static int put_oddity(const struct filing *f, uint64_t index, int why, struct bytes plain)
 {
     struct db_stmt *st;
     struct buf sealed;
     buf_init(&sealed, 4096);
-    int r = seal_for_tenant(f, "oddity", index, plain, &sealed);
+    int r = events_seal(f->s, "oddity", f->o->segid, index, plain, &sealed);
     if (r == 0)
         r = scope_stmt(f->s,
                        "INSERT INTO oddity(tenant_id, segid, idx, why, sealed) VALUES(?1, ?2, ?3, ?4, ?5)"
@@ -67,26 +51,9 @@ static int put_oddity(const struct filing *f, uint64_t index, int why, struct by
 
 static int put_event(const struct filing *f, uint64_t index, const struct record *rec, struct bytes plain)
 {
-    struct db_stmt *st;
-    struct buf sealed;
-    buf_init(&sealed, 4096);
-    int r = seal_for_tenant(f, "event", index, plain, &sealed);
-    if (r == 0)
-        r = scope_stmt(f->s,
-                       "INSERT INTO event(tenant_id, gw, gen, gseq, segid, idx, sealed)"
-                       " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
-                       &st);
-    if (r == 0) {
-        db_bind_blob(st, 2, BYTES(f->g->gw, GW_LEN));
-        db_bind_int(st, 3, (int64_t)f->g->gen);
-        db_bind_int(st, 4, (int64_t)rec->gseq);
-        db_bind_blob(st, 5, BYTES(f->o->segid, SEGID_LEN));
-        db_bind_int(st, 6, (int64_t)index);
-        db_bind_blob(st, 7, buf_bytes(&sealed));
-        r = db_must(st);
-    }
-    buf_done(&sealed);
-    return r;
+    struct event_pos at = {.gen = f->g->gen, .gseq = rec->gseq, .index = index};
+    memcpy(at.segid, f->o->segid, SEGID_LEN);
+    return events_put(f->s, f->g->gw, &at, plain);
 }
 
 static void bind_void(struct db_stmt *st, const struct filing *f, const uint8_t segid[SEGID_LEN])

@@ -211,10 +211,11 @@ def main():
     args = p.parse_args()
     with open(args.document, encoding="utf-8") as f:
         doc = Document(yaml.safe_load(f))
-    recorded = load(args.exchanges)
+    recorded, changed = load(args.exchanges), os.path.getmtime(args.document)
     for name, (when, exchanges) in recorded.items():
-        stale = ", before the document's last change" if when < os.path.getmtime(args.document) else ""
+        stale = ", left out: before the document's last change" if when < changed else ""
         print(f"{name}: {len(exchanges)} exchanges of {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(when))}{stale}")
+    recorded = {name: r for name, r in recorded.items() if r[0] >= changed}
     bad, seen = judge(doc, recorded)
     missing = table(doc, seen)
     absent = [r for r in args.recorders if r not in recorded]
@@ -223,7 +224,7 @@ def main():
     if bad:
         sys.exit(f"{bad} mistakes")
     if absent:
-        print(f"not judged what was never exercised; these have not recorded: {' '.join(absent)}")
+        print(f"not judged what was never exercised; these have not recorded since the document changed: {' '.join(absent)}")
         sys.exit(77)
     if missing:
         sys.exit("never exercised: " + ", ".join(f"{m} {p} -> {s}" for m, p, s in missing))

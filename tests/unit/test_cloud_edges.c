@@ -210,9 +210,9 @@ static void the_inbox_shows_the_latest(void **state)
     for (unsigned i = 0; i < 25; i++)
         tgw_punch(g, i, now + (int64_t)(i * 7 % 25) * SECOND);
     send_all(x, g);
-    assert_int_equal(credential_waiting(x->c, x->db, TENANT, 0, &l), CLOUD_INVALID);
+    assert_int_equal(credential_waiting(x->c, x->db, TENANT, NULL, 0, &l), CLOUD_INVALID);
     for (size_t limit = 1; limit < 30; limit++) {
-        assert_int_equal(credential_waiting(x->c, x->db, TENANT, limit, &l), 0);
+        assert_int_equal(credential_waiting(x->c, x->db, TENANT, NULL, limit, &l), 0);
         assert_int_equal(l.n, limit < 25 ? limit : 25);
         assert_int_equal(l.more, limit < 25);
         for (size_t i = 0; i < l.n; i++)

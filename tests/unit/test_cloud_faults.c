@@ -396,7 +396,7 @@ static void api_and_ingest_side_by_side(void **state)
     assert_int_equal(ask_n(x, PUNCH_ASSIGNED, NULL), 400); /* cards 0..19 of 30 */
     assert_int_equal(ask_n(x, PUNCH_UNASSIGNED, NULL), 200);
     struct waiting_list l;
-    assert_int_equal(credential_waiting(x->c, x->db, TENANT, 100, &l), 0);
+    assert_int_equal(credential_waiting(x->c, x->db, TENANT, NULL, 100, &l), 0);
     assert_int_equal(l.n, 10);
     for (size_t i = 0; i < l.n; i++)
         assert_int_equal(l.items[i].count, 20);

@@ -35,7 +35,7 @@ static struct credential give(struct fixture *x, const struct person *p, unsigne
 static size_t inbox(struct fixture *x, struct waiting *ret_first)
 {
     struct waiting_list l;
-    assert_int_equal(credential_waiting(x->c, x->db, TENANT, 100, &l), 0);
+    assert_int_equal(credential_waiting(x->c, x->db, TENANT, NULL, 100, &l), 0);
     size_t n = l.n;
     if (n > 0 && ret_first != NULL)
         *ret_first = l.items[0];
@@ -67,7 +67,7 @@ static void claims_what_waited(void **state)
     assert_int_equal(ask_n(x, PUNCH_UNASSIGNED, NULL), 7);
     assert_int_equal(inbox(x, &w), 2);
     struct waiting_list l;
-    assert_int_equal(credential_waiting(x->c, x->db, TENANT, 100, &l), 0);
+    assert_int_equal(credential_waiting(x->c, x->db, TENANT, NULL, 100, &l), 0);
     assert_int_equal(l.items[1].count, 6);
     assert_int_equal(l.items[1].first, now - 9 * 13 * HOUR);
     assert_int_equal(l.items[1].last, now - 4 * 13 * HOUR);
