@@ -9,6 +9,7 @@
 #include "base/ctl.h"
 #include "base/str.h"
 #include "daemon/gateway.h"
+#include "readers/lights.h"
 
 struct control {
     struct ctl *ctl;
@@ -48,6 +49,18 @@ static json_t *reader_json(struct gateway *g, size_t i)
                      number(r.exceptions), "timeouts", number(r.timeouts), "late", number(r.late));
 }
 
+static json_t *lights_json(const struct lights *l)
+{
+    json_t *a = json_array();
+    for (size_t i = 0; i < lights_count(l); i++) {
+        struct lights_view v;
+        lights_at(l, i, &v);
+        json_array_append_new(a, json_pack("{s:s, s:s, s:b, s:o}", "at", v.place, "role", v.role, "working", v.working,
+                                           "failures", number(v.failures)));
+    }
+    return a;
+}
+
 static json_t *link_json(const struct gateway_view *v)
 {
     return json_pack("{s:b, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:o}", "up", v->link_up, "why", v->link_why, "broker",
@@ -81,6 +94,7 @@ static void status_json(struct control *k, struct ctl_conn *c)
     if (o) {
         json_object_set_new(o, "records", number(spool_records(v.spool)));
         json_object_set_new(o, "unacked", number(spool_unacked(v.spool)));
+        json_object_set_new(o, "lights", lights_json(v.lights));
     }
     out_json(c, o);
 }
@@ -105,6 +119,12 @@ static void status_text(struct control *k, struct ctl_conn *c)
         gateway_reader(k->gateway, i, &r);
         ctl_out(c, "reader    %-24s %-4s %" PRIu64 " punches, %" PRIu64 " bad frames, %" PRIu64 " time-outs\n", r.name,
                 r.up ? "up" : "DOWN", r.punches, r.bad, r.timeouts);
+    }
+    for (size_t i = 0; i < lights_count(v.lights); i++) {
+        struct lights_view l;
+        lights_at(v.lights, i, &l);
+        ctl_out(c, "light     %-24s %-6s %s, %" PRIu64 " failures\n", l.place, l.role, l.working ? "works" : "FAILED",
+                l.failures);
     }
 }
 

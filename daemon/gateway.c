@@ -61,6 +61,7 @@ static void on_tick(void *arg)
     loop_timer_set(g->tick, TICK_MS);
     gateway_due(g);
     flush(g);
+    gateway_lights(g);
     gateway_status_tick(g);
     gateway_send(g);
 }
@@ -214,6 +215,8 @@ static int make_parts(struct gateway *g)
         r = intake_new(&g->s->readers, g->hash_key, g->hash_key_fresh, g->spool, &g->intake);
     if (r == 0)
         r = queue_new(sizeof(struct sight), SIGHTS_MAX, &g->sights);
+    if (r == 0)
+        r = lights_new(g->loop, &g->s->readers, &g->lights);
     g->batch = calloc(JOURNAL_BATCH, sizeof(*g->batch));
     g->lanes = calloc(g->s->readers.n + 1, sizeof(*g->lanes));
     if (r == 0 && (!g->batch || !g->lanes))
@@ -325,6 +328,7 @@ static bool take_down(struct gateway *g)
         stuck = uplink_stop(g->uplink, &last) == UPLINK_STUCK;
         buf_done(&last);
     }
+    lights_free(g->lights);
     control_free(g->control);
     sender_free(g->sender);
     intake_free(g->intake);
@@ -389,6 +393,7 @@ void gateway_view(struct gateway *g, struct gateway_view *ret)
     memcpy(ret->gw, g->keys.gw, GW_LEN);
     memcpy(ret->link_why, g->link_why, sizeof(ret->link_why));
     uplink_counts(g->uplink, &ret->uplink);
+    ret->lights = g->lights;
     for (size_t i = 0; i < g->s->readers.n; i++)
         ret->readers_down += !g->lanes[i].up;
 }

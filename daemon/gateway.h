@@ -21,7 +21,8 @@ struct gateway_view {
     uint64_t punches, duplicates, refused, recoveries, readers_down;
     struct sender_counts sender;
     struct uplink_counts uplink;
-    const struct spool *spool; /* until the handler returns */
+    const struct spool *spool;   /* until the handler returns */
+    const struct lights *lights; /* the same */
     uint8_t ck;
     int64_t started; /* us, real */
 };

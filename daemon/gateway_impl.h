@@ -7,6 +7,7 @@
 #include "daemon/intake.h"
 #include "daemon/keys.h"
 #include "daemon/stamp.h"
+#include "readers/lights.h"
 #include "wire/status.h"
 
 #define READER_EVENT_MS 10000 /* a flapping reader writes at most one event in this time */
@@ -43,6 +44,7 @@ struct gateway {
     struct queue *sights;
     struct loop_io *sights_io;
     struct readers *readers;
+    struct lights *lights;
     struct loop_timer *tick, *send, *watchdog;
     struct stamp stamp;
     struct stamp_clock clock; /* as read for the current batch */
@@ -68,6 +70,8 @@ struct entry *gateway_event(struct gateway *g, size_t i, enum event_code code, s
 void gateway_read_clock(struct gateway *g);
 /* Clock records, reader events and whatever else is due. */
 void gateway_due(struct gateway *g);
+/* Tells the lights which readers are up and can have their punches stored. */
+void gateway_lights(struct gateway *g);
 
 /* gateway_link.c */
 int gateway_link_start(struct gateway *g);

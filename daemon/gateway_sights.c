@@ -54,10 +54,19 @@ static size_t clock_first(struct gateway *g)
     return 1;
 }
 
-static void answer(struct gateway *g, unsigned reader, uint64_t token, enum answer a)
+/* To the reader, and to the lights beside it; `again`: for a repeat. */
+static void answer(struct gateway *g, unsigned reader, uint64_t token, enum answer a, bool again)
 {
     if (g->readers)
         readers_answer(g->readers, reader, token, a);
+    lights_answer(g->lights, reader, a, again);
+}
+
+void gateway_lights(struct gateway *g)
+{
+    bool storing = !g->spool_full && !spool_broken(g->spool);
+    for (unsigned i = 0; i < g->s->readers.n; i++)
+        lights_ready(g->lights, i, storing && g->lanes[i].up);
 }
 
 static void answer_all(struct gateway *g, size_t n, bool stored)
@@ -65,7 +74,7 @@ static void answer_all(struct gateway *g, size_t n, bool stored)
     for (size_t i = 0; i < n; i++) {
         const struct entry *e = &g->batch[i];
         if (e->from_sight)
-            answer(g, e->reader, e->token, stored || e->stored ? ANSWER_STORED : ANSWER_REFUSED);
+            answer(g, e->reader, e->token, stored || e->stored ? ANSWER_STORED : ANSWER_REFUSED, false);
     }
 }
 
@@ -148,7 +157,7 @@ static void on_card(struct gateway *g, const struct sight *s, size_t *n, struct 
     if (r != 0) {
         log_error("intake.failed", "reader=%s error=%s, refused", log_q(reader_name(g, s->reader)),
                   log_q(error_str(r)));
-        answer(g, s->reader, s->token, ANSWER_REFUSED);
+        answer(g, s->reader, s->token, ANSWER_REFUSED, false);
         return;
     }
     switch (v) {
@@ -163,7 +172,8 @@ static void on_card(struct gateway *g, const struct sight *s, size_t *n, struct 
         break;
     case INTAKE_INVALID:
         log_warn("intake.invalid", "reader=%s, not a credential, dropped", log_q(reader_name(g, s->reader)));
-        answer(g, s->reader, s->token, ANSWER_STORED);
+        if (g->readers)
+            readers_answer(g->readers, s->reader, s->token, ANSWER_STORED); /* no light: nothing was stored */
         break;
     }
 }
@@ -226,7 +236,8 @@ static bool one_batch(struct gateway *g)
     bool stored = n == clocks || gateway_commit(g, n);
     /* A repeat's punch is in an earlier batch or in this one. */
     for (size_t i = 0; i < n_repeats; i++)
-        answer(g, repeats[i].reader, repeats[i].token, stored ? ANSWER_STORED : ANSWER_REFUSED);
+        answer(g, repeats[i].reader, repeats[i].token, stored ? ANSWER_STORED : ANSWER_REFUSED, true);
+    gateway_lights(g);
     if (cards)
         crypto_wipe(g->batch, JOURNAL_BATCH * sizeof(*g->batch));
     return seen == JOURNAL_BATCH - 1;

@@ -49,23 +49,32 @@ static int make_link(const struct bus_settings *s, int driver, struct bus *b)
     return r;
 }
 
+/* The driver of a reader that was checked; *ret_profile is filled for a modbus reader. */
+static int driver_of(const struct reader_settings *s, const char *dir, struct profile *ret_profile,
+                     const struct driver **ret_driver)
+{
+    char *text = NULL;
+
+    *ret_driver = drivers[s->driver];
+    if (s->driver != READER_MODBUS)
+        return 0;
+    int r = profile_load(dir, s->profile, ret_profile, &text);
+    free(text);
+    if (r != 0)
+        return r < 0 ? r : -EINVAL; /* it was good when it was checked */
+    if (ret_profile->presence == PROFILE_LEVEL)
+        *ret_driver = &level_driver;
+    return 0;
+}
+
 static int add_reader(struct readers *rs, struct bus *b, const struct reader_settings *s, unsigned i, const char *dir)
 {
     struct entry *e = &rs->entries[i];
     struct driver_env env = {.settings = s, .profile = &e->profile, .stats = &e->stats, .reader = i};
-    char *text = NULL;
 
-    e->driver = drivers[s->driver];
     e->bus = b;
-    if (s->driver == READER_MODBUS) {
-        int r = profile_load(dir, s->profile, &e->profile, &text);
-        free(text);
-        if (r != 0)
-            return r < 0 ? r : -EINVAL; /* it was good when it was checked */
-        if (e->profile.presence == PROFILE_LEVEL)
-            e->driver = &level_driver;
-    }
-    return bus_add(b, e->driver, &env, &e->slot);
+    int r = driver_of(s, dir, &e->profile, &e->driver);
+    return r < 0 ? r : bus_add(b, e->driver, &env, &e->slot);
 }
 
 /* A bus with the readers that name it; none is made for nobody. */
@@ -125,6 +134,14 @@ void readers_stop(struct readers *rs)
     for (size_t i = 0; i < rs->n_buses; i++)
         bus_free(rs->buses[i]);
     free(rs);
+}
+
+bool reader_acked(const struct reader_settings *s, const char *profile_dir)
+{
+    struct profile p;
+    const struct driver *d;
+
+    return driver_of(s, profile_dir, &p, &d) == 0 && d->acked;
 }
 
 bool readers_acked(const struct readers *rs, unsigned reader)

@@ -18,6 +18,7 @@
 
 #include "base/conf.h"
 #include "base/queue.h"
+#include "readers/light.h"
 #include "wire/punch.h"
 
 #define READERS_MAX 64
@@ -42,7 +43,17 @@ struct reader_settings {
     char *profile; /* modbus: name of a file in config/profiles, or a path */
     uint64_t unit; /* modbus: 1..247 (TCP: 0..255) */
     uint64_t poll_ms, timeout_ms, hold_ms;
-    int direction; /* enum punch_dir: unknown, in, out */
+    int direction;             /* enum punch_dir: unknown, in, out */
+    int feedback;              /* enum reader_feedback */
+    char *lights[LIGHT_ROLES]; /* with FEEDBACK_HOST: places (light_out.h) by role, some may be NULL */
+};
+
+/* Who tells the person at the reader that the punch is stored; only after the commit in every case. A latched read is
+ * cleared after the commit whatever it is: until then the device takes no other card. */
+enum reader_feedback {
+    FEEDBACK_READER, /* the reader itself, as far as it can be told */
+    FEEDBACK_HOST,   /* a light or buzzer of the gateway */
+    FEEDBACK_NONE,
 };
 
 extern const struct conf_table bus_table;    /* of struct bus_settings */
@@ -71,6 +82,9 @@ struct reader_stats {
     _Atomic uint64_t late; /* replies that came after their time-out, dropped */
     _Atomic bool up;
 };
+
+/* Does the device of such a reader wait for our answer? */
+bool reader_acked(const struct reader_settings *s, const char *profile_dir);
 
 struct readers;
 /* Checks what tables cannot (bus exists, driver fits the bus, profile loads); mistakes are reported through

@@ -4,6 +4,7 @@
 
 #include "readers/ascii125.h"
 #include "readers/dial.h"
+#include "readers/light_out.h"
 #include "readers/port.h"
 #include "readers/profile.h"
 #include "readers/settings.h"
@@ -26,6 +27,8 @@ static const char *const reverses[] = {[ASCII125_AS_IS] = "none",
 static const char *const directions[] = {[DIR_UNKNOWN] = "unknown",   [DIR_IN] = "in",
                                          [DIR_OUT] = "out",           [DIR_BREAK_OUT] = "break-out",
                                          [DIR_BREAK_IN] = "break-in", NULL};
+static const char *const feedbacks[] = {
+    [FEEDBACK_READER] = "reader", [FEEDBACK_HOST] = "host", [FEEDBACK_NONE] = "none", NULL};
 
 /* ---- one bus ---- */
 
@@ -96,6 +99,30 @@ const struct conf_table bus_table = {.what = "a bus",
 
 /* ---- one reader ---- */
 
+static void check_lights(struct conf *c, const struct reader_settings *r)
+{
+    struct light_place p;
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < LIGHT_ROLES; i++) {
+        const char *text = r->lights[i];
+        if (!text)
+            continue;
+        n++;
+        if (r->feedback != FEEDBACK_HOST)
+            conf_mistake(c, &r->lights[i], "\"%s\" is for \"feedback: host\"; this reader has \"feedback: %s\"",
+                         light_role_name((enum light_role)i), feedbacks[r->feedback]);
+        if (light_place_parse(text, &p) < 0)
+            conf_mistake(
+                c, &r->lights[i],
+                "\"%s\" is no place of a light: write /sys/class/leds/NAME, or CHIP:LINE or CHIP:LINE:low such "
+                "as gpiochip0:17",
+                text);
+    }
+    if (r->feedback == FEEDBACK_HOST && n == 0)
+        conf_mistake(c, &r->feedback, "\"feedback: host\" wants at least one of the keys green, red and buzzer");
+}
+
 static void check_reader(struct conf *c, void *object)
 {
     struct reader_settings *r = object;
@@ -108,6 +135,7 @@ static void check_reader(struct conf *c, void *object)
     if (r->driver != READER_ASCII125 && r->reverse != ASCII125_AS_IS)
         conf_mistake(c, &r->reverse,
                      "only ascii125 readers are turned round here; a profile tells the order of its id");
+    check_lights(c, r);
 }
 
 #define READER(field) offsetof(struct reader_settings, field)
@@ -194,6 +222,36 @@ static const struct conf_key reader_keys[] = {
      .def = "unknown",
      .names = directions,
      .help = "What passing this reader means."},
+    {.name = "feedback",
+     .type = CONF_ENUM,
+     .off = READER(feedback),
+     .def = "reader",
+     .names = feedbacks,
+     .help = "Who shows that a punch is stored: the reader itself as far as it can be told, lights of this machine, or "
+             "nobody."},
+    {.name = "green",
+     .type = CONF_STRING,
+     .off = READER(lights[LIGHT_GREEN]),
+     .min = 1,
+     .max = LIGHT_PLACE_MAX,
+     .help =
+         "With \"feedback: host\": an LED of the kernel's LED class, or a GPIO line as CHIP:LINE, with :low when it "
+         "is lit by a low level. Readers that name the same one share it.",
+     .example = "/sys/class/leds/door-green"},
+    {.name = "red",
+     .type = CONF_STRING,
+     .off = READER(lights[LIGHT_RED]),
+     .min = 1,
+     .max = LIGHT_PLACE_MAX,
+     .help = "The same for refused punches and for trouble.",
+     .example = "/sys/class/leds/door-red"},
+    {.name = "buzzer",
+     .type = CONF_STRING,
+     .off = READER(lights[LIGHT_BUZZER]),
+     .min = 1,
+     .max = LIGHT_PLACE_MAX,
+     .help = "The same for a buzzer.",
+     .example = "\"gpiochip0:22:low\""},
 };
 const struct conf_table reader_table = {.what = "a reader",
                                         .size = sizeof(struct reader_settings),
@@ -272,6 +330,25 @@ static void check_fit(struct checking *k, const struct reader_settings *r, const
         MISTAKE(k, &r->unit, "unit %u: on a serial line a device has an address from 1 to 247", (unsigned)r->unit);
 }
 
+/* One output shows one thing; two readers may share it. */
+static void check_shared(struct checking *k, const struct reader_settings *r, const struct reader_settings *other)
+{
+    struct light_place a, b;
+
+    for (unsigned i = 0; i < LIGHT_ROLES; i++)
+        for (unsigned j = 0; j < (r == other ? i : LIGHT_ROLES); j++) {
+            if (!r->lights[i] || !other->lights[j] || light_place_parse(r->lights[i], &a) < 0 ||
+                light_place_parse(other->lights[j], &b) < 0 || !light_place_equal(&a, &b))
+                continue;
+            if (i != j)
+                MISTAKE(k, &r->lights[i], "\"%s\" is the %s of reader \"%s\" already", r->lights[i],
+                        light_role_name((enum light_role)j), other->name);
+            else if (a.low != b.low)
+                MISTAKE(k, &r->lights[i], "reader \"%s\" has the same line as \"%s\": either both are low or none",
+                        other->name, other->lights[j]);
+        }
+}
+
 static void check_profile(struct checking *k, const struct reader_settings *r, const char *dir)
 {
     struct profile p;
@@ -305,7 +382,9 @@ int readers_check(struct conf *conf, const struct conf_list *buses, const struct
         else
             check_fit(&k, &r[i], b);
         check_profile(&k, &r[i], profile_dir);
+        check_shared(&k, &r[i], &r[i]);
         for (size_t j = 0; j < i; j++) {
+            check_shared(&k, &r[i], &r[j]);
             if (same(r[i].name, r[j].name))
                 MISTAKE(&k, &r[i].name, "there is another reader \"%s\" already", r[i].name);
             if (b && same(r[i].bus, r[j].bus))

@@ -17,9 +17,10 @@ from proc import Failure, check, die_with_parent, wait_for
 from sims import ModbusTcp, Serial
 
 
-def enter_namespace():
+def enter_namespace(script=__file__):
+    """Runs the script again, as it was called, in a mount namespace of its own."""
     os.environ["PUNCH_INSIDE"] = "1"
-    argv = ["unshare", "--mount", "--propagation", "private", "--", "/usr/bin/python3", os.path.abspath(__file__),
+    argv = ["unshare", "--mount", "--propagation", "private", "--", "/usr/bin/python3", os.path.abspath(script),
             *sys.argv[1:]]
     child = subprocess.Popen(argv, preexec_fn=lambda: die_with_parent(signal.SIGTERM))
 

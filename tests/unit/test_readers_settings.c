@@ -28,6 +28,7 @@ static const struct conf_table table = {
     .what = "a test", .size = sizeof(struct both), .keys = keys, .n = ARRAY_LEN(keys)};
 
 #define LINE "buses:\n- {name: line, serial: /dev/ttyS7}\n- {name: host, tcp: \"h:502\"}\nreaders:\n"
+#define H "feedback: host"
 #define M "driver: modbus, profile: inveo-rfid-ind"
 
 /* `at`: the last place of these words is where the mistake has to be told; NULL: anywhere. */
@@ -67,6 +68,23 @@ static const struct {
     {LINE "- {name: a, bus: line, " M ", reverse: bytes}\n", "bytes}", "only ascii125 readers are turned round here"},
     {LINE "- {name: a, bus: line, " M ", poll: 1ms}\n", "1ms", ""},
     {LINE "- {name: a, bus: line, " M ", timeout: 1501ms}\n", "1501ms", ""},
+    {LINE "- {name: a, bus: line, driver: ascii125, feedback: none}\n", NULL, NULL},
+    {LINE "- {name: a, bus: line, driver: ascii125, feedback: host}\n", "host}",
+     "\"feedback: host\" wants at least one"},
+    {LINE "- {name: a, bus: line, driver: ascii125, green: \"gpiochip0:1\"}\n", "\"gpiochip0",
+     "\"green\" is for \"feedback: host\"; this reader has \"feedback: reader\""},
+    {LINE "- {name: a, bus: line, driver: ascii125, " H ", buzzer: gpio17}\n", "gpio17",
+     "\"gpio17\" is no place of a light: write"},
+    {LINE "- {name: a, bus: line, driver: ascii125, " H ", green: \"g:1\", red: \"g:1:low\"}\n", "\"g:1:low",
+     "\"g:1:low\" is the green of reader \"a\" already"},
+    {LINE "- {name: a, bus: host, " M ", " H ", green: /l}\n- {name: b, bus: line, " M ", " H ", red: /l}\n", "/l",
+     "\"/l\" is the green of reader \"a\" already"},
+    {LINE "- {name: a, bus: host, " M ", " H ", red: \"g:1\"}\n- {name: b, bus: line, " M ", " H
+          ", red: \"g:1:low\"}\n",
+     "\"g:1:low", "reader \"a\" has the same line as \"g:1\": either both are low"},
+    {LINE "- {name: a, bus: host, " M ", " H ", green: /l, red: /m}\n"
+          "- {name: b, bus: line, " M ", " H ", green: /l, red: /m, buzzer: \"g:1:low\"}\n",
+     NULL, NULL},
     {"buses: [{name: x}]\n", "x}", "bus \"x\" wants one of serial, usb and tcp; it has none"},
     {"buses: [{name: x, serial: /dev/a, tcp: \"h:1\"}]\n", "x, ",
      "bus \"x\" wants one of serial, usb and tcp; it has several"},
@@ -165,6 +183,7 @@ static void defaults_are_what_the_manual_says(void **state)
     assert_int_equal(r->hold_ms, 2000);
     assert_int_equal(r->number, RENDER_HEX);
     assert_int_equal(r->direction, DIR_UNKNOWN);
+    assert_int_equal(r->feedback, FEEDBACK_READER);
     conf_free(c);
 }
 
