@@ -15,6 +15,7 @@
 #include "daemon/enrol.h"
 #include "daemon/gateway.h"
 #include "daemon/keys.h"
+#include "readers/port.h"
 
 enum { EXIT_USAGE = 2, EXIT_NOT_RUNNING = 3 };
 
@@ -112,6 +113,40 @@ static int do_ask(struct call *c)
     return 1;
 }
 
+/* How the person at a reader learns that the punch is stored. */
+static void say_feedback(const struct reader_settings *r, const char *profile_dir)
+{
+    printf("reader:   %s: %s", r->name,
+           reader_acked(r, profile_dir) ? "its read is cleared once the punch is stored"
+                                        : "one-way: if it beeps, it beeps by itself, before the punch is stored");
+    if (r->feedback == FEEDBACK_HOST)
+        fputs("; lights of this machine once it is stored:", stdout);
+    for (size_t i = 0; i < LIGHT_ROLES; i++)
+        if (r->lights[i])
+            printf(" %s %s", light_role_name((enum light_role)i), r->lights[i]);
+    puts(r->feedback == FEEDBACK_NONE ? "; feedback: none" : "");
+}
+
+/* An absent device is waited for, so it is no mistake. */
+static void warn_absent(const struct bus_settings *b)
+{
+    char path[SETTINGS_PATH_MAX];
+    bool absent = b->serial ? !file_exists(b->serial) : b->usb && port_usb_find(b->usb, path, sizeof(path)) != 0;
+    if (absent)
+        printf("warning:  bus %s: %s is not there now; the daemon waits for it\n", b->name,
+               b->serial ? b->serial : b->usb);
+}
+
+static void say_readers(const struct settings *s)
+{
+    const struct bus_settings *b = s->buses.items;
+    const struct reader_settings *r = s->readers.items;
+    for (size_t i = 0; i < s->buses.n; i++)
+        warn_absent(&b[i]);
+    for (size_t i = 0; i < s->readers.n; i++)
+        say_feedback(&r[i], s->profiles);
+}
+
 /* Everything that `run` needs, without touching anything. */
 static int do_check(struct call *c)
 {
@@ -120,6 +155,7 @@ static int do_check(struct call *c)
     int r = k ? keys_load(c->settings.state, k, problem, sizeof(problem)) : -ENOMEM;
     int code = 1;
     printf("settings: %zu buses, %zu readers\n", c->settings.buses.n, c->settings.readers.n);
+    say_readers(&c->settings);
     if (!file_volatile(c->settings.runtime))
         printf(
             "warning:  runtime: %s is on a disk; its hash.key must not outlive a power cut nor lie beside the spool: "

@@ -122,6 +122,11 @@ def install(lab, program):
 def test(_args, _rng):
     with Lab("lights") as lab:
         gw, sim, lift, leds = install(lab, "punchgate")
+        said = gw.ctl("check").stdout
+        check(f"{sim.link} is not there now" in said, f"`check` about an absent device: {said}")
+        check("door: one-way" in said and f"green {leds.dir}/green" in said and "lift: its read is cleared" in said
+              and "feedback: none" in said, f"`check` about feedback: {said}")
+
         gw.start()
         wait_for("trouble: the door's reader is absent", leds.alarmed, 20 * PATIENCE)
         check(not leds.ready(), "green without a reader")
