@@ -252,6 +252,10 @@ static void dispatch(struct api_call *k)
         problem_reply(k->r, PROBLEM_BAD_REQUEST, "send one Content-Length, or Transfer-Encoding: chunked, not both");
         return;
     }
+    if (k->q->content_encoding && strcasecmp(k->q->content_encoding, "identity") != 0) {
+        problem_reply(k->r, PROBLEM_MEDIA_TYPE, "send the body as it is, without Content-Encoding");
+        return;
+    }
     if (!(k->route = find_route(k)))
         return;
     if (k->route->scope != SCOPE_OPEN) {

@@ -24,7 +24,7 @@ enum http_fault {
 /* Borrowed; lives for the call. Path and query are percent-decoded; %00 stays as it was written. */
 struct http_request {
     const char *method, *path;
-    const char *authorization, *content_type; /* NULL when absent */
+    const char *authorization, *content_type, *content_encoding; /* NULL when absent */
     const char *if_match, *if_none_match, *idempotency_key;
     struct http_pair query[HTTP_QUERY_MAX];
     size_t n_query;

@@ -30,6 +30,14 @@ struct patience {
     struct patience_peer peers[];
 };
 
+/* Its close(2) then drops what the peer has not taken; the kernel would keep that for as long as the peer likes. */
+static void cut(int fd)
+{
+    const struct linger now = {.l_onoff = 1};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    shutdown(fd, SHUT_RDWR);
+}
+
 static unsigned cut_late(struct patience *p)
 {
     int64_t now = clock_ms();
@@ -39,7 +47,7 @@ static unsigned cut_late(struct patience *p)
         struct patience_peer *e = &p->peers[i];
         if (e->fd < 0 || e->cut || (uint64_t)(now - e->since) <= (crowded && e->waited ? e->ms / HASTE : e->ms))
             continue;
-        shutdown(e->fd, SHUT_RDWR);
+        cut(e->fd);
         e->cut = true;
         n++;
     }
@@ -127,7 +135,7 @@ struct patience_peer *patience_join(struct patience *p, int fd, uint64_t ms)
         e->cut = false;
         give(e, ms, true);
     } else {
-        shutdown(fd, SHUT_RDWR);
+        cut(fd);
     }
     pthread_mutex_unlock(&p->lock);
     return e;

@@ -174,12 +174,13 @@ class Cloud:
         self.config = os.path.join(self.dir, "punchcloud.yaml")
         self.api_port = free_port()
         self.proc = None
-        self.env = {}
+        self.env, self.listener = {}, {}  # listener: more keys below `api`
         self.operator_token = None
 
     def settings(self, broker_address):
         return {"state": self.state, "escrow": [os.path.join(self.dir, "escrow")], "log": "info",
-                "api": {"listen": f"{self.lab.host}:{self.api_port}", "names": ["localhost", self.lab.host]},
+                "api": {"listen": f"{self.lab.host}:{self.api_port}", "names": ["localhost", self.lab.host],
+                        **self.listener},
                 "ingest": {"backoff_min": "200ms", "backoff_max": "2s"},
                 "broker": {"address": broker_address,
                            "names": sorted({"localhost", self.lab.host, self.lab.broker_name})}}
