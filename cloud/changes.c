@@ -26,6 +26,13 @@ static uint32_t block_of(int64_t seq)
     return SEAL_BLOCK | ((uint32_t)(seq / CHANGES_BLOCK) & ~SEAL_BLOCK);
 }
 
+/* The tenant's own: its ref key makes the pads. */
+static int tenant_rows(const struct scope *s, struct row_keys *ret_keys)
+{
+    int r = keyring_tenant_rows(s->ring, ret_keys);
+    return r > 0 ? -EBADMSG : r;
+}
+
 /* On its way in and out. */
 static int pad(const uint8_t key[CRYPTO_KEY], int64_t seq, uint8_t mark[MARK_LEN])
 {
@@ -80,7 +87,8 @@ static int insert(const struct scope *s, int64_t seq, const uint8_t mark[MARK_LE
 static int put(const struct scope *s, const struct row_keys *keys, enum change_kind kind, struct bytes id,
                int64_t number, bool moved)
 {
-    uint8_t plain[ENTRY_UNIT], mark[MARK_LEN] = {0}, tenant[CRYPTO_KEY], pads[CRYPTO_KEY], n8[8];
+    uint8_t plain[ENTRY_UNIT], mark[MARK_LEN] = {0}, n8[8];
+    struct row_keys own;
     struct cbor_w w = CBOR_W(plain, sizeof plain);
     struct buf sealed;
     int64_t seq = 0;
@@ -91,21 +99,20 @@ static int put(const struct scope *s, const struct row_keys *keys, enum change_k
     buf_init(&sealed, ENTRY_UNIT + SEAL_OVERHEAD + 1);
     int r = w.bad ? -ENOBUFS : draw(s, &seq);
     if (r == 0)
-        r = holder_changes_keys(s, tenant, pads);
+        r = tenant_rows(s, &own);
     if (r == 0 && keys != NULL)
         r = seal_ref(keys, block_of(seq), mark);
     mark[MARK_MOVED] = moved ? 1 : 0;
     if (r == 0)
-        r = pad(pads, seq, mark);
+        r = pad(own.ref, seq, mark);
     if (r == 0) {
         struct seal_place at = place(s, seq, n8);
-        r = seal_put(keys != NULL ? keys->seal : tenant, &at, BYTES(plain, w.len), ENTRY_UNIT, &sealed);
+        r = seal_put(keys != NULL ? keys->seal : own.seal, &at, BYTES(plain, w.len), ENTRY_UNIT, &sealed);
     }
     if (r == 0)
         r = insert(s, seq, mark, buf_bytes(&sealed));
     buf_done(&sealed);
-    crypto_wipe(tenant, sizeof tenant);
-    crypto_wipe(pads, sizeof pads);
+    crypto_wipe(&own, sizeof own);
     crypto_wipe(plain, sizeof plain);
     return r;
 }
@@ -186,7 +193,7 @@ static int decode(struct bytes in, struct change *e)
 struct reader {
     const struct scope *s;
     int64_t began;
-    uint8_t tenant[CRYPTO_KEY], pads[CRYPTO_KEY];
+    struct row_keys own;
 };
 
 /* Columns seq, mark, sealed. KEYRING_ABSENT: the key is destroyed; CHANGES_LOST: and it matters; -EBADMSG: damage. */
@@ -199,11 +206,11 @@ static int open_entry(const struct reader *x, struct db_stmt *st, struct change 
     size_t n;
     if (db_fixed(st, 1, mark, MARK_LEN) != 0)
         return -EBADMSG;
-    int r = pad(x->pads, e->seq, mark);
+    int r = pad(x->own.ref, e->seq, mark);
     if (r != 0)
         return r;
     if (memcmp(mark, zeros, MARK_LEN) == 0)
-        memcpy(keys.seal, x->tenant, CRYPTO_KEY);
+        keys = x->own;
     else
         r = keyring_by_ref(x->s->ring, block_of(e->seq), mark, e->key_id, &kind, &keys);
     if (r == KEYRING_ABSENT && mark[MARK_MOVED] != 0 && e->seq > x->began)
@@ -237,7 +244,7 @@ int changes_each(const struct scope *s, int64_t began, int64_t after, size_t lim
     struct reader x = {.s = s, .began = began};
     struct db_stmt *st;
     int64_t seq = after;
-    int r = holder_changes_keys(s, x.tenant, x.pads);
+    int r = tenant_rows(s, &x.own);
     if (r == 0)
         r = scope_stmt(
             s, "SELECT seq, mark, sealed FROM change WHERE tenant_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3", &st);

@@ -42,7 +42,8 @@ int changes_filed(const struct scope *s, const struct row_keys *keys, bool pendi
                   const uint8_t pid[PID_LEN], bool moved);
 int changes_person(const struct scope *s, const uint8_t key_id[KEY_ID_LEN]);
 int changes_credential(const struct scope *s, const uint8_t key_id[KEY_ID_LEN], const uint8_t id[ID_LEN]);
-/* For who deletes a punch for good while its holder stays. */
+/* For who deletes a punch for good. key_id: under which it was. When that key is destroyed with it, consumers must
+ * begin again, since no trace of the punch may stay to tell them which one it was. */
 int changes_removed(const struct scope *s, const uint8_t key_id[KEY_ID_LEN], const uint8_t segid[SEGID_LEN],
                     uint64_t index);
 /* Tells consumers to forget the person, its credentials and its punches. */

@@ -32,30 +32,13 @@ int holder_cidx(const struct scope *s, const struct cred *cred, uint8_t ret_cidx
     return r;
 }
 
-static int expand_index_key(const struct scope *s, const char *info, uint8_t *ret, size_t n)
+int holder_tenant_key(const struct scope *s, uint8_t ret_key[CRYPTO_KEY])
 {
     uint8_t key[CRYPTO_KEY];
     int r = index_key(s, key);
     if (r == 0)
-        r = crypto_hkdf_expand(BYTES(key, sizeof key), BYTES_STR(info), ret, n);
+        r = crypto_hkdf_expand(BYTES(key, sizeof key), BYTES_STR("punch tenant seal"), ret_key, CRYPTO_KEY);
     crypto_wipe(key, sizeof key);
-    return r;
-}
-
-int holder_tenant_key(const struct scope *s, uint8_t ret_key[CRYPTO_KEY])
-{
-    return expand_index_key(s, "punch tenant seal", ret_key, CRYPTO_KEY);
-}
-
-int holder_changes_keys(const struct scope *s, uint8_t ret_seal[CRYPTO_KEY], uint8_t ret_pad[CRYPTO_KEY])
-{
-    uint8_t both[2 * CRYPTO_KEY];
-    int r = expand_index_key(s, "punch tenant changes", both, sizeof both);
-    if (r == 0) {
-        memcpy(ret_seal, both, CRYPTO_KEY);
-        memcpy(ret_pad, both + CRYPTO_KEY, CRYPTO_KEY);
-    }
-    crypto_wipe(both, sizeof both);
     return r;
 }
 

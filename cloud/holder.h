@@ -11,8 +11,6 @@
 int holder_cidx(const struct scope *s, const struct cred *cred, uint8_t ret_cidx[CIDX_LEN]);
 /* A key for what belongs to no person (oddities, events, ack keys), from the tenant's index key. */
 int holder_tenant_key(const struct scope *s, uint8_t ret_key[CRYPTO_KEY]);
-/* The same for the changes feed: what seals, and what hides a ref. */
-int holder_changes_keys(const struct scope *s, uint8_t ret_seal[CRYPTO_KEY], uint8_t ret_pad[CRYPTO_KEY]);
 
 struct assignment {
     struct credential cred;

@@ -459,6 +459,17 @@ int keyring_rows(struct keyring *k, const uint8_t id[KEY_ID_LEN], enum key_kind 
     return r;
 }
 
+int keyring_tenant_rows(struct keyring *k, struct row_keys *ret_keys)
+{
+    pthread_mutex_lock(&k->lock);
+    size_t at = k->newest[KEY_INDEX];
+    int r = at == 0 ? KEYRING_ABSENT : derive(&k->entries[at - 1]);
+    if (r == 0)
+        *ret_keys = k->entries[at - 1].rows;
+    pthread_mutex_unlock(&k->lock);
+    return r;
+}
+
 int keyring_newest(struct keyring *k, enum key_kind kind, uint8_t ret_id[KEY_ID_LEN], uint8_t ret_key[CRYPTO_KEY])
 {
     int r = KEYRING_ABSENT;
