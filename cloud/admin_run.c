@@ -242,6 +242,9 @@ int admin_gateway_add(struct admin_call *a)
     }
     buf_addf(a->err, "gateway %s of tenant %s at %s: generation %llu\n", str_hex(g.gw, GW_LEN, id), g.tenant, g.site,
              (unsigned long long)g.gen);
+    if (g.before[0] && strcmp(g.before, g.tenant) != 0)
+        buf_addf(a->err, "it was tenant %s's before; what it still holds for %s is refused from now on\n", g.before,
+                 g.before);
     return EXIT_OK;
 }
 

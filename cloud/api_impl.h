@@ -68,6 +68,16 @@ bool call_cursor(struct api_call *k, const char *const *filters, char ret_pos[CU
 /* {"items": items (stolen), "next": cursor or null (pos NULL)}. */
 void call_page(struct api_call *k, const char *const *filters, json_t *items, const char *pos);
 
+/* Lists without filters in the order of 16-byte ids: ?limit and ?cursor, and the page with the id it ends at (NULL: it
+ * is the last). */
+struct call_span {
+    size_t limit;
+    uint8_t id[ID_LEN];
+    const uint8_t *after; /* id, or NULL: from the start */
+};
+bool call_span(struct api_call *k, struct call_span *ret_span);
+void call_page_by_id(struct api_call *k, json_t *items, const uint8_t *last);
+
 /* Answers for an outcome of the store that is not 0: 404, 409, 400, or 500 and a line in the log. `what` names the
  * resource: "person". */
 void call_outcome(struct api_call *k, int r, const char *what);
@@ -113,6 +123,17 @@ void api_gateways_get(struct api_call *k);
 void api_gateways_patch(struct api_call *k);
 void api_gateway_events(struct api_call *k);
 void api_punches_list(struct api_call *k);
+void api_readers_list(struct api_call *k);
+void api_readers_get(struct api_call *k);
+void api_readers_patch(struct api_call *k);
+void api_sites_list(struct api_call *k);
+void api_sites_create(struct api_call *k);
+void api_sites_get(struct api_call *k);
+void api_sites_patch(struct api_call *k);
+void api_sites_delete(struct api_call *k);
+void api_tenants_list(struct api_call *k);
+void api_tenants_create(struct api_call *k);
+void api_tenants_get(struct api_call *k);
 
 void api_changes_list(struct api_call *k);
 

@@ -11,6 +11,7 @@
 #include "cloud/clockbook.h"
 #include "cloud/events.h"
 #include "cloud/fold.h"
+#include "cloud/reader.h"
 #include "wire/cbor.h"
 #include "wire/record.h"
 
@@ -22,6 +23,8 @@ struct filing {
     struct tally *t;
     bool clock_learnt;
     struct fold_budget budget;
+    char reader[READER_NAME_MAX + 1]; /* last noted, "" for none yet, and the day */
+    int64_t reader_day;
 };
 
 /* ---- what is not a punch ---- */
@@ -168,6 +171,21 @@ static int on_event(struct filing *f, uint64_t index, const struct record *rec, 
 
 /* ---- punches ---- */
 
+/* A punch whose time is not known or cannot be counts for the day of its receipt. */
+static int note_reader(struct filing *f, const struct filed *row)
+{
+    int64_t day = day_of(row->flags & FILED_PENDING ? row->received : row->time);
+    const char *name = row->rec.punch.reader;
+    if (f->reader_day == day && strcmp(f->reader, name) == 0)
+        return 0;
+    int r = reader_seen(f->s, row->gw, name, day);
+    if (r == 0) {
+        f->reader_day = day;
+        str_copy(f->reader, sizeof f->reader, name);
+    }
+    return r;
+}
+
 static int on_punch(struct filing *f, uint64_t index, const struct record *rec, struct bytes plain)
 {
     struct filed row = {.index = index, .gen = f->g->gen, .received = f->received};
@@ -180,6 +198,8 @@ static int on_punch(struct filing *f, uint64_t index, const struct record *rec, 
         r = clockbook_time(f->s, f->g, &row);
     if (r == 0)
         r = fold_file(f->s, &row, &f->budget, &folded);
+    if (r == 0)
+        r = note_reader(f, &row);
     f->t->n[INGEST_PUNCHES]++;
     f->t->n[INGEST_FOLDED] += folded;
     if (row.flags & FILED_PENDING)

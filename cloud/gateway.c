@@ -12,30 +12,22 @@
 #include "base/str.h"
 #include "cloud/changes.h"
 #include "cloud/pki.h"
+#include "cloud/rows.h"
 #include "cloud/scope.h"
+#include "cloud/site.h"
 #include "cloud/tenant.h"
 #include "wire/cbor.h"
 
 #define REVOKED_MAX 100000u /* in the list for the broker */
 
-static bool site_valid(const char *site)
-{
-    size_t n = strlen(site);
-    if (n == 0 || n > SITE_MAX_LEN)
-        return false;
-    for (size_t i = 0; i < n; i++)
-        if ((unsigned char)site[i] < 0x20 || site[i] == 0x7f)
-            return false;
-    return true;
-}
-
 /* ---- rows ---- */
 
 #define COLUMNS                                                                                               \
-    "g.tenant_id, g.gw, g.gen, g.site, g.sign_point, g.serial, g.added, g.revoked, g.last_upload, s.online, " \
-    "s.received, s.counts"
-#define FROM \
-    " FROM gateway g LEFT JOIN gateway_status s ON s.tenant_id = g.tenant_id AND s.gw = g.gw AND s.gen = g.gen "
+    "g.tenant_id, g.gw, g.gen, t.name, g.sign_point, g.serial, g.added, g.revoked, g.last_upload, s.online, " \
+    "s.received, s.counts, t.id"
+#define FROM                                                                        \
+    " FROM gateway g JOIN site t ON t.tenant_id = g.tenant_id AND t.id = g.site_id" \
+    " LEFT JOIN gateway_status s ON s.tenant_id = g.tenant_id AND s.gw = g.gw AND s.gen = g.gen "
 
 static int counts_from(struct bytes b, uint64_t ret[COUNT_MAX])
 {
@@ -50,8 +42,9 @@ static int counts_from(struct bytes b, uint64_t ret[COUNT_MAX])
     return 0;
 }
 
-static int from_row(struct db_stmt *s, struct gateway *ret)
+static int from_row(struct db_stmt *s, void *arg, void *item)
 {
+    struct gateway *ret = item;
     struct gateway g = {.gen = (uint64_t)db_int(s, 2),
                         .added = db_int(s, 6),
                         .revoked = db_int(s, 7),
@@ -59,7 +52,7 @@ static int from_row(struct db_stmt *s, struct gateway *ret)
                         .has_status = !db_null(s, 9)};
     if (str_copy(g.tenant, sizeof g.tenant, db_text(s, 0)) != 0 || db_fixed(s, 1, g.gw, GW_LEN) != 0 ||
         str_copy(g.site, sizeof g.site, db_text(s, 3)) != 0 || db_fixed(s, 4, g.sign_point, CRYPTO_POINT) != 0 ||
-        str_copy(g.serial, sizeof g.serial, db_text(s, 5)) != 0)
+        str_copy(g.serial, sizeof g.serial, db_text(s, 5)) != 0 || db_fixed(s, 12, g.site_id, ID_LEN) != 0)
         return -EBADMSG;
     if (g.has_status) {
         g.online = db_int(s, 9) != 0;
@@ -75,7 +68,7 @@ static int from_row(struct db_stmt *s, struct gateway *ret)
 static int one(struct db_stmt *s, struct gateway *ret)
 {
     int r = db_step(s);
-    r = r == DB_ROW ? from_row(s, ret) : r == 0 ? CLOUD_ABSENT : r;
+    r = r == DB_ROW ? from_row(s, NULL, ret) : r == 0 ? CLOUD_ABSENT : r;
     db_done(s);
     return r;
 }
@@ -127,8 +120,8 @@ int gateway_find(struct db *db, const uint8_t gw[GW_LEN], uint64_t gen, struct g
 
 int gateway_list(struct db *db, const char *tenant, struct gateway_list *ret_list)
 {
-    struct gateway_list l = {0};
     struct db_stmt *s;
+    struct rows l;
     int r = db_stmt(db,
                     "SELECT " COLUMNS FROM "WHERE (?1 IS NULL OR g.tenant_id = ?1) AND g.gen ="
                     " (SELECT max(n.gen) FROM gateway n WHERE n.gw = g.gw AND (?1 IS NULL OR n.tenant_id = ?1))"
@@ -137,22 +130,9 @@ int gateway_list(struct db *db, const char *tenant, struct gateway_list *ret_lis
     if (r != 0)
         return r;
     db_bind_text(s, 1, tenant);
-    while ((r = db_step(s)) == DB_ROW) {
-        struct gateway *p = realloc(l.items, (l.n + 1) * sizeof *p);
-        r = p == NULL ? -ENOMEM : 0;
-        if (r == 0) {
-            l.items = p;
-            r = from_row(s, &l.items[l.n]);
-        }
-        if (r != 0)
-            break;
-        l.n++;
-    }
-    db_done(s);
-    if (r != 0)
-        gateway_list_done(&l);
-    else
-        *ret_list = l;
+    r = rows_collect(s, 0, sizeof(struct gateway), from_row, NULL, &l);
+    if (r == 0)
+        *ret_list = (struct gateway_list){.items = l.items, .n = l.n};
     return r;
 }
 
@@ -168,7 +148,7 @@ static int insert(struct db *db, const struct gateway *g)
 {
     struct db_stmt *s;
     int r = db_stmt(db,
-                    "INSERT INTO gateway(tenant_id, gw, gen, site, sign_point, serial, added, revoked, last_upload)"
+                    "INSERT INTO gateway(tenant_id, gw, gen, site_id, sign_point, serial, added, revoked, last_upload)"
                     " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, 0)",
                     &s);
     if (r != 0)
@@ -176,7 +156,7 @@ static int insert(struct db *db, const struct gateway *g)
     db_bind_text(s, 1, g->tenant);
     db_bind_blob(s, 2, BYTES(g->gw, GW_LEN));
     db_bind_int(s, 3, (int64_t)g->gen);
-    db_bind_text(s, 4, g->site);
+    db_bind_blob(s, 4, BYTES(g->site_id, ID_LEN));
     db_bind_blob(s, 5, BYTES(g->sign_point, CRYPTO_POINT));
     db_bind_text(s, 6, g->serial);
     db_bind_int(s, 7, g->added);
@@ -247,13 +227,14 @@ static int make_bundle(struct cloud *c, struct db *db, const struct gateway *g, 
 
 /* An id is drawn together with its keys, so other keys under a known id are somebody else's: taking them would cut off
  * the gateway that has it. CLOUD_CONFLICT. */
-static int same_keys(struct db *db, const struct gateway *g, uint64_t newest)
+static int same_keys(struct db *db, struct gateway *g, uint64_t newest)
 {
     struct gateway before;
     bool latest;
     int r = newest == 0 ? 0 : gateway_find(db, g->gw, newest, &before, &latest);
     if (r != 0 || newest == 0)
         return r;
+    str_copy(g->before, sizeof g->before, before.tenant);
     return memcmp(before.sign_point, g->sign_point, CRYPTO_POINT) == 0 ? 0 : CLOUD_CONFLICT;
 }
 
@@ -273,6 +254,8 @@ static int add_in_transaction(struct cloud *c, struct db *db, const struct enrol
     g->gen = newest + 1;
     if (r == 0)
         r = sign_request(c, q, b, g->serial);
+    if (r == 0)
+        r = site_ensure(db, g->tenant, g->site, g->site_id);
     if (r == 0)
         r = insert(db, g);
     if (r == 0)
@@ -295,7 +278,7 @@ int gateway_add(struct cloud *c, struct db *db, const char *tenant, const char *
     struct enrol_request *q = calloc(1, sizeof *q);
     if (q == NULL)
         return -ENOMEM;
-    int r = !site_valid(site) ? CLOUD_INVALID : enrol_request_read(request, q);
+    int r = !site_name_valid(site) ? CLOUD_INVALID : enrol_request_read(request, q);
     if (r > 0)
         r = CLOUD_INVALID;
     if (r == 0 && str_copy(g.tenant, sizeof g.tenant, tenant) != 0)
@@ -382,20 +365,22 @@ int gateway_set_site(struct cloud *c, struct db *db, const char *tenant, const u
 {
     struct db_stmt *s;
     struct gateway g;
-    if (!site_valid(site))
+    if (!site_name_valid(site))
         return CLOUD_INVALID;
     int r = cloud_begin(c, db);
     if (r != 0)
         return r;
     r = gateway_get(db, tenant, gw, &g);
+    if (r == 0)
+        r = site_ensure(db, tenant, site, g.site_id);
     /* Earlier generations keep the site they were at. */
     if (r == 0)
-        r = db_stmt(db, "UPDATE gateway SET site = ?4 WHERE tenant_id = ?1 AND gw = ?2 AND gen = ?3", &s);
+        r = db_stmt(db, "UPDATE gateway SET site_id = ?4 WHERE tenant_id = ?1 AND gw = ?2 AND gen = ?3", &s);
     if (r == 0) {
         db_bind_text(s, 1, tenant);
         db_bind_blob(s, 2, BYTES(gw, GW_LEN));
         db_bind_int(s, 3, (int64_t)g.gen);
-        db_bind_text(s, 4, site);
+        db_bind_blob(s, 4, BYTES(g.site_id, ID_LEN));
         r = db_must(s);
     }
     if (r == 0)

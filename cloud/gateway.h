@@ -9,7 +9,8 @@ struct gateway {
     char tenant[TENANT_MAX + 1];
     uint8_t gw[GW_LEN];
     uint64_t gen;
-    char site[SITE_MAX_LEN + 1];
+    uint8_t site_id[ID_LEN];
+    char site[SITE_MAX_LEN + 1]; /* its name */
     uint8_t sign_point[CRYPTO_POINT];
     char serial[64]; /* of the TLS certificate, hex */
     int64_t added;   /* us */
@@ -20,6 +21,8 @@ struct gateway {
     int64_t status_received;
     uint64_t counts[COUNT_MAX];
     int64_t last_upload; /* us, 0 = never */
+    /* Of gateway_add() only: whose the generation before was; "" when there is none. */
+    char before[TENANT_MAX + 1];
 };
 struct gateway_list {
     struct gateway *items;
@@ -27,7 +30,8 @@ struct gateway_list {
 };
 
 /* Checks the request (self-signature, CSR's CN = gateway id), signs the certificate, gives the generation previous + 1
- * (across tenants: a gateway that changes its tenant gets a new generation) and appends the bundle's text.
+ * (across tenants: a gateway that changes its tenant gets a new generation) and appends the bundle's text. A site of a
+ * name that is new is made.
  * CLOUD_ABSENT: no such tenant; CLOUD_INVALID: request or site; CLOUD_CONFLICT: the id is known with another signing
  * key. Own transaction. */
 int gateway_add(struct cloud *c, struct db *db, const char *tenant, const char *site, struct bytes request,
@@ -41,8 +45,9 @@ int gateway_get(struct db *db, const char *tenant, const uint8_t gw[GW_LEN], str
 /* tenant NULL: all tenants. The newest generation of each, by id. */
 int gateway_list(struct db *db, const char *tenant, struct gateway_list *ret_list);
 void gateway_list_done(struct gateway_list *l);
-int gateway_set_site(struct cloud *c, struct db *db, const char *tenant, const uint8_t gw[GW_LEN],
-                     const char *site); /* CLOUD_ABSENT, CLOUD_INVALID. Own transaction. */
+int gateway_set_site(
+    struct cloud *c, struct db *db, const char *tenant, const uint8_t gw[GW_LEN],
+    const char *site); /* By name, made when it is new. CLOUD_ABSENT, CLOUD_INVALID. Own transaction. */
 
 /* For ingest: that very generation, whichever tenant's, revoked or not; *ret_latest: no higher generation exists.
  * CLOUD_ABSENT. */

@@ -13,12 +13,18 @@ static int hash_key(struct cloud *c, struct db *db, const char *tenant, uint8_t 
 {
     static const char operator_key[CRYPTO_KEY] = "punchcloud operator's requests";
     struct scope s;
+    uint8_t prk[CRYPTO_KEY];
     if (tenant[0] == '\0') {
         memcpy(ret, operator_key, CRYPTO_KEY);
         return 0;
     }
     int r = scope_init(c, db, tenant, &s);
-    return r != 0 ? r : holder_tenant_key(&s, ret);
+    if (r == 0)
+        r = holder_tenant_key(&s, prk);
+    if (r == 0)
+        r = crypto_hkdf_expand(BYTES(prk, sizeof prk), BYTES_STR("punch request"), ret, CRYPTO_KEY);
+    crypto_wipe(prk, sizeof prk);
+    return r;
 }
 
 int once_hash(struct cloud *c, struct db *db, const char *tenant, const char *key, const char *method, const char *path,

@@ -26,12 +26,13 @@ static json_t *time_or_null(int64_t us)
 
 json_t *report_gateway(const struct gateway *g, bool with_tenant)
 {
-    char id[2 * GW_LEN + 1];
+    char id[2 * GW_LEN + 1], site[2 * ID_LEN + 1];
     json_t *o = json_object(), *counts = g->has_status ? json_object() : json_null();
     json_object_set_new(o, "id", json_string(str_hex(g->gw, GW_LEN, id)));
     if (with_tenant)
         json_object_set_new(o, "tenant", json_string(g->tenant));
     json_object_set_new(o, "site", json_string(g->site));
+    json_object_set_new(o, "site_id", json_string(str_hex(g->site_id, ID_LEN, site)));
     json_object_set_new(o, "generation", json_integer((json_int_t)g->gen));
     json_object_set_new(o, "certificate", json_string(g->serial));
     json_object_set_new(o, "added", time_or_null(g->added));

@@ -3,8 +3,13 @@
  */
 #include "cloud/schema.h"
 
+#include <stdlib.h>
+
 #include "base/log.h"
+#include "base/str.h"
 #include "cloud/cloud.h"
+#include "cloud/rows.h"
+#include "cloud/site.h"
 
 static const char *const version_1 =
     "CREATE TABLE meta(name TEXT NOT NULL PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
@@ -92,14 +97,80 @@ static const char *const version_3 =
     "CREATE TABLE change(tenant_id TEXT NOT NULL, seq INTEGER NOT NULL, mark BLOB NOT NULL, sealed BLOB NOT NULL,"
     " PRIMARY KEY(tenant_id, seq)) WITHOUT ROWID;";
 
-/* Each script makes its version of the one before. A script is never changed once a release had it: add the next. */
-static const char *const versions[SCHEMA_VERSION] = {version_1, version_2, version_3};
+static const char *const version_4 =
+    "CREATE TABLE site(tenant_id TEXT NOT NULL, id BLOB NOT NULL, name TEXT NOT NULL, time_zone TEXT NOT NULL,"
+    " created INTEGER NOT NULL, PRIMARY KEY(tenant_id, id)) WITHOUT ROWID;"
+    "CREATE UNIQUE INDEX site_name ON site(tenant_id, name);"
+    "ALTER TABLE gateway ADD COLUMN site_id BLOB;"
+    "CREATE INDEX gateway_site ON gateway(tenant_id, site_id);"
+
+    /* days only: a punch's time stays sealed in it */
+    "CREATE TABLE reader(tenant_id TEXT NOT NULL, id BLOB NOT NULL, gw BLOB NOT NULL, first_day INTEGER NOT NULL,"
+    " last_day INTEGER NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY(tenant_id, id)) WITHOUT ROWID;";
+
+struct old_site {
+    char tenant[TENANT_MAX + 1];
+    char name[SITE_MAX_LEN + 1];
+};
+
+static int old_site(struct db_stmt *s, void *arg, void *item)
+{
+    struct old_site *o = item;
+    return str_copy(o->tenant, sizeof o->tenant, db_text(s, 0)) == 0 &&
+                   str_copy(o->name, sizeof o->name, db_text(s, 1)) == 0
+               ? 0
+               : -EBADMSG;
+}
+
+static int move_site(struct db *db, const struct old_site *o)
+{
+    struct db_stmt *s;
+    uint8_t id[ID_LEN];
+    int r = site_ensure(db, o->tenant, o->name, id);
+    if (r == 0)
+        r = db_stmt(db, "UPDATE gateway SET site_id = ?3 WHERE tenant_id = ?1 AND site = ?2", &s);
+    if (r != 0)
+        return r;
+    db_bind_text(s, 1, o->tenant);
+    db_bind_text(s, 2, o->name);
+    db_bind_blob(s, 3, BYTES(id, ID_LEN));
+    return db_must(s);
+}
+
+/* Until version 3 each generation of a gateway held its site as a text. */
+static int make_sites(struct db *db)
+{
+    struct db_stmt *s;
+    struct rows l = {0};
+    int r = db_stmt(db, "SELECT DISTINCT tenant_id, site FROM gateway ORDER BY tenant_id, site", &s);
+    if (r == 0)
+        r = rows_collect(s, 0, sizeof(struct old_site), old_site, NULL, &l);
+    const struct old_site *o = l.items;
+    for (size_t i = 0; r == 0 && i < l.n; i++)
+        r = move_site(db, &o[i]);
+    free(l.items);
+    return r != 0 ? r : db_script(db, "ALTER TABLE gateway DROP COLUMN site");
+}
+
+/* Each step makes its version of the one before. None is changed once a release had it: add the next. */
+static const struct {
+    const char *script;
+    int (*then)(struct db *db); /* what SQL alone does not say; may be NULL */
+} versions[SCHEMA_VERSION] = {
+    {version_1, NULL},
+    {version_2, NULL},
+    {version_3, NULL},
+    {version_4, make_sites},
+};
 
 int schema_apply(struct db *db, int from, int to)
 {
     int r = 0;
-    for (int v = from; r == 0 && v < to; v++)
-        r = db_script(db, versions[v]);
+    for (int v = from; r == 0 && v < to; v++) {
+        r = db_script(db, versions[v].script);
+        if (r == 0 && versions[v].then != NULL)
+            r = versions[v].then(db);
+    }
     return r != 0 ? r : meta_put(db, "schema", to);
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/str.h"
+#include "cloud/rows.h"
 #include "cloud/scope.h"
 #include "wire/segment.h"
 
@@ -123,33 +124,37 @@ int tenant_get(struct db *db, const char *id, struct tenant *ret_tenant)
     return r == DB_ROW ? 0 : r == 0 ? CLOUD_ABSENT : r;
 }
 
+static int from_row(struct db_stmt *s, void *arg, void *item)
+{
+    struct tenant *t = item;
+    t->created = db_int(s, 1);
+    return str_copy(t->id, sizeof t->id, db_text(s, 0)) == 0 ? 0 : -EBADMSG;
+}
+
 int tenant_list(struct db *db, struct tenant_list *ret_list)
 {
-    struct tenant_list l = {0};
     struct db_stmt *s;
+    struct rows l;
     int r = db_stmt(db, "SELECT tenant_id, created FROM tenant ORDER BY tenant_id", &s);
+    if (r == 0)
+        r = rows_collect(s, 0, sizeof(struct tenant), from_row, NULL, &l);
+    if (r == 0)
+        *ret_list = (struct tenant_list){.items = l.items, .n = l.n};
+    return r;
+}
+
+int tenant_gateways(struct db *db, const char *id, uint64_t *ret_n)
+{
+    struct db_stmt *s;
+    int r = db_stmt(db, "SELECT count(DISTINCT gw) FROM gateway WHERE tenant_id = ?1", &s);
     if (r != 0)
         return r;
-    while ((r = db_step(s)) == DB_ROW) {
-        struct tenant *p = realloc(l.items, (l.n + 1) * sizeof *p);
-        if (p == NULL) {
-            r = -ENOMEM;
-            break;
-        }
-        l.items = p;
-        l.items[l.n] = (struct tenant){.created = db_int(s, 1)};
-        if (str_copy(l.items[l.n].id, sizeof l.items[l.n].id, db_text(s, 0)) != 0) {
-            r = -EBADMSG;
-            break;
-        }
-        l.n++;
-    }
+    db_bind_text(s, 1, id);
+    r = db_step(s);
+    if (r == DB_ROW)
+        *ret_n = (uint64_t)db_int(s, 0);
     db_done(s);
-    if (r != 0)
-        tenant_list_done(&l);
-    else
-        *ret_list = l;
-    return r;
+    return r == DB_ROW ? 0 : r == 0 ? -EIO : r;
 }
 
 void tenant_list_done(struct tenant_list *l)

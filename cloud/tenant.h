@@ -19,6 +19,7 @@ bool tenant_valid(const char *id);
 int tenant_add(struct cloud *c, struct db *db, const char *id, struct tenant *ret_tenant);
 int tenant_get(struct db *db, const char *id, struct tenant *ret_tenant); /* CLOUD_ABSENT */
 int tenant_list(struct db *db, struct tenant_list *ret_list);             /* by id */
+int tenant_gateways(struct db *db, const char *id, uint64_t *ret_n);      /* how many it has or had */
 void tenant_list_done(struct tenant_list *l);
 
 /* Points of the tenant's recipient keys, oldest first, at most `max` of the newest. */

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "base/str.h"
+#include "cloud/rows.h"
 #include "cloud/scope.h"
 #include "cloud/tenant.h"
 
@@ -86,8 +87,9 @@ int token_add(struct cloud *c, struct db *db, const char *tenant, const char *la
 
 #define COLUMNS "id, tenant_id, label, created, expires, revoked"
 
-static int from_row(struct db_stmt *s, struct token *ret_token)
+static int from_row(struct db_stmt *s, void *arg, void *item)
 {
+    struct token *ret_token = item;
     struct token t = {.created = db_int(s, 3), .expires = db_int(s, 4), .revoked = db_int(s, 5)};
     t.is_operator = db_null(s, 1);
     if (db_fixed(s, 0, t.id, sizeof t.id) != 0 || str_copy(t.tenant, sizeof t.tenant, db_text(s, 1)) != 0 ||
@@ -114,7 +116,7 @@ int token_check(struct db *db, const char *text, int64_t now, struct token *ret_
     if (r == 0)
         r = CLOUD_ABSENT;
     else if (r == DB_ROW)
-        r = from_row(s, &t);
+        r = from_row(s, NULL, &t);
     db_done(s);
     if (r == 0 && (t.revoked != 0 || (t.expires != 0 && t.expires <= now)))
         r = CLOUD_ABSENT;
@@ -125,27 +127,13 @@ int token_check(struct db *db, const char *text, int64_t now, struct token *ret_
 
 int token_list(struct db *db, struct token_list *ret_list)
 {
-    struct token_list l = {0};
     struct db_stmt *s;
+    struct rows l;
     int r = db_stmt(db, "SELECT " COLUMNS " FROM token ORDER BY created, id", &s);
-    if (r != 0)
-        return r;
-    while ((r = db_step(s)) == DB_ROW) {
-        struct token *p = realloc(l.items, (l.n + 1) * sizeof *p);
-        r = p == NULL ? -ENOMEM : 0;
-        if (r == 0) {
-            l.items = p;
-            r = from_row(s, &l.items[l.n]);
-        }
-        if (r != 0)
-            break;
-        l.n++;
-    }
-    db_done(s);
-    if (r != 0)
-        token_list_done(&l);
-    else
-        *ret_list = l;
+    if (r == 0)
+        r = rows_collect(s, 0, sizeof(struct token), from_row, NULL, &l);
+    if (r == 0)
+        *ret_list = (struct token_list){.items = l.items, .n = l.n};
     return r;
 }
 

@@ -23,6 +23,7 @@
 #include "cloud/ingest_impl.h"
 #include "cloud/people.h"
 #include "cloud/query.h"
+#include "cloud/schema.h"
 #include "cloud/scope.h"
 #include "cloud/tenant.h"
 #include "cloud/token.h"
@@ -146,6 +147,47 @@ static inline void fixture_restart(struct fixture *x)
 {
     fixture_close(x);
     fixture_open(x);
+}
+
+/* "INSERT INTO t(columns) SELECT columns FROM now.t;" for every table of the open store. */
+static inline void fixture_copy_script(struct db *db, struct buf *ret)
+{
+    struct db_stmt *s;
+    assert_int_equal(db_stmt(db,
+                             "SELECT m.name, (SELECT group_concat(name) FROM pragma_table_info(m.name)),"
+                             " CASE WHEN m.name = 'gateway' AND m.sql LIKE '%site TEXT%' THEN '(SELECT g.*, t.name site"
+                             " FROM now.gateway g JOIN now.site t ON t.id = g.site_id)' ELSE 'now.' || m.name END"
+                             " FROM sqlite_master m WHERE m.type = 'table' AND m.name <> 'meta' ORDER BY m.name",
+                             &s),
+                     0);
+    while (db_step(s) == DB_ROW)
+        buf_addf(ret, "INSERT INTO %s(%s) SELECT %s FROM %s;\n", db_text(s, 0), db_text(s, 1), db_text(s, 1),
+                 db_text(s, 2));
+    db_done(s);
+}
+
+/* Closes the installation and makes its store what an earlier version wrote: that one's own script, today's rows. */
+static inline void fixture_back_to(struct fixture *x, int version)
+{
+    char path[128], old[128];
+    struct db_gate *gate;
+    struct db *db;
+    struct buf CLEANUP(buf_done) script;
+    buf_init(&script, 65536);
+    int64_t epoch = (int64_t)cloud_epoch(x->c);
+    fixture_close(x);
+    snprintf(path, sizeof path, "%s/store.db", x->state);
+    snprintf(old, sizeof old, "%s/old.db", x->dir);
+    assert_int_equal(db_gate_new(&gate), 0);
+    assert_int_equal(db_open(old, true, gate, &db), 0);
+    assert_int_equal(schema_apply(db, 0, version), 0);
+    assert_int_equal(meta_put(db, "epoch", epoch), 0);
+    buf_addf(&script, "ATTACH '%s' AS now;\n", path);
+    fixture_copy_script(db, &script);
+    assert_int_equal(db_script(db, buf_str(&script)), 0);
+    db_close(db);
+    db_gate_free(gate);
+    assert_int_equal(rename(old, path), 0);
 }
 
 /* ---- the gateway ---- */

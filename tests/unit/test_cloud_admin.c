@@ -201,6 +201,11 @@ static void test_gateways(void **state)
         EXIT_FAILED);
     assert_int_equal(out.len, 0);
     assert_int_equal(
+        execute(ARGS("gateway", "add", "--tenant", "globex", "--site", "s", "--request", buf_str(&request)), &out,
+                &err),
+        0);
+    assert_non_null(strstr(buf_str(&err), "it was tenant acme's before"));
+    assert_int_equal(
         execute(ARGS("gateway", "add", "--tenant", "acme", "--site", "s", "--request", "rubbish"), &out, &err),
         EXIT_FAILED);
     assert_non_null(strstr(buf_str(&err), "request"));

@@ -1,6 +1,7 @@
 /* Ingest against a gateway of the test's own: committed once, acknowledged truthfully, refused for a counted reason. */
 #include "tests/unit/cloud_gateway.h"
 
+#include "cloud/reader.h"
 #include "cloud/verify.h"
 
 static int setup(void **state)
@@ -50,6 +51,37 @@ static void committed_and_acked(void **state)
     }
     punch_list_done(&l);
     tgw_free(g);
+}
+
+/* A reader is known from its first punch on: by name, gateway and day. A pending punch counts for its receipt. */
+static void readers_become_known(void **state)
+{
+    struct fixture *x = *state;
+    struct tgw *g = tgw_new(x, "hq"), *other = tgw_new(x, "branch");
+    struct reader_list l;
+    int64_t now = clock_real(), today = day_of(now);
+    age(x);
+    assert_int_equal(reader_list(x->c, x->db, TENANT, NULL, 0, &l), 0);
+    assert_int_equal(l.n, 0);
+    reader_list_done(&l);
+    tgw_punch_full(g, "door", 1, now, 1, ck_make(2, 1), 0);
+    tgw_punch_full(g, "gate", 1, now, 2, ck_make(2, 1), 0);
+    tgw_punch_full(g, "door", 2, now - 2 * DAY_US, 3, ck_make(2, 1), 0);
+    send_all(x, g);
+    tgw_punch_full(other, "door", 1, 0, 1, ck_make(0, CK_UNBOUNDED), 0);
+    send_all(x, other);
+    assert_int_equal(reader_list(x->c, x->db, TENANT, NULL, 0, &l), 0);
+    assert_int_equal(l.n, 3);
+    for (size_t i = 0; i < l.n; i++) {
+        bool hq = memcmp(l.items[i].gw, g->id, GW_LEN) == 0, door = strcmp(l.items[i].name, "door") == 0;
+        assert_true(door || strcmp(l.items[i].name, "gate") == 0);
+        assert_string_equal(l.items[i].site, hq ? "hq" : "branch");
+        assert_int_equal(l.items[i].first_day, hq && door ? today - 2 : today);
+        assert_in_range(l.items[i].last_day, today, today + 1);
+    }
+    reader_list_done(&l);
+    tgw_free(g);
+    tgw_free(other);
 }
 
 static void replays_change_nothing(void **state)
@@ -381,6 +413,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(committed_and_acked, setup, teardown),
+        cmocka_unit_test_setup_teardown(readers_become_known, setup, teardown),
         cmocka_unit_test_setup_teardown(replays_change_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(many_uploads_in_one_batch, setup, teardown),
         cmocka_unit_test_setup_teardown(every_flipped_bit_is_refused, setup, teardown),

@@ -2,6 +2,7 @@
 #include "tests/unit/cloud_gateway.h"
 
 #include "cloud/schema.h"
+#include "cloud/site.h"
 
 static int setup(void **state)
 {
@@ -107,49 +108,11 @@ static void reads_join(void **state)
     assert_int_equal(people(x), 1);
 }
 
-/* "INSERT INTO t(columns) SELECT columns FROM now.t;" for every table of the open store. */
-static void copy_script(struct db *db, struct buf *ret)
-{
-    struct db_stmt *s;
-    assert_int_equal(db_stmt(db,
-                             "SELECT m.name, (SELECT group_concat(name) FROM pragma_table_info(m.name))"
-                             " FROM sqlite_master m WHERE m.type = 'table' AND m.name <> 'meta' ORDER BY m.name",
-                             &s),
-                     0);
-    while (db_step(s) == DB_ROW)
-        buf_addf(ret, "INSERT INTO %s(%s) SELECT %s FROM now.%s;\n", db_text(s, 0), db_text(s, 1), db_text(s, 1),
-                 db_text(s, 0));
-    db_done(s);
-}
-
-/* The installation as the version before wrote it: its own script, the rows of today's store. */
-static void back_to_version_1(struct fixture *x)
-{
-    char path[128], old[128];
-    struct db_gate *gate;
-    struct db *db;
-    struct buf CLEANUP(buf_done) script;
-    buf_init(&script, 65536);
-    int64_t epoch = (int64_t)cloud_epoch(x->c);
-    fixture_close(x);
-    snprintf(path, sizeof path, "%s/store.db", x->state);
-    snprintf(old, sizeof old, "%s/old.db", x->dir);
-    assert_int_equal(db_gate_new(&gate), 0);
-    assert_int_equal(db_open(old, true, gate, &db), 0);
-    assert_int_equal(schema_apply(db, 0, 1), 0);
-    assert_int_equal(meta_put(db, "epoch", epoch), 0);
-    buf_addf(&script, "ATTACH '%s' AS now;\n", path);
-    copy_script(db, &script);
-    assert_int_equal(db_script(db, buf_str(&script)), 0);
-    db_close(db);
-    db_gate_free(gate);
-    assert_int_equal(rename(old, path), 0);
-}
-
 static void version_1_is_upgraded(void **state)
 {
     struct fixture *x = *state;
-    struct tgw *g = tgw_new(x, "North gate");
+    struct tgw *g = tgw_new(x, "North gate"), *beside = tgw_new(x, "North gate"), *far = tgw_new(x, "Yard");
+    struct site_list sites;
     struct person p;
     struct credential c;
     struct gateway found;
@@ -161,7 +124,7 @@ static void version_1_is_upgraded(void **state)
     send_all(x, g);
     assert_int_equal(ask_n(x, PUNCH_ASSIGNED, NULL), 1);
 
-    back_to_version_1(x);
+    fixture_back_to(x, 1);
     fixture_open(x);
     assert_int_equal(sql_int(x, "SELECT value FROM meta WHERE name = 'schema'"), SCHEMA_VERSION);
     assert_int_equal(people_get(x->c, x->db, TENANT, p.id, &p), 0);
@@ -169,12 +132,19 @@ static void version_1_is_upgraded(void **state)
     assert_int_equal(ask_n(x, PUNCH_ASSIGNED, NULL), 1);
     assert_int_equal(gateway_get(x->db, TENANT, g->id, &found), 0);
     assert_string_equal(found.site, "North gate");
+    assert_int_equal(site_list(x->db, TENANT, NULL, 10, &sites), 0); /* one for each name */
+    assert_int_equal(sites.n, 2);
+    site_list_done(&sites);
+    assert_int_equal(gateway_get(x->db, TENANT, far->id, &found), 0);
+    assert_string_equal(found.site, "Yard");
     tgw_punch(g, 7, clock_real()); /* and it goes on where it was */
     send_all(x, g);
     assert_int_equal(ask_n(x, PUNCH_ASSIGNED, NULL), 2);
     fixture_restart(x);
     assert_int_equal(ask_n(x, PUNCH_ASSIGNED, NULL), 2);
     tgw_free(g);
+    tgw_free(beside);
+    tgw_free(far);
 }
 
 static void later_version_is_refused(void **state)

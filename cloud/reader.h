@@ -1,0 +1,34 @@
+/* Readers, as gateways name them: one row for each name that punched at a gateway, made by the first punch that
+ * commits. In the clear it tells the gateway and the days of the first and the last punch; name and label are sealed,
+ * and when and by whom a reader was used is sealed in the punches. The id is HMAC(tenant's key, gateway, name)[16]. */
+#pragma once
+
+#include "cloud/cloud.h"
+#include "wire/punch.h"
+#include "wire/segment.h"
+
+struct scope;
+struct reader {
+    uint8_t id[ID_LEN];
+    uint8_t gw[GW_LEN];
+    char name[READER_NAME_MAX + 1];
+    char label[LABEL_MAX_LEN + 1]; /* what people call it; "" = none */
+    char site[SITE_MAX_LEN + 1];   /* where its gateway stands */
+    int64_t first_day, last_day;   /* days since 1970-01-01, UTC */
+};
+struct reader_list {
+    struct reader *items;
+    size_t n;
+    bool more;
+};
+
+/* A punch of that day; inside the caller's transaction. Writes only when it tells something new. */
+int reader_seen(const struct scope *s, const uint8_t gw[GW_LEN], const char *name, int64_t day);
+int reader_get(struct cloud *c, struct db *db, const char *tenant, const uint8_t id[ID_LEN],
+               struct reader *ret_reader); /* CLOUD_ABSENT */
+/* In the order of their ids, beginning after `after` (NULL: from the start), at most limit (0: all). */
+int reader_list(struct cloud *c, struct db *db, const char *tenant, const uint8_t *after, size_t limit,
+                struct reader_list *ret_list);
+void reader_list_done(struct reader_list *l);
+/* text "": none. CLOUD_ABSENT, CLOUD_INVALID. Own transaction. */
+int reader_set_label(struct cloud *c, struct db *db, const char *tenant, const uint8_t id[ID_LEN], const char *text);

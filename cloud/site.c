@@ -1,0 +1,286 @@
+/* Sites; see site.h. */
+#include "cloud/site.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/crypto.h"
+#include "base/str.h"
+#include "cloud/changes.h"
+#include "cloud/rows.h"
+#include "cloud/scope.h"
+#include "wire/segment.h"
+
+#define COLUMNS "id, name, time_zone, created"
+
+bool site_name_valid(const char *name)
+{
+    size_t n = strlen(name);
+    if (n == 0 || n > SITE_MAX_LEN)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f)
+            return false;
+    return true;
+}
+
+bool time_zone_valid(const char *zone)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    static const char rest[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+-";
+    const char *p = zone;
+    if (strlen(zone) > TIME_ZONE_MAX)
+        return false;
+    for (;;) {
+        if (*p == '\0' || strchr(letters, *p) == NULL)
+            return false;
+        p += strspn(p, rest);
+        if (*p != '/')
+            return *p == '\0';
+        p++;
+    }
+}
+
+static int from_row(struct db_stmt *s, void *arg, void *item)
+{
+    struct site *t = item;
+    t->created = db_int(s, 3);
+    if (db_fixed(s, 0, t->id, ID_LEN) != 0 || str_copy(t->name, sizeof t->name, db_text(s, 1)) != 0 ||
+        str_copy(t->time_zone, sizeof t->time_zone, db_text(s, 2)) != 0)
+        return -EBADMSG;
+    return 0;
+}
+
+int site_get(struct db *db, const char *tenant, const uint8_t id[ID_LEN], struct site *ret_site)
+{
+    struct db_stmt *s;
+    struct site t = {0};
+    int r = db_stmt(db, "SELECT " COLUMNS " FROM site WHERE tenant_id = ?1 AND id = ?2", &s);
+    if (r != 0)
+        return r;
+    db_bind_text(s, 1, tenant);
+    db_bind_blob(s, 2, BYTES(id, ID_LEN));
+    r = db_step(s);
+    r = r == DB_ROW ? from_row(s, NULL, &t) : r == 0 ? CLOUD_ABSENT : r;
+    db_done(s);
+    if (r == 0)
+        *ret_site = t;
+    return r;
+}
+
+int site_list(struct db *db, const char *tenant, const uint8_t *after, size_t limit, struct site_list *ret_list)
+{
+    struct db_stmt *s;
+    struct rows l;
+    if (limit == 0)
+        return CLOUD_INVALID;
+    int r = db_stmt(db, "SELECT " COLUMNS " FROM site WHERE tenant_id = ?1 AND id > ?2 ORDER BY id", &s);
+    if (r != 0)
+        return r;
+    db_bind_text(s, 1, tenant);
+    db_bind_blob(s, 2, after != NULL ? BYTES(after, ID_LEN) : BYTES_NONE);
+    r = rows_collect(s, limit, sizeof(struct site), from_row, NULL, &l);
+    if (r == 0)
+        *ret_list = (struct site_list){.items = l.items, .n = l.n, .more = l.more};
+    return r;
+}
+
+void site_list_done(struct site_list *l)
+{
+    free(l->items);
+    *l = (struct site_list){0};
+}
+
+/* ---- changing ---- */
+
+/* Inserts or replaces by id. CLOUD_CONFLICT: the name is another's. */
+static int put(struct db *db, const char *tenant, const struct site *t)
+{
+    struct db_stmt *s;
+    int r = db_stmt(db,
+                    "INSERT INTO site(tenant_id, id, name, time_zone, created) VALUES(?1, ?2, ?3, ?4, ?5)"
+                    " ON CONFLICT(tenant_id, id) DO UPDATE SET name = excluded.name, time_zone = excluded.time_zone",
+                    &s);
+    if (r != 0)
+        return r;
+    db_bind_text(s, 1, tenant);
+    db_bind_blob(s, 2, BYTES(t->id, ID_LEN));
+    db_bind_text(s, 3, t->name);
+    db_bind_text(s, 4, t->time_zone);
+    db_bind_int(s, 5, t->created);
+    r = db_run(s);
+    return r == DB_CONFLICT ? CLOUD_CONFLICT : r;
+}
+
+static bool set_texts(struct site *t, const char *name, const char *time_zone)
+{
+    if ((name != NULL && !site_name_valid(name)) ||
+        (time_zone != NULL && time_zone[0] != '\0' && !time_zone_valid(time_zone)))
+        return false;
+    if (name != NULL)
+        str_copy(t->name, sizeof t->name, name);
+    if (time_zone != NULL)
+        str_copy(t->time_zone, sizeof t->time_zone, time_zone);
+    return true;
+}
+
+static int insert(struct db *db, const char *tenant, struct site *t)
+{
+    t->created = clock_real();
+    int r = crypto_random(t->id, ID_LEN);
+    return r != 0 ? r : put(db, tenant, t);
+}
+
+int site_add(struct cloud *c, struct db *db, const char *tenant, const char *name, const char *time_zone,
+             struct site *ret_site)
+{
+    struct scope s;
+    struct site t = {0};
+    if (!set_texts(&t, name, time_zone))
+        return CLOUD_INVALID;
+    int r = cloud_begin(c, db);
+    if (r != 0)
+        return r;
+    r = scope_init(c, db, tenant, &s);
+    if (r == 0)
+        r = insert(db, tenant, &t);
+    if (r == 0)
+        r = cloud_commit(c, db);
+    else
+        cloud_rollback(c, db);
+    if (r == 0)
+        *ret_site = t;
+    return r;
+}
+
+int site_ensure(struct db *db, const char *tenant, const char *name, uint8_t ret_id[ID_LEN])
+{
+    struct db_stmt *s;
+    struct site t = {0};
+    if (!set_texts(&t, name, NULL))
+        return CLOUD_INVALID;
+    int r = db_stmt(db, "SELECT id FROM site WHERE tenant_id = ?1 AND name = ?2", &s);
+    if (r != 0)
+        return r;
+    db_bind_text(s, 1, tenant);
+    db_bind_text(s, 2, name);
+    r = db_step(s);
+    bool found = r == DB_ROW;
+    if (found)
+        r = db_fixed(s, 0, t.id, ID_LEN);
+    db_done(s);
+    if (r == 0 && !found)
+        r = insert(db, tenant, &t);
+    if (r == 0)
+        memcpy(ret_id, t.id, ID_LEN);
+    return r > 0 ? -EEXIST : r;
+}
+
+struct stands {
+    uint8_t gw[GW_LEN];
+    uint64_t gen;
+};
+
+static int stands_from_row(struct db_stmt *s, void *arg, void *item)
+{
+    struct stands *g = item;
+    g->gen = (uint64_t)db_int(s, 1);
+    return db_fixed(s, 0, g->gw, GW_LEN);
+}
+
+/* Whoever shows a gateway shows the name of its site. */
+static int tell_gateways(const struct scope *s, const uint8_t id[ID_LEN])
+{
+    struct db_stmt *st;
+    struct rows l;
+    int r = scope_stmt(s, "SELECT gw, gen FROM gateway WHERE tenant_id = ?1 AND site_id = ?2 ORDER BY gw, gen", &st);
+    if (r != 0)
+        return r;
+    db_bind_blob(st, 2, BYTES(id, ID_LEN));
+    r = rows_collect(st, 0, sizeof(struct stands), stands_from_row, NULL, &l);
+    if (r != 0)
+        return r;
+    const struct stands *g = l.items;
+    for (size_t i = 0; r == 0 && i < l.n; i++)
+        r = changes_gateway(s, g[i].gw, g[i].gen);
+    free(l.items);
+    return r;
+}
+
+static int update(const struct scope *s, const uint8_t id[ID_LEN], const char *name, const char *time_zone,
+                  struct site *ret)
+{
+    int r = site_get(s->db, s->tenant, id, ret);
+    if (r != 0)
+        return r;
+    bool renamed = name != NULL && strcmp(name, ret->name) != 0;
+    if (!set_texts(ret, name, time_zone))
+        return CLOUD_INVALID;
+    r = put(s->db, s->tenant, ret);
+    return r == 0 && renamed ? tell_gateways(s, id) : r;
+}
+
+int site_update(struct cloud *c, struct db *db, const char *tenant, const uint8_t id[ID_LEN], const char *name,
+                const char *time_zone, struct site *ret_site)
+{
+    struct scope s;
+    struct site t;
+    int r = cloud_begin(c, db);
+    if (r != 0)
+        return r;
+    r = scope_init(c, db, tenant, &s);
+    if (r == 0)
+        r = update(&s, id, name, time_zone, &t);
+    if (r == 0)
+        r = cloud_commit(c, db);
+    else
+        cloud_rollback(c, db);
+    if (r == 0)
+        *ret_site = t;
+    return r;
+}
+
+static int count_gateways(struct db *db, const char *tenant, const uint8_t id[ID_LEN], uint64_t *ret_n)
+{
+    struct db_stmt *s;
+    int r = db_stmt(db, "SELECT count(DISTINCT gw) FROM gateway WHERE tenant_id = ?1 AND site_id = ?2", &s);
+    if (r != 0)
+        return r;
+    db_bind_text(s, 1, tenant);
+    db_bind_blob(s, 2, BYTES(id, ID_LEN));
+    r = db_step(s);
+    if (r == DB_ROW)
+        *ret_n = (uint64_t)db_int(s, 0);
+    db_done(s);
+    return r == DB_ROW ? 0 : r == 0 ? -EIO : r;
+}
+
+static int remove_row(struct db *db, const char *tenant, const uint8_t id[ID_LEN])
+{
+    struct db_stmt *s;
+    int r = db_stmt(db, "DELETE FROM site WHERE tenant_id = ?1 AND id = ?2", &s);
+    if (r != 0)
+        return r;
+    db_bind_text(s, 1, tenant);
+    db_bind_blob(s, 2, BYTES(id, ID_LEN));
+    r = db_must(s);
+    return r == 0 && db_changes(db) == 0 ? CLOUD_ABSENT : r;
+}
+
+int site_remove(struct cloud *c, struct db *db, const char *tenant, const uint8_t id[ID_LEN], uint64_t *ret_gateways)
+{
+    uint64_t n = 0;
+    int r = cloud_begin(c, db);
+    if (r != 0)
+        return r;
+    r = count_gateways(db, tenant, id, &n);
+    if (r == 0)
+        r = n > 0 ? CLOUD_CONFLICT : remove_row(db, tenant, id);
+    if (r == 0)
+        r = cloud_commit(c, db);
+    else
+        cloud_rollback(c, db);
+    *ret_gateways = n;
+    return r;
+}
