@@ -173,7 +173,7 @@ class Cloud:
         self.pki = os.path.join(self.state, "pki")
         self.config = os.path.join(self.dir, "punchcloud.yaml")
         self.api_port = free_port()
-        self.proc = None
+        self.proc, self.program_name = None, "punchcloud"  # which `run` is; commands are always the real one's
         self.env, self.listener = {}, {}  # listener: more keys below `api`
         self.operator_token = None
 
@@ -209,7 +209,7 @@ class Cloud:
     def start(self, wait=True):
         self.configure()
         if self.proc is None:
-            argv = [self.lab.program("punchcloud"), "run", "--config", self.config]
+            argv = [self.lab.program(self.program_name), "run", "--config", self.config]
             self.proc = self.lab.proc("punchcloud", argv, cwd=self.dir)
         self.proc.env = dict(self.env)
         self.proc.start()
