@@ -101,6 +101,7 @@ static const struct api_route routes[] = {
     {"POST", "/v1/people", SCOPE_TENANT, api_people_create, NULL, WRITES},
     {"GET", "/v1/people/{id}", SCOPE_TENANT, api_people_get, NULL, READS},
     {"PATCH", "/v1/people/{id}", SCOPE_TENANT, api_people_patch, NULL, WRITES},
+    {"GET", "/v1/people/{id}/export", SCOPE_TENANT, api_people_export, NULL, READS},
     {"GET", "/v1/people/{id}/credentials", SCOPE_TENANT, api_credentials_of, NULL, READS},
     {"POST", "/v1/people/{id}/credentials", SCOPE_TENANT, api_credentials_assign, NULL, WRITES},
     {"GET", "/v1/credentials/waiting", SCOPE_TENANT, api_credentials_waiting, page_query, READS},

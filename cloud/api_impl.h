@@ -113,6 +113,7 @@ void api_people_list(struct api_call *k);
 void api_people_create(struct api_call *k);
 void api_people_get(struct api_call *k);
 void api_people_patch(struct api_call *k);
+void api_people_export(struct api_call *k);
 void api_credentials_of(struct api_call *k);
 void api_credentials_assign(struct api_call *k);
 void api_credentials_get(struct api_call *k);

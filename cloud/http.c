@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -105,15 +106,90 @@ static const struct http_pair common_headers[] = {
     {"Referrer-Policy", "no-referrer"},
 };
 
-static enum MHD_Result queue_reply(struct MHD_Connection *conn, struct http_reply *r)
+/* ---- bodies in pieces ---- */
+
+static struct patience_peer *peer_of(struct MHD_Connection *conn)
+{
+    const union MHD_ConnectionInfo *i = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return i ? i->socket_context : NULL;
+}
+
+struct stream {
+    struct http *h;
+    struct MHD_Connection *conn;
+    struct buf piece;
+    size_t at; /* of the piece: what libmicrohttpd has taken */
+    bool last;
+    http_more_fn *more;
+    void (*done)(void *arg);
+    void *arg;
+};
+
+static void stream_free(void *arg)
+{
+    struct stream *s = arg;
+    if (s->done)
+        s->done(s->arg);
+    buf_wipe(&s->piece);
+    free(s);
+}
+
+/* A piece is made when the one before is with the client. What that takes us is not the client's time. */
+static ssize_t stream_read(void *arg, uint64_t pos, char *p, size_t max)
+{
+    struct stream *s = arg;
+    while (s->at == s->piece.len) {
+        if (s->last)
+            return MHD_CONTENT_READER_END_OF_STREAM;
+        int64_t began = clock_ms();
+        buf_reset(&s->piece);
+        s->at = 0;
+        int r = s->more(s->arg, &s->piece);
+        if (r < 0 || s->piece.failed)
+            return MHD_CONTENT_READER_END_WITH_ERROR;
+        s->last = r == HTTP_LAST;
+        patience_add(s->h->patience, peer_of(s->conn),
+                     (uint64_t)(clock_ms() - began) + s->piece.len / HTTP_REPLY_BYTES_PER_MS);
+    }
+    size_t n = s->piece.len - s->at < max ? s->piece.len - s->at : max;
+    memcpy(p, s->piece.p + s->at, n);
+    s->at += n;
+    return (ssize_t)n;
+}
+
+/* Takes the reply's body and what makes the rest of it. */
+static struct MHD_Response *stream_response(struct http *h, struct MHD_Connection *conn, struct http_reply *r)
+{
+    struct stream *s = calloc(1, sizeof *s);
+    if (!s)
+        return NULL;
+    *s = (struct stream){
+        .h = h, .conn = conn, .piece = r->body, .more = r->more, .done = r->more_done, .arg = r->more_arg};
+    r->body = (struct buf){0};
+    r->more_done = NULL;
+    struct MHD_Response *m =
+        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, HTTP_CONN_MEMORY / 2, stream_read, s, stream_free);
+    if (!m)
+        stream_free(s);
+    return m;
+}
+
+static struct MHD_Response *whole_response(struct http_reply *r)
 {
     void *p = r->body.len ? r->body.p : NULL;
-    struct MHD_Response *m = p ? MHD_create_response_from_buffer(r->body.len, p, MHD_RESPMEM_MUST_FREE)
-                               : MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+    if (!p)
+        return MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+    struct MHD_Response *m = MHD_create_response_from_buffer(r->body.len, p, MHD_RESPMEM_MUST_FREE);
+    if (m) /* libmicrohttpd frees it now */
+        r->body = (struct buf){0};
+    return m;
+}
+
+static enum MHD_Result queue_reply(struct http *h, struct MHD_Connection *conn, struct http_reply *r)
+{
+    struct MHD_Response *m = r->more ? stream_response(h, conn, r) : whole_response(r);
     if (!m)
         return MHD_NO;
-    if (p) /* libmicrohttpd frees it now */
-        r->body = (struct buf){0};
     enum MHD_Result ok = MHD_YES;
     for (size_t i = 0; ok == MHD_YES && i < ARRAY_LEN(common_headers); i++)
         ok = MHD_add_response_header(m, common_headers[i].name, common_headers[i].value);
@@ -128,12 +204,6 @@ static enum MHD_Result queue_reply(struct MHD_Connection *conn, struct http_repl
 }
 
 /* ---- how long a peer is waited for (patience.h) ---- */
-
-static struct patience_peer *peer_of(struct MHD_Connection *conn)
-{
-    const union MHD_ConnectionInfo *i = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-    return i ? i->socket_context : NULL;
-}
 
 /* libmicrohttpd calls this before it closes the socket. */
 static void on_connection(void *arg, struct MHD_Connection *conn, void **peer, enum MHD_ConnectionNotificationCode what)
@@ -182,8 +252,10 @@ static enum MHD_Result answer(struct http *h, struct MHD_Connection *conn, const
     if (r.body.failed)
         log_error("http.reply", "status=%u error=\"reply too large or memory short, connection closed\"", r.status);
     else
-        ok = queue_reply(conn, &r);
+        ok = queue_reply(h, conn, &r);
     buf_done(&r.body);
+    if (r.more_done)
+        r.more_done(r.more_arg);
     return ok;
 }
 

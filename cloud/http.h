@@ -32,6 +32,13 @@ struct http_request {
     enum http_fault fault;
 };
 
+/* The next piece of a body that is too large to be held whole; into an empty buffer of HTTP_REPLY_MAX. 0: there is
+ * more. HTTP_LAST: that was the end. Negative: what follows cannot be had; the connection is cut, so that the client
+ * notices.
+ */
+enum { HTTP_LAST = 1 };
+typedef int http_more_fn(void *arg, struct buf *ret_piece);
+
 /* Filled by the handler. `body` is initialised by the listener with HTTP_REPLY_MAX and stays its. */
 struct http_reply {
     unsigned status;
@@ -41,6 +48,9 @@ struct http_reply {
     char header_text[512];
     size_t header_used;
     struct buf body;
+    http_more_fn *more; /* NULL: `body` is all; else its first piece, and more() follows when the client took that */
+    void (*more_done)(void *more_arg); /* called once, whatever happens */
+    void *more_arg;
 };
 /* Adds a header; one that does not fit is a bug of ours. */
 void http_header(struct http_reply *r, const char *name, const char *fmt, ...) PRINTF_LIKE(3, 4);

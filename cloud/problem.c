@@ -57,14 +57,20 @@ static int dump_chunk(const char *p, size_t n, void *arg)
     return buf_add(arg, p, n) < 0 ? -1 : 0;
 }
 
+void problem_dump(struct buf *b, json_t *body)
+{
+    if (!body || json_dump_callback(body, dump_chunk, b, JSON_COMPACT | JSON_ENCODE_ANY) < 0)
+        b->failed = true; /* memory, or HTTP_REPLY_MAX: http.c logs it and closes the connection */
+    json_decref(body);
+}
+
 static void dump(struct http_reply *ret, unsigned status, const char *type, json_t *body)
 {
     buf_reset(&ret->body);
     ret->status = status;
     ret->type = type;
-    if (!body || json_dump_callback(body, dump_chunk, &ret->body, JSON_COMPACT) < 0 || buf_add(&ret->body, "\n", 1) < 0)
-        ret->body.failed = true; /* memory, or HTTP_REPLY_MAX: http.c logs it and closes the connection */
-    json_decref(body);
+    problem_dump(&ret->body, body);
+    buf_add(&ret->body, "\n", 1);
 }
 
 void problem_json(struct http_reply *ret, unsigned status, json_t *body)

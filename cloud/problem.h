@@ -44,3 +44,5 @@ void problem_error(json_t *errors, const char *name, const char *fmt, ...) PRINT
 json_t *problem_text(const char *s);
 /* Puts `body` (stolen) into the reply as application/json. */
 void problem_json(struct http_reply *ret, unsigned status, json_t *body);
+/* Appends `body` (stolen) as text. Memory short or the buffer full: its failed is set. */
+void problem_dump(struct buf *b, json_t *body);

@@ -83,6 +83,7 @@ static const struct {
     {"POST", "/v1/people", false},
     {"GET", "/v1/people/00112233445566778899aabbccddeeff", false},
     {"PATCH", "/v1/people/00112233445566778899aabbccddeeff", false},
+    {"GET", "/v1/people/00112233445566778899aabbccddeeff/export", false},
     {"GET", "/v1/people/00112233445566778899aabbccddeeff/credentials", false},
     {"POST", "/v1/people/00112233445566778899aabbccddeeff/credentials", false},
     {"GET", "/v1/credentials/waiting", false},

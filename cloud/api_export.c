@@ -1,0 +1,165 @@
+/* GET /v1/people/{id}/export: everything that is held about a person, as one document.
+ *
+ * It is made in pieces while the client takes it, each from a short read of the store, so that neither memory nor a
+ * snapshot is held however much there is and however slow the client. Pending punches come first: one that is filed
+ * meanwhile may then stand in the document twice, under one id, but is never missing. A person who is erased meanwhile
+ * ends it: the connection is cut, and what was sent is no whole document. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "cloud/api_impl.h"
+#include "cloud/credential.h"
+#include "cloud/people.h"
+#include "cloud/query.h"
+
+#define EXPORT_VERSION 1
+#define EXPORT_PAGE 500
+
+struct exporting {
+    struct cloud *cloud;
+    char tenant[TENANT_MAX + 1];
+    uint8_t person[ID_LEN];
+    enum punch_state state; /* PUNCH_PENDING, then PUNCH_ASSIGNED */
+    struct punch_pos after;
+    bool has_after, begun; /* begun: a punch stands before */
+};
+
+static void export_free(void *arg)
+{
+    free(arg);
+}
+
+/* ---- the head: all but the punches ---- */
+
+/* The number as every rendering that this card has. */
+static json_t *numbers(const struct cred *c)
+{
+    json_t *o = json_object();
+    char text[CRED_TEXT_MAX];
+    for (unsigned r = 0; rendering_name(r); r++) {
+        if (!cred_renders(c, r))
+            continue;
+        cred_render(c, r, text);
+        json_object_set_new(o, rendering_name(r), problem_text(text));
+    }
+    return o;
+}
+
+static json_t *credentials(const struct credential_list *l)
+{
+    json_t *items = json_array();
+    for (size_t i = 0; i < l->n; i++) {
+        json_t *o = api_credential_json(&l->items[i]);
+        json_object_set_new(o, "numbers", numbers(&l->items[i].cred));
+        json_array_append_new(items, o);
+    }
+    return items;
+}
+
+/* Where the document of the API says what each part means. */
+static json_t *classes(void)
+{
+    static const char *const parts[][2] = {
+        {"/person", "Person"}, {"/credentials", "CredentialExported"}, {"/punches", "Punch"}};
+    json_t *items = json_array();
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+        json_array_append_new(items, json_pack("{s:s, s:s++}", "pointer", parts[i][0], "schema", "/v1/openapi.json",
+                                               "#/components/schemas/", parts[i][1]));
+    return items;
+}
+
+static void add_member(struct buf *b, const char *name, json_t *value)
+{
+    buf_addf(b, "%c\"%s\":", b->len ? ',' : '{', name);
+    problem_dump(b, value);
+}
+
+static void write_head(struct buf *b, const char *tenant, const struct person *p, const struct credential_list *l)
+{
+    add_member(b, "format", json_pack("{s:s, s:i}", "name", "punchline-export", "version", EXPORT_VERSION));
+    add_member(b, "made", json_time(clock_real()));
+    add_member(b, "responsible", json_pack("{s:s}", "tenant", tenant));
+    add_member(b, "classes", classes());
+    add_member(b, "person", api_person_json(p));
+    add_member(b, "credentials", credentials(l));
+    buf_addf(b, ",\"punches\":[");
+}
+
+/* ---- punches ---- */
+
+static int read_page(const struct exporting *x, struct punch_list *ret)
+{
+    struct db *db = NULL;
+    struct punch_query q = {.tenant = x->tenant,
+                            .person = x->person,
+                            .state = x->state,
+                            .limit = EXPORT_PAGE,
+                            .after = x->has_after ? &x->after : NULL};
+    int r = cloud_db_take(x->cloud, &db);
+    if (r == 0)
+        r = query_punches(x->cloud, db, &q, ret);
+    cloud_db_give(x->cloud, db);
+    return r;
+}
+
+static int export_more(void *arg, struct buf *ret)
+{
+    struct exporting *x = arg;
+    struct punch_list l = {0};
+    int r = read_page(x, &l);
+    if (r != 0) {
+        log_warn("api.export", "error=%s, the connection is cut",
+                 r == CLOUD_ABSENT ? "\"the person is no more\"" : log_q(r < 0 ? error_str(r) : "unexpected outcome"));
+        return r < 0 ? r : -ENOENT;
+    }
+    for (size_t i = 0; i < l.n; i++) {
+        buf_add(ret, ",", x->begun ? 1 : 0);
+        problem_dump(ret, api_punch_json(&l.items[i]));
+        x->begun = true;
+    }
+    x->after = l.next;
+    x->has_after = l.more;
+    if (!l.more && x->state == PUNCH_ASSIGNED) {
+        buf_addf(ret, "]}\n");
+        r = HTTP_LAST;
+    } else if (!l.more) {
+        x->state = PUNCH_ASSIGNED;
+    }
+    punch_list_done(&l);
+    return r;
+}
+
+void api_people_export(struct api_call *k)
+{
+    uint8_t id[ID_LEN];
+    struct person person;
+    struct credential_list list = {0};
+    if (!call_id(k, id, ID_LEN))
+        return;
+    int r = people_get(k->cloud, k->db, k->tenant, id, &person);
+    if (r == 0)
+        r = credential_list(k->cloud, k->db, k->tenant, id, &list);
+    struct exporting *x = r == 0 ? calloc(1, sizeof *x) : NULL;
+    if (r == 0 && !x)
+        r = -ENOMEM;
+    if (r != 0) {
+        credential_list_done(&list);
+        call_outcome(k, r, "person");
+        return;
+    }
+    x->cloud = k->cloud;
+    str_copy(x->tenant, sizeof x->tenant, k->tenant);
+    memcpy(x->person, id, ID_LEN);
+    x->state = PUNCH_PENDING;
+    write_head(&k->r->body, k->tenant, &person, &list);
+    credential_list_done(&list);
+    crypto_wipe(&person, sizeof person);
+    k->r->status = 200;
+    k->r->type = "application/json";
+    k->r->more = export_more;
+    k->r->more_done = export_free;
+    k->r->more_arg = x;
+}

@@ -1,0 +1,68 @@
+/* Which columns hold what; see schema.h. Pending punches stand before the others in the export, so that of a person
+ * with one of each /punches/0 is the pending one. */
+#include "cloud/schema.h"
+
+#include <stddef.h>
+
+const struct schema_columns schema_columns[] = {
+    {"meta", "name value", COLUMN_MACHINE, NULL},
+    {"tenant", "tenant_id created changes", COLUMN_MACHINE, NULL},
+    {"tenant", "overflow", COLUMN_KEYED, NULL},
+    {"recipient", "tenant_id rkid key_id point created", COLUMN_MACHINE, NULL},
+    {"gateway", "tenant_id gw gen site_id sign_point serial added revoked last_upload", COLUMN_MACHINE, NULL},
+    {"gateway_status", "tenant_id gw gen conn boot mono online rkids counts received", COLUMN_MACHINE, NULL},
+    {"site", "tenant_id id name time_zone created", COLUMN_MACHINE, NULL},
+    {"reader", "tenant_id id gw first_day last_day sealed", COLUMN_MACHINE, NULL},
+    {"token", "id tenant_id label created expires revoked", COLUMN_MACHINE, NULL},
+    {"token", "hash", COLUMN_KEYED, NULL},
+
+    {"person", "tenant_id", COLUMN_MACHINE, NULL},
+    {"person", "id", COLUMN_PERSONAL, "/person/id"},
+    {"person", "key_id", COLUMN_KEYED, NULL},
+    {"person", "sealed", COLUMN_PERSONAL, "/person/name /person/reference /person/created"},
+
+    {"credential", "tenant_id", COLUMN_MACHINE, NULL},
+    {"credential", "id", COLUMN_PERSONAL, "/credentials/0/id"},
+    {"credential", "cidx key_id", COLUMN_KEYED, NULL},
+    {"credential", "sealed", COLUMN_PERSONAL,
+     "/credentials/0/person /credentials/0/tech /credentials/0/bits /credentials/0/data /credentials/0/number"
+     " /credentials/0/numbers/hex10 /credentials/0/rendering /credentials/0/from /credentials/0/until"
+     " /credentials/0/created"},
+
+    /* cards that nobody holds; a claim moves their punches to a person */
+    {"waiting", "tenant_id", COLUMN_MACHINE, NULL},
+    {"waiting", "cidx key_id", COLUMN_KEYED, NULL},
+    {"waiting", "sealed", COLUMN_UNOWNED, NULL},
+
+    {"punch", "tenant_id", COLUMN_MACHINE, NULL},
+    {"punch", "day ref pid", COLUMN_KEYED, NULL},
+    {"punch", "sealed", COLUMN_PERSONAL,
+     "/punches/1/id /punches/1/gateway /punches/1/generation /punches/1/gseq /punches/1/reader /punches/1/direction"
+     " /punches/1/function /punches/1/credential/tech /punches/1/credential/bits /punches/1/credential/data"
+     " /punches/1/credential/rendering /punches/1/time /punches/1/uncertainty_us /punches/1/estimated"
+     " /punches/1/received /punches/1/original/real_us /punches/1/original/mono_us /punches/1/original/clock"
+     " /punches/1/original/uncertainty_us /punches/1/repeat/gseq /punches/1/repeat/real_us /punches/1/repeat/mono_us"
+     " /punches/1/repeat/clock /punches/1/repeat/received /punches/1/repeat/others/0/gseq"},
+
+    {"pending", "tenant_id gw gen boot why", COLUMN_MACHINE, NULL},
+    {"pending", "ref pid day", COLUMN_KEYED, NULL},
+    {"pending", "sealed", COLUMN_PERSONAL,
+     "/punches/0/id /punches/0/gateway /punches/0/gseq /punches/0/reader /punches/0/direction"
+     " /punches/0/credential/data /punches/0/impossible /punches/0/received /punches/0/original/real_us"
+     " /punches/0/original/mono_us"},
+
+    {"segment", "tenant_id segid gw gen segno prev prevlen boot next fork received", COLUMN_MACHINE, NULL},
+    {"segment", "ack", COLUMN_KEYED, NULL},
+    {"clock", "tenant_id gw gen boot mono real uncertainty src", COLUMN_MACHINE, NULL},
+    {"unfolded", "tenant_id gw gen gseq", COLUMN_MACHINE, NULL},
+    {"event", "tenant_id gw gen gseq segid idx sealed", COLUMN_MACHINE, NULL},
+    {"oddity", "tenant_id segid idx why", COLUMN_MACHINE, NULL},
+    {"oddity", "sealed", COLUMN_UNOWNED, NULL}, /* a record that only a later version understands, or none */
+    {"void", "tenant_id segid idx gw gen", COLUMN_MACHINE, NULL},
+
+    {"idempotency", "tenant_id status created", COLUMN_MACHINE, NULL},
+    {"idempotency", "key fingerprint location", COLUMN_KEYED, NULL}, /* a path with a random id */
+    {"change", "tenant_id seq", COLUMN_MACHINE, NULL},
+    {"change", "mark sealed", COLUMN_KEYED, NULL}, /* where to look, never what is there */
+    {NULL, NULL, COLUMN_MACHINE, NULL},
+};
