@@ -21,13 +21,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         free(why);
         return 0;
     }
-    ASSERT(p.read.n >= 1 && p.read.n <= ASK_MAX && p.read.max <= CRED_MAX && p.n_init <= PROFILE_INIT_MAX);
+    ASSERT(p.read.n >= 1 && p.read.n <= ASK_MAX && p.n_init <= PROFILE_INIT_MAX);
+    ASSERT(p.read.n_layouts >= 1 && p.read.n_layouts <= PROFILE_LAYOUTS_MAX);
+    ASSERT(p.presence == PROFILE_LATCHED ? p.flag.fc && p.clear.at.fc : !p.flag.fc && !p.clear.at.fc && !p.n_init);
     v = calloc(p.read.n, sizeof(*v)); /* exactly so many: reading beyond is seen */
     ASSERT(v);
     if (nul)
         memcpy(v, nul, n - text < 2u * p.read.n ? n - text : 2u * p.read.n);
     r = profile_cred(&p, v, &c);
-    ASSERT(r != 0 || cred_valid(&c));
+    ASSERT(r != 0 || (cred_valid(&c) && c.bits == 8 * profile_length(&p, v)));
     free(v);
     return 0;
 }
