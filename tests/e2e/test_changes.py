@@ -63,7 +63,13 @@ class Scene:
             self.figures["renamed"] += 1
 
     def move(self):
-        self.patch(f"/v1/gateways/{self.gw.id}", {"site": f"Site {self.rng.randrange(10**6)}"})
+        """To another site, or the site under another name."""
+        name = f"Site {self.rng.randrange(10**6)}"
+        if self.rng.random() < 0.5:
+            self.patch(f"/v1/gateways/{self.gw.id}", {"site": name})
+        else:
+            site = self.rng.choice(self.api.get("/v1/sites", limit=1000)["items"])
+            self.patch(f"/v1/sites/{site['id']}", {"name": name})
         self.figures["moved"] += 1
 
     def between(self):
@@ -188,9 +194,9 @@ def test(args, rng):
 
 def erase_person(api, person):
     """False: this punchcloud erases nobody."""
-    r = api.call("DELETE", f"/v1/people/{person}")
-    check(r.status_code in (200, 202, 204, 405), f"erasing: {r.status_code} {r.text[:300]}")
-    return r.status_code != 405
+    r = api.call("POST", f"/v1/people/{person}/erasure", {"dry_run": False})
+    check(r.status_code in (200, 404), f"erasing: {r.status_code} {r.text[:300]}")
+    return r.status_code == 200
 
 
 if __name__ == "__main__":
