@@ -22,6 +22,8 @@
 #include "base/log.h"
 #include "readers/asked.h"
 
+#define UNREADABLE_LOOKS 2 /* a device that changes its registers one by one may show a length before its bytes */
+
 struct level {
     struct asked a;
     uint64_t token;
@@ -30,8 +32,8 @@ struct level {
     struct cred doubt; /* doubtful: a number seen once */
     int64_t seen_real; /* present: when it was last seen */
     uint64_t seen_mono;
-    unsigned absent; /* present: good replies in a row without it */
-    bool unreadable; /* there is something without a number, and that was told */
+    unsigned absent;     /* good replies in a row without it, or without anything; up to absent_polls */
+    unsigned unreadable; /* looks at something without a number; from UNREADABLE_LOOKS on that was told */
 };
 
 static const char *state(const void *self)
@@ -67,12 +69,12 @@ static void blind(struct level *d)
 {
     left(d);
     forget_doubt(d);
-    d->unreadable = false;
+    d->unreadable = 0;
 }
 
 static void on_number(struct level *d, const struct cred *c, int64_t now, int64_t *ret_due)
 {
-    d->unreadable = false;
+    d->unreadable = 0;
     if (!d->present || !cred_equal(c, &d->cred)) {
         if (!d->doubtful || !cred_equal(c, &d->doubt)) {
             *ret_due = d->doubtful ? *ret_due : now; /* one that changes with each reply is not chased */
@@ -91,22 +93,41 @@ static void on_number(struct level *d, const struct cred *c, int64_t now, int64_
     clock_both(&d->seen_real, &d->seen_mono);
 }
 
-static void on_no_number(struct level *d)
+/* So many replies in a row that the card that was there is not there any more? */
+static bool is_gone(struct level *d)
 {
-    forget_doubt(d);
-    if (d->present && ++d->absent >= d->a.env.profile->absent_polls)
-        left(d);
+    if (d->absent < d->a.env.profile->absent_polls)
+        d->absent++;
+    return d->absent == d->a.env.profile->absent_polls;
 }
 
-/* Such as a UID of a length the profile has no map for: refused, never guessed. Told once a presentation. */
-static void on_unreadable(struct level *d, unsigned length)
+static void on_nothing(struct level *d)
 {
-    if (!d->unreadable) {
-        atomic_fetch_add(&d->a.env.stats->bad, 1);
-        log_warn("reader.unreadable", "reader=%s length=%u: a card without a number that the profile can tell, refused",
-                 log_q(d->a.env.settings->name), length);
+    forget_doubt(d);
+    if (!is_gone(d))
+        return;
+    left(d);
+    d->unreadable = 0;
+}
+
+/* Such as a UID of a length the profile has no map for: refused, never guessed. Told once a presentation. Whatever it
+ * is, it is not the card that was there. */
+static void on_unreadable(struct level *d, unsigned length, int64_t now, int64_t *ret_due)
+{
+    forget_doubt(d);
+    if (d->present && is_gone(d))
+        left(d);
+    if (!d->present)
+        d->absent = 0;
+    if (d->unreadable == UNREADABLE_LOOKS)
+        return;
+    if (++d->unreadable < UNREADABLE_LOOKS) {
+        *ret_due = now;
+        return;
     }
-    d->unreadable = true;
+    atomic_fetch_add(&d->a.env.stats->bad, 1);
+    log_warn("reader.unreadable", "reader=%s length=%u: a card without a number that the profile can tell, refused",
+             log_q(d->a.env.settings->name), length);
 }
 
 static int step(void *self, int64_t now, int64_t *ret_due)
@@ -130,12 +151,10 @@ static int step(void *self, int64_t now, int64_t *ret_due)
     if (what == 0) {
         on_number(d, &c, now, ret_due);
         explicit_bzero(&c, sizeof(c));
+    } else if (what == PROFILE_BAD) {
+        on_unreadable(d, profile_length(p, rep.v), now, ret_due);
     } else {
-        on_no_number(d);
-        if (what == PROFILE_BAD)
-            on_unreadable(d, profile_length(p, rep.v));
-        else
-            d->unreadable = false;
+        on_nothing(d);
     }
     explicit_bzero(&rep, sizeof(rep));
     return 0;

@@ -346,11 +346,14 @@ static void a_dead_device_is_probed_rarely(void **state)
 /* An IC-10MRW with a card whose map nobody knows. */
 static void serve_ic(struct fake *f, const struct ask *a, struct reply *ret)
 {
+    struct vrd *d = (struct vrd *)f;
+
     assert_int_equal(a->fc, ASK_HOLDING);
     assert_int_equal(a->addr, 3);
     assert_int_equal(a->n, 7);
     memset(ret->v, 0, sizeof(ret->v));
-    ret->v[0] = (uint16_t)((struct vrd *)f)->id;
+    ret->v[0] = (uint16_t)(d->torn ? d->torn : d->id);
+    d->torn = 0;
     for (unsigned i = 1; i < 7; i++)
         ret->v[i] = ret->v[0] ? (uint16_t)(0x0101 * i) : 0;
 }
@@ -370,8 +373,14 @@ static void a_card_without_a_map_is_refused_and_counted(void **state)
         no_sight(r);
         assert_int_equal(atomic_load(&r->stats.bad), n); /* a presentation, not a poll */
         d->id = 0;
-        turns(r, 5);
+        turns(r, ABSENT - 1);
+        d->id = 10; /* it flickers: the same presentation */
+        turns(r, ABSENT);
+        assert_int_equal(atomic_load(&r->stats.bad), n);
+        d->id = 0;
+        turns(r, ABSENT);
     }
+    d->torn = 10; /* a length before its bytes */
     d->id = 4;
     until_sight(r);
     struct sight s = take(r, SIGHT_CARD);
@@ -380,9 +389,13 @@ static void a_card_without_a_map_is_refused_and_counted(void **state)
     d->id = 10; /* whatever it is, it is not the card that was there */
     turns(r, ABSENT);
     take(r, SIGHT_LEFT);
+    d->id = 0;
+    turns(r, ABSENT);
+    no_sight(r);
     d->id = 7;
     until_sight(r);
     s = take(r, SIGHT_CARD);
+    assert_int_equal(atomic_load(&r->stats.bad), 4);
     assert_int_equal(s.cred.bits, 56);
     assert_memory_equal(s.cred.data, "\x02\x05\x05\x06\x06\x01\x01", 7);
 }
