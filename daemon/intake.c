@@ -115,6 +115,10 @@ int intake_card(struct intake *in, const struct sight *s, bool acked, struct ent
     int r = hash_of(in, &s->cred, hash);
     if (r != 0)
         return r;
+    if (l->mark.set && !acked) { /* another kind of reader has taken the place of the one that was acknowledged */
+        l->mark.set = false;
+        (void)spool_clear_mark(in->spool, l->settings->name); /* if that fails: intake_resync() */
+    }
     bool held = dedup_seen(&l->dedup, hash, s->mono, l->settings->hold_ms * 1000);
     uint64_t repeat = 0;
     if (held && l->mark.set && memcmp(l->mark.hash, hash, sizeof(hash)) == 0)

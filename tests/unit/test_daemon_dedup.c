@@ -232,6 +232,21 @@ static void test_kill_between_commit_and_answer(void **state)
     fixture_free(f);
 }
 
+/* The reader of that name is of another kind since. */
+static void test_mark_of_a_replaced_reader(void **state)
+{
+    struct fixture *f = fixture_new();
+    struct entry e;
+    (void)state;
+    assert_int_equal(show(f, GATE, 1, SECOND, &e), INTAKE_PUNCH);
+    restart(f, false);
+    assert_int_equal(shown(f, 1, 100 * SECOND, true), INTAKE_PUNCH);
+    restart(f, false);
+    assert_int_equal(show(f, GATE, 1, 200 * SECOND, &e), INTAKE_PUNCH);
+    assert_int_equal(e.rec.punch.repeat, 0);
+    fixture_free(f);
+}
+
 static void test_other_card_after_restart(void **state)
 {
     struct fixture *f = fixture_new();
@@ -384,6 +399,7 @@ int main(void)
         cmocka_unit_test(test_forget),
         cmocka_unit_test(test_crowd),
         cmocka_unit_test(test_kill_between_commit_and_answer),
+        cmocka_unit_test(test_mark_of_a_replaced_reader),
         cmocka_unit_test(test_other_card_after_restart),
         cmocka_unit_test(test_power_cut),
         cmocka_unit_test(test_power_cut_and_refused),
