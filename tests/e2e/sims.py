@@ -106,3 +106,44 @@ class ModbusRtu(ModbusTcp):
 
     def bus_settings(self):
         return {"name": f"bus-{self.name}", "serial": self.link, "baud": 19200}
+
+
+class Level(Sim):
+    """A Modbus reader that shows a card while it is there. It cannot be told anything."""
+    script, acked = "level.py", False
+
+    def device(self):
+        return ["--device", self.kind, "--units", str(self.unit)]
+
+    def reader_settings(self):
+        return {"name": self.name, "bus": f"bus-{self.name}", "driver": "modbus", "profile": self.profile,
+                "unit": self.unit, "poll": "20ms", "timeout": "500ms"}
+
+    def put(self, card):
+        """Lays a card there, in the place of whatever is there."""
+        self.proc.say(f"put {card}")
+
+    def take(self):
+        self.proc.say("take")
+
+
+class Vrd485(Level):
+    kind, profile, unit = "vrd-485", "technotrade-vrd-485", 1
+
+    def where(self):
+        return ["--rtu", self.link, *self.device()]
+
+    def bus_settings(self):
+        return {"name": f"bus-{self.name}", "serial": self.link, "baud": 19200, "frame": "8N1"}
+
+
+class Ic10mrw(Level):
+    """Behind a converter from Modbus TCP."""
+    kind, profile, unit = "ic-10mrw", "ic-10mrw", 2
+
+    def where(self):
+        self.port = free_port()
+        return ["--tcp", f"{self.lab.host}:{self.port}", *self.device()]
+
+    def bus_settings(self):
+        return {"name": f"bus-{self.name}", "tcp": f"{self.lab.host}:{self.port}"}
