@@ -165,15 +165,18 @@ static void present(struct latched *d, int64_t now, const struct cred *c)
     tell(d, SIGHT_CARD);
 }
 
-/* The flag is set but there is no number with it. Left alone it would lock out everybody who comes later, so after
- * a few looks it is cleared, counted and logged; nobody was told that it was stored. */
-static void on_unreadable(struct latched *d)
+/* The flag is set but there is no number with it, or an id that names no card. Left alone it would lock out everybody
+ * who comes later, so it is cleared, counted and logged, the former after a few looks; nobody was told that it was
+ * stored. */
+static void on_unreadable(struct latched *d, int what)
 {
-    atomic_fetch_add(&d->a.env.stats->bad, 1);
-    if (++d->unreadable < UNREADABLE_MAX)
+    bool unusable = what == PROFILE_UNUSABLE;
+
+    atomic_fetch_add(unusable ? &d->a.env.stats->unusable : &d->a.env.stats->bad, 1);
+    if (++d->unreadable < UNREADABLE_MAX && !unusable)
         return;
-    log_warn("reader.unreadable", "reader=%s: a latched read has no number, clearing it unread",
-             log_q(d->a.env.settings->name));
+    log_warn("reader.unreadable", "reader=%s: a latched read has %s, clearing it unread",
+             log_q(d->a.env.settings->name), unusable ? "an id that names no card" : "no number");
     d->giving_up = true;
     d->state = CLEAR;
 }
@@ -213,8 +216,8 @@ static int step_read(struct latched *d, int64_t now, int64_t *ret_due)
         d->unreadable = 0;
         present(d, now, &c);
         *ret_due = DRIVER_NEVER;
-    } else if (what == PROFILE_BAD) {
-        on_unreadable(d);
+    } else if (what != PROFILE_NONE) {
+        on_unreadable(d, what);
         *ret_due = now + asked_poll_ms(&d->a);
     } else {
         d->state = POLL; /* gone between the poll and now: a restart, or somebody else cleared it */
@@ -260,7 +263,7 @@ static int step_settle(struct latched *d, int64_t now, int64_t *ret_due)
     if (r != 0)
         return r < 0 ? r : 0;
     *ret_due = now;
-    if (what == PROFILE_BAD) {
+    if (what == PROFILE_BAD || what == PROFILE_UNUSABLE) {
         cleared(d); /* whatever is latched there, ours is stored: the rest is READ's */
         d->state = READ;
     } else if (what == PROFILE_NONE) {

@@ -110,10 +110,12 @@ static void on_nothing(struct level *d)
     d->unreadable = 0;
 }
 
-/* Such as a UID of a length the profile has no map for: refused, never guessed. Told once a presentation. Whatever it
- * is, it is not the card that was there. */
-static void on_unreadable(struct level *d, unsigned length, int64_t now, int64_t *ret_due)
+/* Such as a UID of a length the profile has no map for: refused, never guessed. Or an id that names no card. Told once
+ * a presentation. Whatever it is, it is not the card that was there. */
+static void on_unreadable(struct level *d, int what, unsigned length, int64_t now, int64_t *ret_due)
 {
+    bool unusable = what == PROFILE_UNUSABLE;
+
     forget_doubt(d);
     if (d->present && is_gone(d))
         left(d);
@@ -125,9 +127,9 @@ static void on_unreadable(struct level *d, unsigned length, int64_t now, int64_t
         *ret_due = now;
         return;
     }
-    atomic_fetch_add(&d->a.env.stats->bad, 1);
-    log_warn("reader.unreadable", "reader=%s length=%u: a card without a number that the profile can tell, refused",
-             log_q(d->a.env.settings->name), length);
+    atomic_fetch_add(unusable ? &d->a.env.stats->unusable : &d->a.env.stats->bad, 1);
+    log_warn("reader.unreadable", "reader=%s length=%u: %s, refused", log_q(d->a.env.settings->name), length,
+             unusable ? "an id that names no card" : "a card without a number that the profile can tell");
 }
 
 static int step(void *self, int64_t now, int64_t *ret_due)
@@ -151,8 +153,8 @@ static int step(void *self, int64_t now, int64_t *ret_due)
     if (what == 0) {
         on_number(d, &c, now, ret_due);
         explicit_bzero(&c, sizeof(c));
-    } else if (what == PROFILE_BAD) {
-        on_unreadable(d, profile_length(p, rep.v), now, ret_due);
+    } else if (what != PROFILE_NONE) {
+        on_unreadable(d, what, profile_length(p, rep.v), now, ret_due);
     } else {
         on_nothing(d);
     }

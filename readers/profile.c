@@ -469,6 +469,8 @@ int profile_cred(const struct profile *p, const uint16_t *v, struct cred *ret_cr
     if (any == 0) /* only where nothing else tells presence does zero tell absence */
         return level && !p->read.flag.fc && !p->read.length.fc ? PROFILE_NONE : PROFILE_BAD;
     c.bits = (uint16_t)(8 * n);
+    if (!cred_usable(&c))
+        return PROFILE_UNUSABLE;
     *ret_cred = c;
     return 0;
 }

@@ -57,8 +57,8 @@ int profile_parse(const char *name, struct bytes text, struct profile *ret_profi
 
 /* A read's registers (v[0] is register read.from). PROFILE_NONE: nothing there: the flag is not set in this snapshot,
  * or, of a level device, length or number is zero. PROFILE_BAD: there is something, but no number: a length that the
- * profile has no bytes for, or all zero. */
-enum { PROFILE_NONE = 2 };
+ * profile has no bytes for, or all zero. PROFILE_UNUSABLE: an id that names no card, cred_usable(). */
+enum { PROFILE_NONE = 2, PROFILE_UNUSABLE = 3 };
 int profile_cred(const struct profile *p, const uint16_t *v, struct cred *ret_cred);
 /* The length that a read's registers tell, or that every number has: for the log. */
 unsigned profile_length(const struct profile *p, const uint16_t *v);

@@ -48,7 +48,8 @@ static void serve_write(struct rig *r, const struct ask *a)
     ASSERT(r->which == INVEO && a->fc == ASK_WRITE_COIL && a->n == 0 && (a->addr == 1016 || a->addr == 1017));
     if (a->addr == 1016) {
         struct cred c;
-        bool unreadable = r->n_last > 0 && profile_cred(r->p, r->last[0].v, &c) == PROFILE_BAD;
+        int what = profile_cred(r->p, r->last[0].v, &c);
+        bool unreadable = r->n_last > 0 && (what == PROFILE_BAD || what == PROFILE_UNUSABLE);
         ASSERT(!r->waits && (r->stored || unreadable));
     }
     r->flags &= (uint8_t) ~(1u << (a->addr - 1016));
@@ -119,7 +120,7 @@ static void shows(const struct rig *r, const struct reply *rep, const struct cre
     unsigned n = decode(r->which, rep->v, id);
 
     ASSERT(n > 0 && c->bits == 8 * n && memcmp(c->data, id, sizeof(id)) == 0);
-    ASSERT(c->tech == (r->which == VRD_485 ? TECH_EM4100 : TECH_ISO14443) && cred_valid(c));
+    ASSERT(c->tech == (r->which == VRD_485 ? TECH_EM4100 : TECH_ISO14443) && cred_valid(c) && cred_usable(c));
 }
 
 static void on_sight(struct rig *r, const struct sight *s)

@@ -515,6 +515,38 @@ static void an_unreadable_latch_is_given_up_in_the_end(void **state)
     card(r, "efgh");
 }
 
+/* An id that names no card locks nobody out and is no punch. */
+static void an_unusable_id_is_cleared_unread(void **state)
+{
+    struct rig *r = *state;
+    struct inveo *dev = inveo_of(r);
+
+    idle(r);
+    present(dev, "\x08\x01\x02\x03");
+    for (int i = 0; i < 10; i++)
+        turn(r);
+    no_sight(r);
+    assert_false(dev->flag);
+    assert_int_equal(dev->flag_clears, 1);
+    assert_int_equal(atomic_load(&r->stats.unusable), 1);
+    assert_int_equal(atomic_load(&r->stats.bad), 0);
+    present(dev, "abcd");
+    struct sight s = card(r, "abcd");
+
+    /* In the place of ours, whose clear got no answer: ours was cleared. */
+    answer(r, s.token, ANSWER_STORED);
+    r->dev->trouble = LOSE_REPLY;
+    turn(r);
+    present(dev, "\x88\x01\x02\x03");
+    until_sight(r);
+    assert_int_equal(take(r, SIGHT_ACKED).token, s.token);
+    for (int i = 0; i < 10; i++)
+        turn(r);
+    no_sight(r);
+    assert_false(dev->flag);
+    assert_int_equal(atomic_load(&r->stats.unusable), 2);
+}
+
 /* ---- all together ---- */
 
 /* Random trouble on the line, a slow and refusing daemon, cuts. The daemon folds what the driver repeats as daemons
@@ -592,6 +624,7 @@ int main(void)
         T(a_restart_while_waiting_makes_the_same_card_new),
         T(a_restart_repeats_the_init_writes),
         T(an_unreadable_latch_is_given_up_in_the_end),
+        T(an_unusable_id_is_cleared_unread),
         T(nothing_is_lost_doubled_or_cleared_early),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,7 +17,8 @@
 struct vrd {
     struct fake fake;
     uint32_t id;
-    uint32_t torn; /* shown once instead: a register changed before the other */
+    uint16_t first; /* an IC-10MRW's register 8, when not 0 */
+    uint32_t torn;  /* shown once instead: a register changed before the other */
 };
 
 static void serve(struct fake *f, const struct ask *a, struct reply *ret)
@@ -355,7 +356,7 @@ static void serve_ic(struct fake *f, const struct ask *a, struct reply *ret)
     ret->v[0] = (uint16_t)(d->torn ? d->torn : d->id);
     d->torn = 0;
     for (unsigned i = 1; i < 7; i++)
-        ret->v[i] = ret->v[0] ? (uint16_t)(0x0101 * i) : 0;
+        ret->v[i] = ret->v[0] ? i == 5 && d->first ? d->first : (uint16_t)(0x0101 * i) : 0;
 }
 
 static void a_card_without_a_map_is_refused_and_counted(void **state)
@@ -398,6 +399,27 @@ static void a_card_without_a_map_is_refused_and_counted(void **state)
     assert_int_equal(atomic_load(&r->stats.bad), 4);
     assert_int_equal(s.cred.bits, 56);
     assert_memory_equal(s.cred.data, "\x02\x05\x05\x06\x06\x01\x01", 7);
+}
+
+/* A telephone makes a new id each time, and one of 88 is half of another. */
+static void an_id_that_names_no_card_is_refused(void **state)
+{
+    struct rig *r = *state;
+    struct vrd *d = vrd_of(r);
+    char *why = NULL;
+
+    assert_int_equal(profile_load(SOURCE_DIR "/config/profiles", "ic-10mrw", &r->profile, &why), 0);
+    d->fake.serve = serve_ic;
+    idle(r);
+    d->id = 4;
+    d->first = 0x5508;
+    turns(r, 20);
+    no_sight(r);
+    assert_int_equal(atomic_load(&r->stats.unusable), 1);
+    assert_int_equal(atomic_load(&r->stats.bad), 0);
+    d->first = 0x5509;
+    until_sight(r);
+    take(r, SIGHT_CARD);
 }
 
 /* ---- all together ---- */
@@ -459,6 +481,7 @@ int main(void)
         T(a_broken_line_ends_it_too),
         T(a_dead_device_is_probed_rarely),
         T(a_card_without_a_map_is_refused_and_counted),
+        T(an_id_that_names_no_card_is_refused),
         T(sights_are_of_cards),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

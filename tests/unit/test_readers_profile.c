@@ -161,6 +161,8 @@ static void shipped_ic_10mrw(void **state)
     assert_int_equal(c.bits, 56);
     assert_memory_equal(c.data, "\x04\xA1\xB2\xC3\xD4\xE5\xF6", 7);
     assert_true(cred_valid(&c));
+    four[5] = 0xA108; /* made anew at each approach */
+    assert_int_equal(profile_cred(&p, four, &c), PROFILE_UNUSABLE);
     uint16_t zero[7] = {4};
     assert_int_equal(profile_cred(&p, zero, &c), PROFILE_BAD); /* its length says that there is one */
 }
