@@ -484,12 +484,13 @@ int keyring_newest(struct keyring *k, enum key_kind kind, uint8_t ret_id[KEY_ID_
     return r;
 }
 
-/* No more than COVER_SLICE keys in one go: a table of many thousands takes long, and ingest waits for the lock. */
-static int cover(struct keyring *k, struct refs_table *t)
+/* Up to `most` keys more. */
+static int cover(struct keyring *k, struct refs_table *t, size_t most)
 {
     uint8_t ref[REF_LEN];
     int r = 0;
-    for (size_t end = t->covered + COVER_SLICE; r == 0 && t->covered < k->n && t->covered < end; t->covered++) {
+    size_t end = most < k->n - t->covered ? t->covered + most : k->n;
+    for (; r == 0 && t->covered < end; t->covered++) {
         struct entry *e = &k->entries[t->covered];
         if (!row_kind(e))
             continue;
@@ -509,12 +510,14 @@ int keyring_by_ref(struct keyring *k, uint32_t month, const uint8_t ref[REF_LEN]
 {
     pthread_mutex_lock(&k->lock);
     struct refs_table *t = refs_table(&k->refs, month);
-    int r = cover(k, t);
-    while (r == 0 && t->covered < k->n) {
+    int r = cover(k, t, COVER_SLICE);
+    /* A table of many thousands takes long, and ingest waits for the lock. One that was dropped meanwhile is made in
+     * one go: several readers could do that to each other for ever. */
+    for (size_t had = t->covered; r == 0 && t->covered < k->n; had = t->covered) {
         pthread_mutex_unlock(&k->lock);
         pthread_mutex_lock(&k->lock);
-        t = refs_table(&k->refs, month); /* it may have been dropped meanwhile */
-        r = cover(k, t);
+        t = refs_table(&k->refs, month);
+        r = cover(k, t, t->covered < had ? SIZE_MAX : COVER_SLICE);
     }
     if (r == 0) {
         size_t at = refs_find(t, ref);

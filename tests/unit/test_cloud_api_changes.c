@@ -348,12 +348,60 @@ static void reader_beside_writer(void **state)
     cloud_db_give(f.c, db);
 }
 
+/* More readers than there are tables, each at another place, and more keys than fit one slice of a table. */
+#define READERS 4
+#define PEOPLE 1200
+
+static int nothing(void *arg, const struct feed_item *item)
+{
+    (*(unsigned *)arg)++;
+    return 0;
+}
+
+static void *read_one_place(void *arg)
+{
+    const struct feed_pos *at = arg;
+    struct db *db = NULL;
+    unsigned items = 0;
+    bool more;
+    int r = cloud_db_take(f.c, &db);
+    for (int i = 0; r == 0 && i < 30; i++) {
+        struct feed_pos pos = *at;
+        r = feed_read(f.c, db, "acme", 1, nothing, &items, &pos, &more);
+    }
+    cloud_db_give(f.c, db);
+    return r == 0 && items == 30 ? NULL : arg;
+}
+
+static void readers_beside_readers(void **state)
+{
+    pthread_t t[READERS];
+    struct feed_pos at[READERS];
+    struct person p;
+    struct db *db = NULL;
+    void *failed = NULL;
+    assert_int_equal(cloud_db_take(f.c, &db), 0);
+    assert_int_equal(cloud_begin(f.c, db), 0);
+    for (int i = 0; i < PEOPLE; i++)
+        assert_int_equal(people_create(f.c, db, "acme", "Ada", NULL, &p), 0);
+    assert_int_equal(cloud_commit(f.c, db), 0);
+    cloud_db_give(f.c, db);
+    for (int i = 0; i < READERS; i++) {
+        at[i] = (struct feed_pos){.began = PEOPLE, .after = 1 + (int64_t)i * CHANGES_BLOCK};
+        assert_int_equal(pthread_create(&t[i], NULL, read_one_place, &at[i]), 0);
+    }
+    for (int i = 0; i < READERS; i++) {
+        assert_int_equal(pthread_join(t[i], &failed), 0);
+        assert_null(failed);
+    }
+}
+
 int main(void)
 {
 #define T(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(follows_everything),  T(moves_between_pages),  T(positions_that_lead_nowhere),
-        T(customers_are_apart), T(reader_beside_writer),
+        T(customers_are_apart), T(reader_beside_writer), T(readers_beside_readers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
