@@ -432,9 +432,10 @@ static struct MHD_Daemon *start_daemon(struct http *h, const struct http_options
         {o->threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END, (intptr_t)o->threads, NULL},
         {MHD_OPTION_END, 0, NULL},
     };
-    return MHD_start_daemon(MHD_USE_AUTO | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_TLS | MHD_USE_ERROR_LOG, 0, NULL,
-                            NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, NULL, MHD_OPTION_ARRAY, items,
-                            MHD_OPTION_END);
+    /* ITC: at its limit it does not watch the listening socket, by whose end its threads are told to stop otherwise. */
+    return MHD_start_daemon(
+        MHD_USE_AUTO | MHD_USE_ITC | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_TLS | MHD_USE_ERROR_LOG, 0, NULL, NULL,
+        on_request, h, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, NULL, MHD_OPTION_ARRAY, items, MHD_OPTION_END);
 }
 
 int http_start(const struct http_options *o, struct http **ret_http)

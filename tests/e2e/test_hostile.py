@@ -537,30 +537,43 @@ def many(lab, token, n):
         wait_for(f"{what}: the connections to be gone", lambda: open_sockets(pid) <= quiet + 8, 60 * PATIENCE, every=0.2)
 
 
+def hold(lab, source, n):
+    out = []
+    for _ in range(n):
+        try:
+            out.append(raw(lab, source, timeout=5))
+        except LET_GO:
+            pass
+    return out
+
+
 def crowd(lab, token):
     """One address cannot lock out another; and when all places are taken, newcomers get theirs as soon as who holds one
     without a request is cut."""
-    def hold(source, n):
-        out = []
-        for _ in range(n):
-            try:
-                s = raw(lab, source, timeout=5)
-                out.append(s)
-            except LET_GO:
-                pass
-        return out
     with Good(lab, token):
-        held = hold("127.0.0.2", 400)
+        held = hold(lab, "127.0.0.2", 400)
     for s in held:
         s.close()
     with Good(lab, token) as g:
-        held = [s for i in range(6) for s in hold(f"127.0.0.{10 + i}", 64)]
+        held = [s for i in range(6) for s in hold(lab, f"127.0.0.{10 + i}", 64)]
         before = g.done
         wait_for("the well-behaved client to be served while all places are taken", lambda: g.done > before + 5,
                  60 * PATIENCE)
     for s in held:
         s.close()
     print(f"crowd: 400 connections from one address, then {len(held)} from six for 256 places", flush=True)
+
+
+def end_while_full(lab):
+    """At its limit the listener accepts nobody, but still ends when it is asked to."""
+    serve(lab, request_timeout="5min", connections=16, per_address=0)
+    quiet = open_sockets(lab.cloud.proc.pid)
+    held = hold(lab, "127.0.0.2", 100)
+    wait_for("all places to be taken", lambda: open_sockets(lab.cloud.proc.pid) >= quiet + 14, 20 * PATIENCE)
+    check(lab.cloud.proc.stop(30 * PATIENCE) == 0, "punchcloud did not end well while its places were taken")
+    for s in held:
+        s.close()
+    print("full: ended when asked to, with all places taken", flush=True)
 
 
 # ---- a real client ----
