@@ -121,11 +121,13 @@ void call_page(struct api_call *k, const char *const *filters, json_t *items, co
     problem_json(k->r, 200, json_pack("{s:o, s:o}", "items", items, "next", next ? next : json_null()));
 }
 
+static const char *const no_filters[] = {NULL};
+
 bool call_span(struct api_call *k, struct call_span *ret_span)
 {
     struct call_span span = {0};
     char pos[CURSOR_POS_MAX + 1];
-    if (!call_limit(k, &span.limit) || !call_cursor(k, NULL, pos))
+    if (!call_limit(k, &span.limit) || !call_cursor(k, no_filters, pos))
         return false;
     if (pos[0] && str_unhex(pos, span.id, ID_LEN) < 0) {
         problem_reply(k->r, PROBLEM_BAD_CURSOR, "this cursor is of another version; begin again without a cursor");
@@ -139,7 +141,7 @@ bool call_span(struct api_call *k, struct call_span *ret_span)
 void call_page_by_id(struct api_call *k, json_t *items, const uint8_t *last)
 {
     char hex[2 * ID_LEN + 1];
-    call_page(k, NULL, items, last ? str_hex(last, ID_LEN, hex) : NULL);
+    call_page(k, no_filters, items, last ? str_hex(last, ID_LEN, hex) : NULL);
 }
 
 void call_outcome(struct api_call *k, int r, const char *what)

@@ -19,7 +19,9 @@ enum api_scope {
 
 enum api_effect {
     READS,
-    WRITES,       /* its handler runs within one transaction, committed when it answers 2xx and rolled back otherwise */
+    /* Its handler runs within one transaction on k->db, committed when it answers 2xx and rolled back otherwise. It
+     * holds the writers' gate: a write on another connection would wait for itself. */
+    WRITES,
     WRITES_ALONE, /* its handler has transactions of its own, and no Idempotency-Key or one of its own doing */
 };
 

@@ -324,7 +324,7 @@ int gateway_write_crl(struct cloud *c, struct db *db)
 {
     char pki[4096];
     struct buf CLEANUP(buf_done) serials;
-    buf_init(&serials, REVOKED_MAX * PKI_SERIAL);
+    buf_init(&serials, (size_t)REVOKED_MAX * PKI_SERIAL);
     int r = cloud_path(c, "pki", pki, sizeof pki);
     if (r == 0)
         r = revoked_serials(db, &serials);

@@ -1,6 +1,7 @@
 /* The changes feed: what is written when, in which order, and what a reader makes of it. */
 #include "cloud/changes.h"
 
+#include "cloud/site.h"
 #include "tests/unit/cloud_gateway.h"
 
 static int setup(void **state)
@@ -104,19 +105,26 @@ static void each_change_is_told_in_order(void **state)
     assert_kinds(x, at, "gPPpcPcP");
     assert_int_equal(gateway_set_site(x->c, x->db, TENANT, g->id, "North"), 0);
     assert_kinds(x, at, "gPPpcPcPg");
+    struct gateway moved;
+    struct site site;
+    assert_int_equal(gateway_get(x->db, TENANT, g->id, &moved), 0);
+    assert_int_equal(site_update(x->c, x->db, TENANT, moved.site_id, NULL, "Europe/Berlin", &site), 0);
+    assert_kinds(x, at, "gPPpcPcPg"); /* no entry shows the time zone */
+    assert_int_equal(site_update(x->c, x->db, TENANT, moved.site_id, "South", NULL, &site), 0);
+    assert_kinds(x, at, "gPPpcPcPgg");
 
     assert_int_equal(cloud_begin(x->c, x->db), 0);
     struct scope s = scope_of(x);
     assert_int_equal(changes_erased(&s, ada.id), 0);
     assert_int_equal(cloud_commit(x->c, x->db), 0);
-    struct entries *l = entries_after(x, at + 9);
+    struct entries *l = entries_after(x, at + 10);
     assert_int_equal(l->n, 1);
     assert_int_equal(l->items[0].kind, CHANGE_ERASED);
     assert_memory_equal(l->items[0].id, ada.id, ID_LEN);
     free(l);
 
     fixture_restart(x); /* numbers go on after a restart */
-    assert_int_equal(last_of(x), at + 10);
+    assert_int_equal(last_of(x), at + 11);
     tgw_free(g);
 }
 
