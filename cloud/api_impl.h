@@ -29,9 +29,9 @@ struct api_call;
 struct api_route {
     const char *method, *pattern; /* "{...}" stands for one segment, at most one in a pattern */
     enum api_scope scope;
+    enum api_effect effect;
     void (*fn)(struct api_call *k);
     const char *const *query; /* parameters it knows, NULL-terminated; NULL: none */
-    enum api_effect effect;
 };
 
 /* One request on its way; everything is borrowed and lives for the call. */
