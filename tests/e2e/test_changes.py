@@ -148,7 +148,7 @@ class Scene:
         db = sqlite3.connect(self.replica)
         held = {t: {i: json.loads(b) for i, b in db.execute(f"SELECT id, body FROM {t}")}
                 for t in ("punch", "person", "credential")}
-        people = self.api.get("/v1/people", limit=1000)["items"]
+        people = everybody(self.api)
         told = {"punch": self.api.punches(), "person": people,
                 "credential": [c for p in people for c in self.api.get(f"/v1/people/{p['id']}/credentials")["items"]]}
         bad = []
@@ -159,6 +159,16 @@ class Scene:
               f"{len(told['punch'])} punches of {len(self.sim.presented())}")
         figures = {t: len(v) for t, v in held.items()}
         return {**figures, **self.figures, "applied": dict(db.execute("SELECT what, n FROM counts"))}
+
+
+def everybody(api):
+    people, cursor = [], None
+    while True:
+        page = api.get("/v1/people", limit=1000, cursor=cursor)
+        people += page["items"]
+        cursor = page["next"]
+        if not cursor:
+            return people
 
 
 def differences(what, held, told):
