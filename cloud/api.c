@@ -5,6 +5,7 @@
 #include "cloud/api_impl.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,10 @@
 /* Anybody may ask for readiness, and the store's check takes its one write lock: so at most once in so many ms. */
 #define READY_MS 500
 
+#define ROUTES_MAX 64
+
 struct api {
+    _Atomic uint64_t requests[ROUTES_MAX + 1][6]; /* by route, the last for none, and status / 100 */
     struct cloud *cloud;
     struct ingest *ingest;
     struct http *http;
@@ -125,6 +129,23 @@ static const struct api_route routes[] = {
     {"GET", "/v1/punches", SCOPE_TENANT, READS, api_punches_list, punches_query},
     {"GET", "/v1/changes", SCOPE_TENANT, READS, api_changes_list, changes_query},
 };
+
+_Static_assert(ARRAY_LEN(routes) <= ROUTES_MAX, "each route has its counters");
+
+static void count_request(struct api *a, const struct api_route *route, unsigned status)
+{
+    size_t i = route ? (size_t)(route - routes) : ROUTES_MAX;
+    atomic_fetch_add(&a->requests[i][status / 100 < 6 ? status / 100 : 0], 1);
+}
+
+uint64_t api_requests(const struct api *a, size_t route, unsigned status_class, const char **ret_method,
+                      const char **ret_pattern)
+{
+    bool none = route == ARRAY_LEN(routes), beyond = route > ARRAY_LEN(routes);
+    *ret_method = none ? "-" : beyond ? NULL : routes[route].method;
+    *ret_pattern = none ? "-" : beyond ? NULL : routes[route].pattern;
+    return beyond || status_class > 5 ? 0 : atomic_load(&a->requests[none ? ROUTES_MAX : route][status_class]);
+}
 
 const struct api_route *api_routes(size_t *ret_n)
 {
@@ -312,6 +333,7 @@ static void on_request(void *arg, const struct http_request *q, struct http_repl
     struct api_call k = {.api = a, .cloud = a->cloud, .q = q, .r = ret};
     dispatch(&k);
     cloud_db_give(a->cloud, k.db);
+    count_request(a, k.route, ret->status);
     /* The pattern, never the path or the query: ids and names of people stand there. */
     log_debug("api.request", "method=%s route=%s status=%u ms=%lld", known_method(q->method),
               k.route ? k.route->pattern : "-", ret->status, (long long)(clock_ms() - began));

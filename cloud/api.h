@@ -10,3 +10,7 @@ struct api;
 int api_start(struct cloud *c, struct ingest *in, struct api **ret_api);
 void api_stop(struct api *a); /* waits for requests that run; takes NULL */
 unsigned api_port(const struct api *a);
+/* Requests since the start, by route and class of status (2 for 2xx). Behind the last route stands "-" for what fitted
+ * none; behind that NULL. */
+uint64_t api_requests(const struct api *a, size_t route, unsigned status_class, const char **ret_method,
+                      const char **ret_pattern);

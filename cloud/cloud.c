@@ -382,6 +382,17 @@ bool cloud_ready(struct cloud *c)
     return ok;
 }
 
+void cloud_rings(struct cloud *c, struct cloud_rings *ret)
+{
+    struct keyring *k;
+    *ret = (struct cloud_rings){0};
+    for (; (k = ring_at(c, ret->rings)) != NULL; ret->rings++) {
+        ret->keys += keyring_count(k);
+        ret->generations += keyring_generation(k);
+        ret->escrow_bad += keyring_escrow_ok(k) ? 0 : 1;
+    }
+}
+
 /* ---- days ---- */
 
 int64_t day_of(int64_t us)

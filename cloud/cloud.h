@@ -44,6 +44,14 @@ uint64_t cloud_epoch(const struct cloud *c);
 int cloud_path(const struct cloud *c, const char *name, char *ret, size_t size);
 bool cloud_ready(struct cloud *c); /* the store answers a SELECT and the last escrow write went well */
 
+/* All keyrings together. */
+struct cloud_rings {
+    size_t rings, keys;
+    uint64_t generations; /* sum; it rises by one with each erasure */
+    size_t escrow_bad;    /* whose last escrow write failed */
+};
+void cloud_rings(struct cloud *c, struct cloud_rings *ret);
+
 /* A connection of the caller's own, from a pool. Give it back in the same state: no open transaction. */
 int cloud_db_take(struct cloud *c, struct db **ret_db);
 void cloud_db_give(struct cloud *c, struct db *db); /* rolls back what is open; takes NULL */

@@ -426,16 +426,17 @@ static struct MHD_Daemon *start_daemon(struct http *h, const struct http_options
         {MHD_OPTION_CONNECTION_LIMIT, (intptr_t)o->connections, NULL},
         {MHD_OPTION_PER_IP_CONNECTION_LIMIT, (intptr_t)o->per_address, NULL},
         {MHD_OPTION_STRICT_FOR_CLIENT, 1, NULL},
-        {MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)h->cert.p},
+        {MHD_OPTION_THREAD_POOL_SIZE, (intptr_t)(o->threads > 1 ? o->threads : 0), NULL},
+        {o->cert_file ? MHD_OPTION_HTTPS_MEM_CERT : MHD_OPTION_END, 0, (void *)h->cert.p},
         {MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)h->key.p},
         {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)HTTP_PRIORITY},
-        {o->threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END, (intptr_t)o->threads, NULL},
         {MHD_OPTION_END, 0, NULL},
     };
     /* ITC: at its limit it does not watch the listening socket, by whose end its threads are told to stop otherwise. */
-    return MHD_start_daemon(
-        MHD_USE_AUTO | MHD_USE_ITC | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_TLS | MHD_USE_ERROR_LOG, 0, NULL, NULL,
-        on_request, h, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, NULL, MHD_OPTION_ARRAY, items, MHD_OPTION_END);
+    const unsigned flags = MHD_USE_AUTO | MHD_USE_ITC | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_ERROR_LOG |
+                           (o->cert_file ? MHD_USE_TLS : 0u);
+    return MHD_start_daemon(flags, 0, NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, NULL,
+                            MHD_OPTION_ARRAY, items, MHD_OPTION_END);
 }
 
 int http_start(const struct http_options *o, struct http **ret_http)
@@ -450,8 +451,8 @@ int http_start(const struct http_options *o, struct http **ret_http)
     h->idle_ms = o->idle_ms;
     buf_init(&h->cert, 65536);
     buf_init(&h->key, 65536);
-    if ((r = file_read(o->cert_file, &h->cert)) < 0 || (r = file_read(o->key_file, &h->key)) < 0 ||
-        (r = buf_add(&h->cert, "", 1)) < 0 || (r = buf_add(&h->key, "", 1)) < 0 ||
+    if ((o->cert_file && ((r = file_read(o->cert_file, &h->cert)) < 0 || (r = file_read(o->key_file, &h->key)) < 0 ||
+                          (r = buf_add(&h->cert, "", 1)) < 0 || (r = buf_add(&h->key, "", 1)) < 0)) ||
         (r = descriptors_for(o->connections)) < 0 || (r = patience_new(o->connections, &h->patience)) < 0 ||
         (r = open_listener(o->listen, &fd, &h->port)) < 0)
         goto fail;

@@ -58,13 +58,13 @@ void http_header(struct http_reply *r, const char *name, const char *fmt, ...) P
 typedef void http_fn(void *arg, const struct http_request *q, struct http_reply *ret);
 
 struct http_options {
-    const char *listen; /* "127.0.0.1:8443", "[::]:8443"; port 0: a free one */
-    const char *cert_file, *key_file;
-    unsigned threads;     /* 1 .. 64 */
-    unsigned connections; /* at most, all together */
-    unsigned per_address; /* at most, of one address; 0: no limit, for behind a proxy */
-    uint64_t request_ms;  /* for the TLS handshake and a request line; again for headers and body; for the reply */
-    uint64_t idle_ms;     /* from a reply to the next request line */
+    const char *listen;               /* "127.0.0.1:8443", "[::]:8443"; port 0: a free one */
+    const char *cert_file, *key_file; /* NULL: no TLS, for a loopback address */
+    unsigned threads;                 /* 1 .. 64 */
+    unsigned connections;             /* at most, all together */
+    unsigned per_address;             /* at most, of one address; 0: no limit, for behind a proxy */
+    uint64_t request_ms; /* for the TLS handshake and a request line; again for headers and body; for the reply */
+    uint64_t idle_ms;    /* from a reply to the next request line */
     http_fn *fn;
     void *arg;
 };

@@ -56,6 +56,7 @@ struct ingest {
     void *publish_arg;
     uint64_t batch_ms;
     _Atomic uint64_t counts[INGEST_COUNTS];
+    _Atomic uint64_t took[INGEST_BOUNDS], took_n, took_us;
     size_t n_items;
     struct item *items; /* BATCH_MESSAGES of them */
     struct item *order[BATCH_MESSAGES];
@@ -114,6 +115,33 @@ void ingest_counts(struct ingest *in, uint64_t ret[INGEST_COUNTS])
 {
     for (size_t i = 0; i < INGEST_COUNTS; i++)
         ret[i] = atomic_load(&in->counts[i]);
+}
+
+const unsigned ingest_bounds_ms[INGEST_BOUNDS] = {1, 2, 5, 10, 25, 50, 100, 250, 1000};
+
+static void note_commit(struct ingest *in, uint64_t us)
+{
+    for (size_t i = 0; i < INGEST_BOUNDS; i++)
+        if (us <= 1000u * (uint64_t)ingest_bounds_ms[i])
+            atomic_fetch_add(&in->took[i], 1);
+    atomic_fetch_add(&in->took_us, us);
+    atomic_fetch_add(&in->took_n, 1);
+}
+
+/* Read beside commits that go on: a bucket that grew meanwhile is held down to the count. */
+void ingest_latency(struct ingest *in, struct ingest_latency *ret)
+{
+    ret->count = atomic_load(&in->took_n);
+    ret->sum_us = atomic_load(&in->took_us);
+    for (size_t i = 0; i < INGEST_BOUNDS; i++) {
+        uint64_t n = atomic_load(&in->took[i]);
+        ret->buckets[i] = n < ret->count ? n : ret->count;
+    }
+}
+
+size_t ingest_queued(struct ingest *in)
+{
+    return queue_len(in->queue);
 }
 
 /* ---- messages ---- */
@@ -227,9 +255,10 @@ static int transact(struct ingest *in, struct item **items, size_t n)
         }
     }
     FAULT_KILL("cloud-before-commit");
-    if (r == 0)
-        r = cloud_commit(in->c, in->db);
-    else
+    uint64_t began = clock_mono();
+    if (r == 0 && (r = cloud_commit(in->c, in->db)) == 0)
+        note_commit(in, clock_mono() - began);
+    else if (r != 0)
         cloud_rollback(in->c, in->db);
     FAULT_KILL("cloud-after-commit");
     if (r != 0) {

@@ -45,3 +45,13 @@ int ingest_start(struct cloud *c, struct ingest **ret_ingest);
 void ingest_stop(struct ingest *in); /* commits what is queued, joins, frees; takes NULL */
 void ingest_counts(struct ingest *in, uint64_t ret[INGEST_COUNTS]);
 bool ingest_connected(struct ingest *in);
+
+/* How long commits took, as a cumulative histogram: buckets[i] counts those of at most ingest_bounds_ms[i]. */
+#define INGEST_BOUNDS 9
+extern const unsigned ingest_bounds_ms[INGEST_BOUNDS];
+struct ingest_latency {
+    uint64_t buckets[INGEST_BOUNDS];
+    uint64_t count, sum_us;
+};
+void ingest_latency(struct ingest *in, struct ingest_latency *ret);
+size_t ingest_queued(struct ingest *in); /* messages that wait */

@@ -15,6 +15,7 @@
 #include "cloud/admin.h"
 #include "cloud/api.h"
 #include "cloud/gateway.h"
+#include "cloud/metrics.h"
 
 /* ---- init ---- */
 
@@ -74,6 +75,7 @@ struct service {
     struct cloud *cloud;
     struct ingest *ingest;
     struct api *api;
+    struct metrics *metrics;
     struct admin_server *admin;
     struct loop_timer *watchdog;
 };
@@ -137,6 +139,8 @@ static int start(struct service *s, const struct settings *set)
         log_error("run.ingest", "error=%s", log_q(r < 0 ? error_str(r) : "unexpected"));
     else if ((r = api_start(s->cloud, s->ingest, &s->api)) != 0)
         log_error("run.api", "listen=%s error=%s", set->api.listen, log_q(r < 0 ? error_str(r) : "unexpected"));
+    else if ((r = metrics_start(s->cloud, s->ingest, s->api, &s->metrics)) != 0)
+        log_error("run.metrics", "listen=%s error=%s", set->metrics.listen, log_q(r < 0 ? error_str(r) : "unexpected"));
     else if ((r = admin_serve(s->loop, s->cloud, s->ingest, &s->admin)) != 0)
         log_error("run.control", "error=%s", log_q(r < 0 ? error_str(r) : "unexpected"));
     return r;
@@ -146,6 +150,7 @@ static int start(struct service *s, const struct settings *set)
 static void stop(struct service *s)
 {
     admin_server_free(s->admin);
+    metrics_stop(s->metrics);
     api_stop(s->api);
     ingest_stop(s->ingest);
     cloud_close(s->cloud);

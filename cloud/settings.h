@@ -26,6 +26,9 @@ struct settings {
         uint64_t backoff_min; /* ms between connection attempts to the broker */
         uint64_t backoff_max;
     } ingest;
+    struct {
+        char *listen; /* loopback address:port; NULL: no metrics */
+    } metrics;
 };
 
 extern const struct conf_table settings_table;

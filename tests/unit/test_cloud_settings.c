@@ -42,7 +42,21 @@ static void test_example_loads(void **state)
     assert_string_equal(s.broker.address, "localhost:8883");
     assert_int_equal(s.ingest.batch_ms, 50);
     assert_int_equal(s.ingest.backoff_max, 30000);
+    assert_null(s.metrics.listen);
     conf_free(c);
+}
+
+static void test_metrics_on_loopback(void **state)
+{
+    static const char *const texts[] = {"metrics: {listen: \"127.0.0.1:9464\"}\n",
+                                        "metrics: {listen: \"127.9.9.9:0\"}\n", "metrics: {listen: \"[::1]:9464\"}\n"};
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        struct settings s;
+        struct conf *c = NULL;
+        assert_int_equal(conf_parse("test", BYTES_STR(texts[i]), &settings_table, &s, &c), 0);
+        assert_non_null(s.metrics.listen);
+        conf_free(c);
+    }
 }
 
 static void test_mistakes(void **state)
@@ -57,6 +71,13 @@ static void test_mistakes(void **state)
         {"api: {listen: nowhere}\n", "address:port"},
         {"broker: {address: nowhere}\n", "host:port"},
         {"log: loud\n", "log"},
+        {"metrics: {listen: \"0.0.0.0:9464\"}\n", "1:19"},
+        {"metrics: {listen: \"[::]:9464\"}\n", "loopback"},
+        {"metrics: {listen: \"192.0.2.1:9464\"}\n", "loopback"},
+        {"metrics: {listen: \"localhost:9464\"}\n", "loopback"},
+        {"metrics: {listen: \"127.0.0.1\"}\n", "loopback"},
+        {"metrics: {listen: \"127.0.0.1:x\"}\n", "loopback"},
+        {"metrics: {listen: \"\"}\n", "loopback"},
         {"state: /x\nescrow: [/y, /x]\n", "state folder itself"},
         {"ingest: {backoff_min: 10s, backoff_max: 1s}\n", "shorter"},
         {"escrow: []\n", "escrow"},
@@ -76,6 +97,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_example_is_current),
         cmocka_unit_test(test_example_loads),
+        cmocka_unit_test(test_metrics_on_loopback),
         cmocka_unit_test(test_mistakes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

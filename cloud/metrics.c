@@ -1,0 +1,219 @@
+/* The metrics; see metrics.h. Each family is written whole: HELP, TYPE, then its samples. */
+#include "cloud/metrics.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/log.h"
+#include "base/str.h"
+#include "cloud/gateway.h"
+#include "cloud/http.h"
+#include "cloud/problem.h"
+
+#define REFUSED "refused_"
+
+struct metrics {
+    struct cloud *cloud;
+    struct ingest *ingest;
+    struct api *api;
+    struct http *http;
+};
+
+static const char *const ingest_help[INGEST_COUNTS] = {
+    [INGEST_MESSAGES] = "Messages from the broker.",
+    [INGEST_PUNCHES] = "Punches committed.",
+    [INGEST_RECORDS] = "Records of every kind committed.",
+    [INGEST_DUPLICATES] = "Records that were there already.",
+    [INGEST_AHEAD] = "Uploads that began behind a gap.",
+    [INGEST_FOLDED] = "Repeats folded into the punch they repeat.",
+    [INGEST_PENDING] = "Punches that wait for their time.",
+    [INGEST_SETTLED] = "Punches that waited and were filed.",
+    [INGEST_ODDITIES] = "Records stored whole because they are invalid or of a later version.",
+    [INGEST_VOID] = "Records that their gateway reported as damaged.",
+    [INGEST_FORKS] = "Segments that show that an old image of a gateway was restored.",
+    [INGEST_STATUSES] = "Status messages of gateways.",
+    [INGEST_COMMITS] = "Transactions committed.",
+    [INGEST_COMMIT_FAILURES] = "Transactions that failed.",
+    [INGEST_ACKS] = "Segments acknowledged.",
+    [INGEST_DROPPED] = "Messages dropped because the queue was full; they are sent again.",
+    [INGEST_CONNECTS] = "Connections made to the broker.",
+};
+
+static void family(struct buf *b, const char *name, const char *type, const char *help)
+{
+    buf_addf(b, "# HELP punchcloud_%s %s\n# TYPE punchcloud_%s %s\n", name, help, name, type);
+}
+
+static void one(struct buf *b, const char *name, const char *type, const char *help, uint64_t v)
+{
+    family(b, name, type, help);
+    buf_addf(b, "punchcloud_%s %llu\n", name, (unsigned long long)v);
+}
+
+static void write_ingest(struct buf *b, struct ingest *in)
+{
+    uint64_t n[INGEST_COUNTS] = {0};
+    char name[64];
+    if (in)
+        ingest_counts(in, n);
+    for (int i = 0; i < INGEST_COUNTS; i++) {
+        if (ingest_count_refusal((enum ingest_count)i))
+            continue;
+        snprintf(name, sizeof name, "ingest_%s_total", ingest_count_name((enum ingest_count)i));
+        one(b, name, "counter", ingest_help[i], n[i]);
+    }
+    family(b, "ingest_refused_total", "counter", "Messages refused, by reason.");
+    for (int i = 0; i < INGEST_COUNTS; i++) {
+        const char *reason = ingest_count_name((enum ingest_count)i);
+        if (!ingest_count_refusal((enum ingest_count)i))
+            continue;
+        reason += str_starts(reason, REFUSED) ? strlen(REFUSED) : 0;
+        buf_addf(b, "punchcloud_ingest_refused_total{reason=\"%s\"} %llu\n", reason, (unsigned long long)n[i]);
+    }
+}
+
+static void write_latency(struct buf *b, struct ingest *in)
+{
+    struct ingest_latency l = {0};
+    if (in)
+        ingest_latency(in, &l);
+    family(b, "ingest_commit_seconds", "histogram", "How long a commit of the store took.");
+    for (size_t i = 0; i < INGEST_BOUNDS; i++)
+        buf_addf(b, "punchcloud_ingest_commit_seconds_bucket{le=\"%u.%03u\"} %llu\n", ingest_bounds_ms[i] / 1000,
+                 ingest_bounds_ms[i] % 1000, (unsigned long long)l.buckets[i]);
+    buf_addf(
+        b,
+        "punchcloud_ingest_commit_seconds_bucket{le=\"+Inf\"} %llu\npunchcloud_ingest_commit_seconds_sum %llu.%06u\n"
+        "punchcloud_ingest_commit_seconds_count %llu\n",
+        (unsigned long long)l.count, (unsigned long long)(l.sum_us / 1000000), (unsigned)(l.sum_us % 1000000),
+        (unsigned long long)l.count);
+}
+
+static void write_requests(struct buf *b, const struct api *a)
+{
+    const char *method, *pattern;
+    family(b, "http_requests_total", "counter", "Requests to the API, by route and class of status.");
+    for (size_t i = 0; api_requests(a, i, 2, &method, &pattern), pattern; i++)
+        for (unsigned c = 2; c <= 5; c++)
+            buf_addf(b, "punchcloud_http_requests_total{method=\"%s\",route=\"%s\",status=\"%uxx\"} %llu\n", method,
+                     pattern, c, (unsigned long long)api_requests(a, i, c, &method, &pattern));
+}
+
+static uint64_t size_of(const struct cloud *c, const char *name)
+{
+    char path[4096];
+    struct stat st;
+    return cloud_path(c, name, path, sizeof path) == 0 && stat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
+}
+
+static void write_store(struct buf *b, struct cloud *c)
+{
+    struct cloud_rings k;
+    cloud_rings(c, &k);
+    family(b, "store_bytes", "gauge", "Size of the store's files.");
+    buf_addf(b, "punchcloud_store_bytes{file=\"store\"} %llu\npunchcloud_store_bytes{file=\"wal\"} %llu\n",
+             (unsigned long long)size_of(c, "store.db"), (unsigned long long)size_of(c, "store.db-wal"));
+    one(b, "epoch", "gauge", "The store's epoch; it rises with each restore.", cloud_epoch(c));
+    one(b, "keyrings", "gauge", "Keyrings that are open, one a customer.", k.rings);
+    one(b, "keyring_keys", "gauge", "Keys in all keyrings.", k.keys);
+    one(b, "keyring_generations", "gauge", "Sum of the keyrings' generations; it rises with each erasure.",
+        k.generations);
+    one(b, "escrow_ok", "gauge", "1 when the last write to every escrow folder went well.", k.escrow_bad == 0);
+}
+
+/* Where the store does not answer, the family is left out. */
+static void write_gateways(struct buf *b, struct cloud *c)
+{
+    struct db *db = NULL;
+    struct gateway_list l = {0};
+    size_t online = 0, offline = 0, revoked = 0;
+    int r = cloud_db_take(c, &db);
+    if (r == 0)
+        r = gateway_list(db, NULL, &l);
+    cloud_db_give(c, db);
+    for (size_t i = 0; i < l.n; i++) {
+        if (l.items[i].revoked)
+            revoked++;
+        else if (l.items[i].has_status && l.items[i].online)
+            online++;
+        else
+            offline++;
+    }
+    gateway_list_done(&l);
+    one(b, "store_up", "gauge", "1 when the store answered this very question.", r == 0);
+    if (r != 0)
+        return;
+    family(b, "gateways", "gauge", "Gateways, by what they said last.");
+    buf_addf(b,
+             "punchcloud_gateways{state=\"online\"} %zu\npunchcloud_gateways{state=\"offline\"} %zu\n"
+             "punchcloud_gateways{state=\"revoked\"} %zu\n",
+             online, offline, revoked);
+}
+
+static void write_all(struct metrics *m, struct buf *b)
+{
+    family(b, "build_info", "gauge", "1, with the program's version.");
+    buf_addf(b, "punchcloud_build_info{version=\"%s\"} 1\n", PUNCH_VERSION);
+    one(b, "broker_connected", "gauge", "1 when connected to the broker.", m->ingest && ingest_connected(m->ingest));
+    one(b, "ingest_queue_messages", "gauge", "Messages that wait for the store.",
+        m->ingest ? ingest_queued(m->ingest) : 0);
+    one(b, "ingest_queue_limit", "gauge", "Messages that may wait; more are dropped.",
+        cloud_settings(m->cloud)->ingest.queue);
+    write_ingest(b, m->ingest);
+    write_latency(b, m->ingest);
+    write_requests(b, m->api);
+    write_store(b, m->cloud);
+    write_gateways(b, m->cloud);
+}
+
+static void on_request(void *arg, const struct http_request *q, struct http_reply *ret)
+{
+    if (strcmp(q->path, "/metrics") != 0) {
+        problem_reply(ret, PROBLEM_NOT_FOUND, "there is /metrics here and nothing else");
+    } else if (strcmp(q->method, "GET") != 0 && strcmp(q->method, "HEAD") != 0) {
+        http_header(ret, "Allow", "GET, HEAD");
+        problem_reply(ret, PROBLEM_METHOD, "metrics are read by GET");
+    } else {
+        ret->status = 200;
+        ret->type = "text/plain; version=0.0.4; charset=utf-8";
+        write_all(arg, &ret->body);
+    }
+}
+
+int metrics_start(struct cloud *c, struct ingest *in, struct api *a, struct metrics **ret_metrics)
+{
+    const struct settings *set = cloud_settings(c);
+    *ret_metrics = NULL;
+    if (!set->metrics.listen)
+        return 0;
+    struct metrics *m = calloc(1, sizeof *m);
+    if (!m)
+        return -ENOMEM;
+    *m = (struct metrics){.cloud = c, .ingest = in, .api = a};
+    const struct http_options o = {
+        .listen = set->metrics.listen,
+        .threads = 1,
+        .connections = 16,
+        .request_ms = 10000,
+        .idle_ms = 60000,
+        .fn = on_request,
+        .arg = m,
+    };
+    int r = http_start(&o, &m->http);
+    if (r < 0) {
+        free(m);
+        return r;
+    }
+    log_note("metrics.ready", "listen=%s port=%u", set->metrics.listen, http_port(m->http));
+    *ret_metrics = m;
+    return 0;
+}
+
+void metrics_stop(struct metrics *m)
+{
+    if (!m)
+        return;
+    http_stop(m->http);
+    free(m);
+}
