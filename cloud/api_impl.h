@@ -97,6 +97,9 @@ void call_resource(struct api_call *k, json_t *o, const char *const *live);
 /* Before a change: whether If-Match and If-None-Match fit the resource as it is (borrowed). */
 bool call_match(struct api_call *k, const json_t *current, const char *const *live);
 void call_tag(struct api_call *k, const json_t *o, const char *const *live); /* adds the ETag header */
+/* Whether a list of entity tags, as a client sent it, holds `tag` (without quotes), of which n characters count.
+ * `strong`: a weak tag of the list fits nothing. A list that is none fits nothing. */
+bool call_tag_listed(const char *list, const char *tag, size_t n, bool strong);
 
 /* ---- api_write.c, and its way into the routes ---- */
 

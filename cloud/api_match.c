@@ -46,9 +46,7 @@ static int make_tag(const struct api_call *k, const json_t *o, const char *const
     return r != 0 ? r : hash_json(k, o, ret + PART_TEXT + 1);
 }
 
-/* Whether a list of tags holds `tag`; n: how much of it counts. `strong`: a weak tag of the list fits nothing. A list
- * that is none fits nothing. */
-static bool listed(const char *list, const char *tag, size_t n, bool strong)
+bool call_tag_listed(const char *list, const char *tag, size_t n, bool strong)
 {
     const char *p = list + strspn(list, " \t,");
     if (p[0] == '*')
@@ -83,11 +81,11 @@ bool call_match(struct api_call *k, const json_t *current, const char *const *li
         call_outcome(k, r, "validator");
         return false;
     }
-    if (q->if_match && !listed(q->if_match, tag, PART_TEXT, true)) {
+    if (q->if_match && !call_tag_listed(q->if_match, tag, PART_TEXT, true)) {
         problem_reply(k->r, PROBLEM_PRECONDITION, "If-Match names another state than the present one; read it again");
         return false;
     }
-    if (!q->if_none_match || !listed(q->if_none_match, tag, strlen(tag), false))
+    if (!q->if_none_match || !call_tag_listed(q->if_none_match, tag, strlen(tag), false))
         return true;
     if (is_reading(k)) {
         http_header(k->r, "ETag", "\"%s\"", tag);

@@ -280,6 +280,31 @@ static void test_cards_are_handed_out_once(void **state)
     }
 }
 
+/* The handler had answered when the commit failed, here because no second copy of the person's key could be written:
+ * the client must not learn of a person who is not there, and the key is free. */
+static void test_failed_commit_is_no_success(void **state)
+{
+    char escrow[96], away[96];
+    snprintf(escrow, sizeof escrow, "%s/escrow", f.s.dir);
+    snprintf(away, sizeof away, "%s/away", f.s.dir);
+    assert_int_equal(rename(escrow, away), 0);
+    assert_int_equal(file_write(escrow, BYTES_STR("not a folder"), 0600), 0);
+    struct reply r = keyed("/v1/people", f.acme, "{\"name\":\"Unkept\"}", "commit");
+    assert_int_equal(r.status, 500);
+    assert_string_equal(reply_text(&r, "type"), "urn:punchline:problem:internal");
+    assert_null(reply_header(&r, "Location"));
+    assert_null(reply_header(&r, "ETag"));
+    reply_done(&r);
+    assert_int_equal(unlink(escrow), 0);
+    assert_int_equal(rename(away, escrow), 0);
+    assert_int_equal(count_people("Unkept"), 0);
+    r = keyed("/v1/people", f.acme, "{\"name\":\"Unkept\"}", "commit");
+    assert_int_equal(r.status, 201);
+    assert_null(reply_header(&r, "Idempotency-Replayed"));
+    reply_done(&r);
+    assert_int_equal(count_people("Unkept"), 1);
+}
+
 /* Neither the key nor anything of the body stands in the store's files. */
 static void test_store_keeps_no_words(void **state)
 {
@@ -457,6 +482,7 @@ int main(void)
         cmocka_unit_test(test_two_at_once),
         cmocka_unit_test(test_what_is_gone_is_said_to_be),
         cmocka_unit_test(test_cards_are_handed_out_once),
+        cmocka_unit_test(test_failed_commit_is_no_success),
         cmocka_unit_test(test_store_keeps_no_words),
         cmocka_unit_test(test_people_are_changed),
         cmocka_unit_test(test_if_match),
