@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
 
 #include "base/crypto.h"
@@ -12,6 +13,40 @@
 static struct scratch s;
 static struct http *server;
 
+/* A body in 30 pieces, 4 MB in all; "/cut" fails in the tenth. */
+struct pieces {
+    int n, fail_at;
+};
+static atomic_int pieces_begun, pieces_done;
+
+static int more_pieces(void *arg, struct buf *ret)
+{
+    struct pieces *p = arg;
+    if (++p->n == p->fail_at)
+        return -EIO;
+    for (int i = 0; p->n % 7 != 0 && i < 10000; i++) /* one in seven is empty */
+        buf_addf(ret, "piece %d %d\n", p->n, i);
+    return p->n == 30 ? HTTP_LAST : 0;
+}
+
+static void pieces_free(void *arg)
+{
+    free(arg);
+    atomic_fetch_add(&pieces_done, 1);
+}
+
+static void in_pieces(struct http_reply *ret, int fail_at)
+{
+    struct pieces *p = calloc(1, sizeof *p);
+    assert_non_null(p);
+    p->fail_at = fail_at;
+    ret->more = more_pieces;
+    ret->more_done = pieces_free;
+    ret->more_arg = p;
+    buf_addf(&ret->body, "head\n");
+    atomic_fetch_add(&pieces_begun, 1);
+}
+
 /* Tells what arrived: method, path, faults, parameters, body's size. */
 static void echo(void *arg, const struct http_request *q, struct http_reply *ret)
 {
@@ -20,6 +55,10 @@ static void echo(void *arg, const struct http_request *q, struct http_reply *ret
     if (strcmp(q->path, "/big") == 0) {
         for (int i = 0; i < 100000; i++)
             buf_addf(&ret->body, "line %d\n", i);
+        return;
+    }
+    if (strcmp(q->path, "/pieces") == 0 || strcmp(q->path, "/cut") == 0) {
+        in_pieces(ret, q->path[1] == 'c' ? 10 : 0);
         return;
     }
     if (strcmp(q->path, "/toobig") == 0) {
@@ -248,6 +287,42 @@ static void test_reply_too_large_sends_nothing_half(void **state)
     expect("GET", "/after", BYTES_NONE, NULL, 200, "GET /after fault=0 n=0 body=0 auth=-");
 }
 
+static void test_pieces(void **state)
+{
+    struct reply r = request(&s, "GET", "/pieces", NULL, BYTES_NONE, NULL);
+    const char *at = r.body;
+    assert_int_equal(r.status, 200);
+    assert_string_equal(reply_header(&r, "Transfer-Encoding"), "chunked");
+    assert_memory_equal(at, "head\n", 5);
+    at += 5;
+    for (int n = 1; n <= 30; n++) {
+        for (int i = 0; n % 7 != 0 && i < 10000; i++) {
+            char line[40];
+            int len = snprintf(line, sizeof line, "piece %d %d\n", n, i);
+            assert_memory_equal(at, line, (size_t)len);
+            at += len;
+        }
+    }
+    assert_int_equal(*at, '\0');
+    reply_done(&r);
+    r = request(&s, "HEAD", "/pieces", NULL, BYTES_NONE, NULL);
+    assert_int_equal(r.status, 200);
+    assert_int_equal(r.n, 0);
+    reply_done(&r);
+}
+
+/* What follows cannot be had: the client sees that it has not all, and the maker is freed all the same. */
+static void test_pieces_that_end_early(void **state)
+{
+    const char *const args[] = {"--cacert", s.ca, "--path-as-is", "--request-target", "/cut", NULL};
+    int code = curl_fails(args);
+    assert_true(code == 18 || code == 56); /* partial; the connection was closed */
+    expect("GET", "/after", BYTES_NONE, NULL, 200, "GET /after fault=0 n=0 body=0 auth=-");
+    for (int i = 0; i < 1000 && atomic_load(&pieces_done) != atomic_load(&pieces_begun); i++)
+        usleep(10000);
+    assert_int_equal(atomic_load(&pieces_done), atomic_load(&pieces_begun));
+}
+
 static void test_start_errors(void **state)
 {
     struct http *h = NULL;
@@ -285,6 +360,7 @@ int main(void)
         cmocka_unit_test(test_bad_framing),  cmocka_unit_test(test_endless_body_is_cut),
         cmocka_unit_test(test_tls),          cmocka_unit_test(test_plain_and_silent),
         cmocka_unit_test(test_concurrent),   cmocka_unit_test(test_reply_too_large_sends_nothing_half),
+        cmocka_unit_test(test_pieces),       cmocka_unit_test(test_pieces_that_end_early),
         cmocka_unit_test(test_start_errors),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
