@@ -154,6 +154,9 @@ void call_outcome(struct api_call *k, int r, const char *what)
         problem_reply(k->r, PROBLEM_CONFLICT, "more than one %s fits", what);
     } else if (r == CLOUD_INVALID) {
         problem_reply(k->r, PROBLEM_INVALID, "the %s is outside its limits", what);
+    } else if (r == CLOUD_FENCED) {
+        http_header(k->r, "Retry-After", "5");
+        problem_reply(k->r, PROBLEM_UNAVAILABLE, "an erasure has to be finished first; try again");
     } else if (r == -EBUSY || r == -EAGAIN) {
         http_header(k->r, "Retry-After", "1");
         problem_reply(k->r, PROBLEM_UNAVAILABLE, "the store is busy; try again");

@@ -75,6 +75,7 @@ static const char *const type_wanted[] = {
     [BODY_STRING] = "a string",
     [BODY_UINT] = "a whole number",
     [BODY_TIME] = "a string with an RFC 3339 time",
+    [BODY_BOOL] = "true or false",
 };
 
 static void read_field(const struct body_field *f, const json_t *j, struct body_value *v, json_t *errors)
@@ -83,13 +84,17 @@ static void read_field(const struct body_field *f, const json_t *j, struct body_
         *v = (struct body_value){.set = true};
         return;
     }
-    bool fits = f->type == BODY_UINT ? json_is_integer(j) : json_is_string(j);
+    bool fits = f->type == BODY_UINT   ? json_is_integer(j)
+                : f->type == BODY_BOOL ? json_is_boolean(j)
+                                       : json_is_string(j);
     if (!fits) {
         problem_error(errors, f->name, "must be %s", type_wanted[f->type]);
         return;
     }
     if (f->type == BODY_STRING) {
         read_string(f, json_string_value(j), v, errors);
+    } else if (f->type == BODY_BOOL) {
+        *v = (struct body_value){.set = true, .i = json_is_true(j)};
     } else if (f->type == BODY_UINT) {
         int64_t i = json_integer_value(j);
         if (i < f->min || i > f->max)

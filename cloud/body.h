@@ -10,6 +10,7 @@ enum body_type {
     BODY_STRING, /* min..max characters, no control characters */
     BODY_UINT,   /* min..max */
     BODY_TIME,   /* RFC 3339, microseconds in `i` */
+    BODY_BOOL,   /* `i` is 0 or 1 */
 };
 struct body_field {
     const char *name;
@@ -20,7 +21,7 @@ struct body_field {
 struct body_value {
     bool set;
     const char *s; /* BODY_STRING; borrowed from the body */
-    int64_t i;     /* BODY_UINT, BODY_TIME */
+    int64_t i;     /* BODY_UINT, BODY_TIME, BODY_BOOL */
 };
 
 /* How deep the brackets of a text go, those in strings not counted. Before jansson, which recurses. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "cloud/changes.h"
 #include "cloud/clockbook_impl.h"
 #include "cloud/holder.h"
 
@@ -161,7 +162,10 @@ static int place_one(const struct scope *s, const struct gateway *g, const struc
         return r;
     }
     r = holder_file(s, &f);
-    return r != 0 ? r : holder_unfile(s, it->key_id, it->kind, &it->f);
+    bool erased = r == HOLDER_ERASED; /* now that its time is known */
+    if (r == 0 || erased)
+        r = holder_unfile(s, it->key_id, it->kind, &it->f);
+    return r == 0 && erased ? changes_removed(s, it->key_id, f.segid, f.index) : r;
 }
 
 int clockbook_place(const struct scope *s, const struct gateway *g, const uint8_t boot[BOOT_LEN],

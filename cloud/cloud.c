@@ -7,10 +7,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "cloud/changes.h"
+#include "cloud/erasure.h"
 #include "cloud/schema.h"
 #include "cloud/scope.h"
 #include "cloud/tenant.h"
@@ -214,18 +216,36 @@ int cloud_begin(struct cloud *c, struct db *db)
     return r == DB_BUSY ? -EBUSY : r > 0 ? -EIO : r;
 }
 
-int cloud_commit(struct cloud *c, struct db *db)
+/* All keys first: an erasure is journalled only when nothing else can fail but the store. */
+static int sync_rings(struct cloud *c, struct keyring **ret_due)
 {
     struct keyring *k;
-    bool outermost = db_writing(db) && db_depth(db) == 1; /* an inner commit leaves the keys staged */
-    for (size_t i = 0; outermost && (k = ring_at(c, i)) != NULL; i++) {
+    for (size_t i = 0; (k = ring_at(c, i)) != NULL; i++) {
         int r = keyring_sync(k);
-        if (r != 0) {
-            cloud_rollback(c, db);
+        if (r != 0)
             return r;
-        }
+        if (keyring_due(k))
+            *ret_due = k; /* a transaction that erases is one tenant's */
     }
-    return db_commit(db);
+    return *ret_due == NULL ? 0 : keyring_turn(*ret_due);
+}
+
+int cloud_commit(struct cloud *c, struct db *db)
+{
+    struct keyring *due = NULL;
+    if (!db_writing(db) || db_depth(db) != 1) /* an inner commit leaves the keys staged */
+        return db_commit(db);
+    int r = sync_rings(c, &due);
+    if (r != 0) {
+        cloud_rollback(c, db);
+        return r;
+    }
+    FAULT_KILL("erase");
+    r = db_commit(db);
+    FAULT_KILL("erase");
+    if (r == 0 && due != NULL)
+        keyring_turned(due); /* logs; erasure_resume() goes on with it */
+    return r;
 }
 
 void cloud_heal(struct cloud *c)
@@ -245,7 +265,7 @@ void cloud_rollback(struct cloud *c, struct db *db)
     db_rollback(db);
 }
 
-int scope_init(struct cloud *c, struct db *db, const char *tenant, struct scope *ret_scope)
+int scope_fenced(struct cloud *c, struct db *db, const char *tenant, struct scope *ret_scope, uint64_t *ret_key_gen)
 {
     struct tenant t;
     struct scope s = {.c = c, .db = db, .tenant = tenant};
@@ -255,7 +275,20 @@ int scope_init(struct cloud *c, struct db *db, const char *tenant, struct scope 
     if (r == 0) {
         s.created = t.created;
         *ret_scope = s;
+        *ret_key_gen = t.key_gen;
     }
+    return r;
+}
+
+int scope_init(struct cloud *c, struct db *db, const char *tenant, struct scope *ret_scope)
+{
+    struct scope s;
+    uint64_t key_gen;
+    int r = scope_fenced(c, db, tenant, &s, &key_gen);
+    if (r == 0 && db_writing(db) && key_gen != keyring_generation(s.ring))
+        r = CLOUD_FENCED;
+    if (r == 0)
+        *ret_scope = s;
     return r;
 }
 
@@ -281,6 +314,8 @@ static int open_rings(struct cloud *c, struct db *db)
     for (size_t i = 0; r == 0 && i < l.n; i++)
         r = changes_upgrade(c, db, l.items[i].id);
     tenant_list_done(&l);
+    if (r == 0 && erasure_resume(c, db) == CLOUD_EPOCH) /* any other trouble is one tenant's, which is fenced */
+        r = CLOUD_EPOCH;
     return r;
 }
 

@@ -18,7 +18,8 @@ enum cloud_outcome {
     CLOUD_EPOCH = 4,     /* cloud_open: the store and the keyring are not of one time */
     CLOUD_RUNNING = 5,   /* cloud_open: another process has the installation */
     CLOUD_AMBIGUOUS = 6, /* several match */
-    CLOUD_NEWER = 7      /* cloud_open: the store is of a later version; the log names both */
+    CLOUD_NEWER = 7,     /* cloud_open: the store is of a later version; the log names both */
+    CLOUD_FENCED = 8     /* an erasure has to be finished before this tenant's data is written to again */
 };
 
 #define TENANT_MAX 32

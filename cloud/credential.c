@@ -9,7 +9,8 @@
 
 #include "base/clock.h"
 #include "base/str.h"
-#include "cloud/holder.h"
+#include "cloud/changes.h"
+#include "cloud/credential_impl.h"
 #include "cloud/people_impl.h"
 
 /* ---- re-filing ---- */
@@ -29,42 +30,46 @@ static int pick_row(void *arg, const uint8_t key_id[KEY_ID_LEN], enum key_kind k
     return filed_list_add(&p->list, key_id, kind, f);
 }
 
-static int move_picked(const struct scope *s, struct pick *p, uint64_t *moved)
+/* What is filed nowhere any more was told of before. */
+static int move_one(const struct scope *s, const struct filed_item *it, bool drop)
 {
     struct row_keys keys;
     enum key_kind kind;
-    int r = 0;
-    for (size_t i = 0; r == 0 && i < p->list.n; i++) {
-        const struct filed_item *it = &p->list.items[i];
-        r = keyring_rows(s->ring, it->key_id, &kind, &keys);
-        if (r == 0)
-            r = filed_delete(s, &keys, &it->f);
-        if (r == 0)
-            r = holder_file(s, &it->f);
-        (*moved)++;
-    }
+    int r = keyring_rows(s->ring, it->key_id, &kind, &keys);
+    if (r == 0)
+        r = filed_delete(s, &keys, &it->f);
     crypto_wipe(&keys, sizeof keys);
-    filed_list_done(&p->list);
-    return r > 0 ? -EBADMSG : r;
+    if (r != 0)
+        return r > 0 ? -EBADMSG : r;
+    r = drop ? HOLDER_ERASED : holder_file(s, &it->f);
+    return r == HOLDER_ERASED ? changes_removed(s, it->key_id, it->f.segid, it->f.index) : r > 0 ? -EBADMSG : r;
 }
 
-/* Every row of this credential under key_id in [from, until) is filed anew, a day at a time. The caller has changed
- * assignments and waiting row so that holder_file() decides afresh and never for key_id again, or for rows outside the
- * days still to come. */
-static int refile(const struct scope *s, const uint8_t key_id[KEY_ID_LEN], const struct cred *cred, int64_t from,
-                  int64_t until, int64_t first_day, int64_t last_day, uint64_t *moved)
+static int move_picked(const struct scope *s, struct pick *p, bool drop, uint64_t *moved)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < p->list.n; i++) {
+        r = move_one(s, &p->list.items[i], drop);
+        (*moved)++;
+    }
+    filed_list_done(&p->list);
+    return r;
+}
+
+int credential_refile(const struct scope *s, const uint8_t key_id[KEY_ID_LEN], const struct cred *cred, int64_t from,
+                      int64_t until, int64_t first_day, int64_t last_day, bool drop, uint64_t *moved)
 {
     struct pick p = {.cred = cred, .from = from, .until = until};
     int r = 0;
     for (int64_t day = first_day; r == 0 && day <= last_day; day++) {
         r = filed_each_day(s, day, key_id, pick_row, &p);
         if (r == 0)
-            r = move_picked(s, &p, moved);
+            r = move_picked(s, &p, drop, moved);
     }
     if (r == 0)
         r = filed_each_pending(s, key_id, pick_row, &p);
     if (r == 0)
-        r = move_picked(s, &p, moved);
+        r = move_picked(s, &p, drop, moved);
     filed_list_done(&p.list);
     return r > 0 ? -EBADMSG : r;
 }
@@ -91,12 +96,12 @@ static int claim(const struct scope *s, const uint8_t cidx[CIDX_LEN], const stru
     int64_t first = day_of(row.w.first), last = day_of(row.w.last);
     r = waiting_delete(s, cidx);
     if (r == 0)
-        r = refile(s, row.key_id, &c->cred, c->from, c->until, first, last, &moved);
+        r = credential_refile(s, row.key_id, &c->cred, c->from, c->until, first, last, false, &moved);
     /* The shared key stays the waiting key of what is left; the row that counts it is made anew all the same. */
     if (r == 0)
-        r = refile(s, row.key_id, &c->cred, TIME_MIN, c->from, first, last, &rest);
+        r = credential_refile(s, row.key_id, &c->cred, TIME_MIN, c->from, first, last, false, &rest);
     if (r == 0)
-        r = refile(s, row.key_id, &c->cred, c->until, TIME_MAX, first, last, &rest);
+        r = credential_refile(s, row.key_id, &c->cred, c->until, TIME_MAX, first, last, false, &rest);
     *claimed = moved;
     return r;
 }
@@ -167,7 +172,7 @@ static int unassign(const struct scope *s, const uint8_t id[ID_LEN], int64_t unt
     /* From the end it now has to the end of what may be filed: a day beyond now. Nothing is older than the tenant. */
     int64_t first = day_of(until > s->created ? until : s->created) - 1, last = day_of(clock_real()) + 2;
     if (r == 0)
-        r = refile(s, a.key_id, &a.cred.cred, until, was, first, last, moved);
+        r = credential_refile(s, a.key_id, &a.cred.cred, until, was, first, last, false, moved);
     if (r == 0)
         *ret = a.cred;
     return r;

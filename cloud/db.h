@@ -40,6 +40,11 @@ unsigned db_depth(const struct db *db); /* how many db_begin() are not ended */
 int db_begin_read(struct db *db);
 void db_end_read(struct db *db);
 
+/* Writes the store anew without what was deleted and moved within it, and empties its log: after it the files hold the
+ * rows there are, and nothing of others. Outside a transaction; writers wait meanwhile. DB_BUSY: a reader still reads
+ * an older state, or the store is larger than max_bytes (0: any size). */
+int db_scrub(struct db *db, int64_t max_bytes);
+
 /* Several statements of no result, for the schema. */
 int db_script(struct db *db, const char *sql);
 

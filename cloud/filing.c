@@ -198,14 +198,15 @@ static int on_punch(struct filing *f, uint64_t index, const struct record *rec, 
         r = clockbook_time(f->s, f->g, &row);
     if (r == 0)
         r = fold_file(f->s, &row, &f->budget, &folded);
+    bool erased = r == HOLDER_ERASED; /* committed all the same, or it would be sent for ever */
     if (r == 0)
         r = note_reader(f, &row);
-    f->t->n[INGEST_PUNCHES]++;
+    f->t->n[erased ? INGEST_ERASED : INGEST_PUNCHES]++;
     f->t->n[INGEST_FOLDED] += folded;
-    if (row.flags & FILED_PENDING)
+    if (!erased && row.flags & FILED_PENDING)
         f->t->n[INGEST_PENDING]++;
     filed_done(&row);
-    return r;
+    return erased ? 0 : r;
 }
 
 static int on_record(struct filing *f, uint64_t index, struct bytes plain)

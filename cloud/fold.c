@@ -135,8 +135,13 @@ static int fold_earlier_arrival(const struct scope *s, struct filed *f, struct f
 int fold_file(const struct scope *s, struct filed *f, struct fold_budget *budget, uint64_t *ret_folded)
 {
     struct search q = {.of = f, .budget = budget, .for_original = true};
-    bool any, done = false;
-    int r = fold_earlier_arrival(s, f, budget, ret_folded);
+    bool any, erased, done = false;
+    /* First of all: what is to be forgotten takes nothing with it and leaves nothing in a row that stays. */
+    int r = holder_erased(s, &f->rec.punch.cred, filed_when(f), &erased);
+    if (r == 0 && erased)
+        return HOLDER_ERASED;
+    if (r == 0)
+        r = fold_earlier_arrival(s, f, budget, ret_folded);
     if (r == 0 && f->rec.punch.repeat != 0) {
         r = search(s, &q);
         if (r == 0 && q.found && absorb(&q.hit.f, f)) {

@@ -14,5 +14,5 @@ struct fold_budget {
 #define FOLD_SEARCHES 64
 #define FOLD_ROWS 50000
 
-/* Files f, or folds it, or folds into it what waited for it. *ret_folded counts folded rows. */
+/* Files f, or folds it, or folds into it what waited for it. *ret_folded counts folded rows. HOLDER_ERASED: nowhere. */
 int fold_file(const struct scope *s, struct filed *f, struct fold_budget *budget, uint64_t *ret_folded);

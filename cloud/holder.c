@@ -299,10 +299,27 @@ int waiting_get(const struct scope *s, const uint8_t cidx[CIDX_LEN], struct wait
     return r;
 }
 
+/* Rows in old backups may be under its key, so an erasure must know it; the shared one is never retired. */
+static int waiting_retire(const struct scope *s, const uint8_t cidx[CIDX_LEN])
+{
+    struct db_stmt *st;
+    int r = scope_stmt(s,
+                       "INSERT INTO retired(tenant_id, cidx, key_id) SELECT w.tenant_id, w.cidx, w.key_id"
+                       " FROM waiting w, tenant t WHERE w.tenant_id = ?1 AND w.cidx = ?2 AND t.tenant_id = ?1"
+                       " AND (t.overflow IS NULL OR w.key_id <> t.overflow) ON CONFLICT DO NOTHING",
+                       &st);
+    if (r != 0)
+        return r;
+    db_bind_blob(st, 2, BYTES(cidx, CIDX_LEN));
+    return db_must(st);
+}
+
 int waiting_delete(const struct scope *s, const uint8_t cidx[CIDX_LEN])
 {
     struct db_stmt *st;
-    int r = scope_stmt(s, "DELETE FROM waiting WHERE tenant_id = ?1 AND cidx = ?2", &st);
+    int r = waiting_retire(s, cidx);
+    if (r == 0)
+        r = scope_stmt(s, "DELETE FROM waiting WHERE tenant_id = ?1 AND cidx = ?2", &st);
     if (r != 0)
         return r;
     db_bind_blob(st, 2, BYTES(cidx, CIDX_LEN));
@@ -413,12 +430,67 @@ static int put_under(const struct scope *s, const uint8_t key_id[KEY_ID_LEN], co
     return r > 0 ? -EBADMSG : r;
 }
 
+/* ---- the erased ---- */
+
+struct succession {
+    int64_t when, since;
+};
+
+/* Given out after the erasure, and not for later than the punch: from there on it is no longer the erased one's card,
+ * even if it has been taken back since. */
+static int succeeds(void *arg, const struct assignment *a)
+{
+    const struct succession *q = arg;
+    return a->cred.created >= q->since && a->cred.from <= q->when;
+}
+
+static int succeeded(const struct scope *s, const uint8_t cidx[CIDX_LEN], const struct tomb_hold *all, size_t n,
+                     struct succession q)
+{
+    for (size_t i = 0; i < n; i++) /* by somebody who is erased, too, since */
+        if (all[i].card.created >= q.since && all[i].card.from <= q.when)
+            return 1;
+    return assignment_each(s, cidx, succeeds, &q);
+}
+
+static int erased_at(const struct scope *s, const uint8_t cidx[CIDX_LEN], int64_t when, bool *ret_erased)
+{
+    size_t n;
+    const struct tomb_hold *all = tombs_of(keyring_tombs(s->ring), cidx, &n);
+    bool erased = false;
+    for (size_t i = 0; i < n && !erased; i++) {
+        if (when < all[i].card.from || when >= all[i].card.until)
+            continue;
+        int r = when < all[i].at ? 0 : succeeded(s, cidx, all, n, (struct succession){when, all[i].at});
+        if (r < 0)
+            return r;
+        erased = r == 0;
+    }
+    *ret_erased = erased;
+    return 0;
+}
+
+int holder_erased(const struct scope *s, const struct cred *cred, int64_t when, bool *ret_erased)
+{
+    uint8_t cidx[CIDX_LEN];
+    *ret_erased = false;
+    if (keyring_tombs(s->ring)->n_holds == 0)
+        return 0;
+    int r = holder_cidx(s, cred, cidx);
+    return r != 0 ? r : erased_at(s, cidx, when, ret_erased);
+}
+
 int holder_file(const struct scope *s, const struct filed *f)
 {
     struct at_time t = {.when = filed_when(f)};
     struct waiting_row row;
     uint8_t cidx[CIDX_LEN];
+    bool erased = false;
     int r = holder_cidx(s, &f->rec.punch.cred, cidx);
+    if (r == 0)
+        r = erased_at(s, cidx, t.when, &erased);
+    if (r == 0 && erased)
+        return HOLDER_ERASED;
     if (r == 0)
         r = assignment_each(s, cidx, holds, &t);
     if (r == 1)

@@ -28,11 +28,16 @@ struct waiting_row {
     struct waiting w;
 };
 int waiting_get(const struct scope *s, const uint8_t cidx[CIDX_LEN], struct waiting_row *ret); /* CLOUD_ABSENT */
-int waiting_delete(const struct scope *s, const uint8_t cidx[CIDX_LEN]);
+int waiting_delete(const struct scope *s, const uint8_t cidx[CIDX_LEN]); /* and notes its key as retired */
 typedef int waiting_fn(void *arg, const uint8_t cidx[CIDX_LEN], const struct waiting_row *w);
 int waiting_each(const struct scope *s, waiting_fn *fn, void *arg);
 
-/* Files the punch under its holder's key, or under the credential's waiting key, made when there is none. */
+/* Whether a punch of that card at that time was made by somebody who is erased: within the time he held it and before
+ * the erasure, or after it until somebody else has the card. */
+int holder_erased(const struct scope *s, const struct cred *cred, int64_t when, bool *ret_erased);
+/* Files the punch under its holder's key, or under the credential's waiting key, made when there is none.
+ * HOLDER_ERASED: nowhere, it is to be forgotten. */
+enum { HOLDER_ERASED = 1 };
 int holder_file(const struct scope *s, const struct filed *f);
 /* Takes it out again from under key_id. */
 int holder_unfile(const struct scope *s, const uint8_t key_id[KEY_ID_LEN], enum key_kind kind, const struct filed *f);

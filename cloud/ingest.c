@@ -15,6 +15,7 @@
 #include "base/str.h"
 #include "cloud/broker.h"
 #include "cloud/clockbook.h"
+#include "cloud/erasure.h"
 #include "cloud/filing.h"
 #include "cloud/ingest_impl.h"
 #include "cloud/once.h"
@@ -76,6 +77,8 @@ static const char *const names[INGEST_COUNTS] = {
     [INGEST_PENDING] = "pending",
     [INGEST_SETTLED] = "settled",
     [INGEST_ODDITIES] = "oddities",
+    [INGEST_ERASED] = "erased",
+    [INGEST_FENCED] = "fenced",
     [INGEST_VOID] = "void",
     [INGEST_FORKS] = "forks",
     [INGEST_STATUSES] = "statuses",
@@ -232,7 +235,7 @@ static int file_item(struct ingest *in, struct item *it, struct tally *t)
     }
     r = scope_init(in->c, in->db, g.tenant, &s);
     if (r != 0)
-        return r > 0 ? -EBADMSG : r;
+        return r == CLOUD_FENCED ? (int)INGEST_FENCED : r > 0 ? -EBADMSG : r;
     r = filing_upload(&s, &g, it->opened, &it->up, it->m.received, t, &it->ack);
     it->has_ack = r == 0;
     return r;
@@ -389,9 +392,11 @@ int ingest_sweep(struct ingest *in, int64_t now)
 {
     uint64_t n = 0;
     cloud_heal(in->c);
-    int r = clockbook_sweep(in->c, in->db, now, &n);
+    int e = erasure_resume(in->c, in->db), r = clockbook_sweep(in->c, in->db, now, &n);
     atomic_fetch_add(&in->counts[INGEST_SETTLED], n);
-    return r != 0 ? r : once_sweep(in->c, in->db, now);
+    if (r == 0)
+        r = once_sweep(in->c, in->db, now);
+    return r != 0 ? r : e;
 }
 
 int ingest_new(struct cloud *c, ingest_publish_fn *publish, void *arg, struct ingest **ret_ingest)

@@ -15,6 +15,8 @@ enum ingest_count {
     INGEST_PENDING,    /* punches that went to pending */
     INGEST_SETTLED,    /* pending ones filed since */
     INGEST_ODDITIES,   /* stored whole: invalid or unknown records */
+    INGEST_ERASED,     /* punches of erased people that came late: committed, and nowhere */
+    INGEST_FENCED,     /* uploads not acked because an erasure of their tenant is not finished */
     INGEST_VOID,       /* records that the gateway reported as its own damage */
     INGEST_FORKS,      /* two segments with one prev: an old SD image */
     INGEST_STATUSES,

@@ -12,5 +12,5 @@ void ingest_put(struct ingest *in, const char *topic, struct bytes payload);
 /* Waits up to ms for a message, then takes what is there, commits it and publishes the acks. 0, or the reason why
  * nothing of the batch was committed. */
 int ingest_step(struct ingest *in, unsigned ms);
-/* Boots that never knew the time; ingest_start()'s thread does it every minute. */
+/* Boots that never knew the time, erasures that are not finished; ingest_start()'s thread does it every minute. */
 int ingest_sweep(struct ingest *in, int64_t now);

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "cloud/seal.h"
+#include "cloud/tombstone.h"
 
 #define KEY_ID_LEN 16
 enum key_kind { KEY_PERSON = 1, KEY_WAITING = 2, KEY_RECIPIENT = 3, KEY_INDEX = 4 };
@@ -19,7 +20,9 @@ enum { KEYRING_ABSENT = 1, KEYRING_BAD = 2 };
  * there, or escrow has one with keys in it, which may be all that is left of it: open it. */
 int keyring_create(const char *dir, const char *const *escrow, size_t n_escrow);
 /* Cuts a torn tail, and lets the longest of the copies that agree heal the others. An escrow folder that cannot be
- * written is logged and tried again at every sync. KEYRING_BAD: damaged, or the copies contradict each other. */
+ * written is logged and tried again at every sync. KEYRING_BAD: damaged, older than its tombstones, or the copies
+ * contradict each other. What was staged and not journalled is destroyed; what was journalled counts, and the files
+ * stay as they are until keyring_turned(). */
 int keyring_open(const char *dir, const char *const *escrow, size_t n_escrow, struct keyring **ret_ring);
 void keyring_close(struct keyring *k);
 
@@ -43,5 +46,30 @@ int keyring_newest(struct keyring *k, enum key_kind kind, uint8_t ret_id[KEY_ID_
 int keyring_by_ref(struct keyring *k, uint32_t month, const uint8_t ref[REF_LEN], uint8_t ret_id[KEY_ID_LEN],
                    enum key_kind *ret_kind, struct row_keys *ret_keys);
 
-uint64_t keyring_generation(const struct keyring *k);
+uint64_t keyring_generation(struct keyring *k);
 size_t keyring_count(struct keyring *k);
+
+/* ---- erasure: a generation without some keys ----
+ *
+ *   keyring_erase()   stages a tombstone and marks the keys as leaving; keyring_abort() takes that back
+ *   keyring_turn()    before the store commits: ring and KEK n+1 beside n in every copy, read back; then the journal.
+ *                     From here on the erasure happens, whatever fails
+ *   keyring_turned()  after the commit: n+1 takes the place of n in every copy, KEK n is destroyed, the keys leave RAM
+ *
+ * cloud_commit() calls the latter two for the rings that are due. A process that ends in between finds at the next
+ * keyring_open() the generation n+1 and the leaving keys, and keyring_redo() says that a transaction makes up for it.
+ */
+
+/* Takes the tombstone's cards and sets its generation. ids: of persons and waiting credentials; others are passed over.
+ * -EAGAIN: the erasure before this one is not finished. */
+int keyring_erase(struct keyring *k, struct tomb *tomb, const uint8_t (*ids)[KEY_ID_LEN], size_t n);
+void keyring_redo(struct keyring *k);
+bool keyring_due(struct keyring *k);
+/* A failure has changed nothing, unless keyring_generation() has risen: then the journal could not be taken back. */
+int keyring_turn(struct keyring *k);
+/* A copy that cannot be written now is tried again at every sync; ours must be. */
+int keyring_turned(struct keyring *k);
+/* The former generation is no more, in any copy. */
+bool keyring_settled(struct keyring *k);
+/* Staged ones included. For the holder of the write transaction. */
+const struct tombs *keyring_tombs(const struct keyring *k);

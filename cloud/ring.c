@@ -6,12 +6,14 @@
  */
 #include "cloud/ring.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "base/file.h"
 
 static const uint8_t magic[8] = {'P', 'R', 'N', 'G', 1, 0, 0, 0};
@@ -132,22 +134,197 @@ static int append(const char *path, size_t good, struct bytes image)
     return fsync(fd) < 0 ? -errno : 0;
 }
 
-static int write_all(const char *dir, const char *path, struct bytes image, const uint8_t kek[CRYPTO_KEY])
+/* ---- whole files ---- */
+
+static const char *const file_names[] = {"ring", "kek", "ring.next", "kek.next"};
+enum { RING, KEK, RING_NEXT, KEK_NEXT };
+
+static int file_in(const char *dir, int which, char *ret, size_t size)
 {
-    char kek_path[4096];
-    int r = file_mkdir(dir, 0700);
+    return file_join(ret, size, dir, file_names[which]);
+}
+
+/* Overwritten where it lies, then taken away. On a disk that writes elsewhere (flash, copy on write) the device decides
+ * what becomes of the old block. */
+static int destroy(const char *path)
+{
+    static const uint8_t zeros[4096];
+    struct stat st;
+    CLEANUP(error_closep) int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return errno == ENOENT ? 0 : -errno;
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    for (off_t at = 0; at < st.st_size;) {
+        off_t left = st.st_size - at;
+        ssize_t n = pwrite(fd, zeros, left < (off_t)sizeof zeros ? (size_t)left : sizeof zeros, at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n < 0 ? -errno : -EIO;
+        at += n;
+    }
+    if (fsync(fd) < 0)
+        return -errno;
+    FAULT_KILL("erase");
+    return unlink(path) < 0 ? -errno : 0;
+}
+
+/* file_write() leaves <name>.new.XXXXXX behind when it is killed. */
+static bool is_leftover(const char *name)
+{
+    return strncmp(name, "ring.new.", 9) == 0 || strncmp(name, "kek.new.", 8) == 0 ||
+           strncmp(name, "ring.next.new.", 14) == 0 || strncmp(name, "kek.next.new.", 13) == 0;
+}
+
+/* Calls fn for each left-over of a crash; its error ends the walk. */
+static int each_leftover(const char *dir, int (*fn)(const char *path))
+{
+    char path[4096];
+    int r = 0;
+    DIR *d = opendir(dir);
+    if (d == NULL)
+        return -errno;
+    while (r == 0) {
+        /* cppcheck-suppress readdirCalled; d is ours alone */
+        const struct dirent *e = readdir(d); /* NOLINT(concurrency-mt-unsafe) */
+        if (e == NULL)
+            break;
+        if (!is_leftover(e->d_name))
+            continue;
+        r = file_join(path, sizeof path, dir, e->d_name);
+        if (r == 0)
+            r = fn(path);
+    }
+    closedir(d);
+    return r;
+}
+
+static int found(const char *path)
+{
+    return 1;
+}
+
+/* Whether the KEK opens the ring: its first entry, or for want of one any KEK does. */
+static bool opens(struct bytes image, const uint8_t kek[CRYPTO_KEY])
+{
+    struct crypto_aead *aead = NULL;
+    struct ring_entry e;
+    uint64_t generation;
+    if (ring_header_parse(image, &generation) != 0)
+        return false;
+    if (ring_valid_length(image) < RING_HEADER + RING_ENTRY)
+        return true;
+    int r = crypto_aead_new(kek, &aead);
     if (r == 0)
-        r = file_join(kek_path, sizeof kek_path, dir, "kek");
+        r = ring_entry_unwrap(aead, generation, image.p + RING_HEADER, &e);
+    crypto_aead_free(aead);
+    crypto_wipe(&e, sizeof e);
+    return r == 0;
+}
+
+/* RING_BAD: of another length. */
+static int read_kek(const char *dir, int which, uint8_t ret_kek[CRYPTO_KEY])
+{
+    char path[4096];
+    struct buf b;
+    buf_init(&b, 64);
+    int r = file_in(dir, which, path, sizeof path);
     if (r == 0)
-        r = file_write(kek_path, BYTES(kek, CRYPTO_KEY), 0600);
+        r = file_read(path, &b);
+    if (r == 0 && b.len != CRYPTO_KEY)
+        r = RING_BAD;
+    if (r == 0)
+        memcpy(ret_kek, b.p, CRYPTO_KEY);
+    buf_wipe(&b);
+    return r == -ENOBUFS ? RING_BAD : r;
+}
+
+static int read_back(const char *dir, struct bytes image, const uint8_t kek[CRYPTO_KEY])
+{
+    char path[4096];
+    uint8_t again[CRYPTO_KEY];
+    struct buf b;
+    buf_init(&b, RING_MAX);
+    int r = file_in(dir, RING_NEXT, path, sizeof path);
+    if (r == 0)
+        r = file_read(path, &b);
+    if (r == 0)
+        r = read_kek(dir, KEK_NEXT, again);
+    if (r == 0 && (b.len != image.n || memcmp(b.p, image.p, image.n) != 0 || !crypto_equal(again, kek, CRYPTO_KEY)))
+        r = -EIO;
+    buf_wipe(&b);
+    crypto_wipe(again, sizeof again);
+    return r > 0 ? -EIO : r;
+}
+
+int ring_copy_stage(struct ring_copy *c, struct bytes image, const uint8_t kek[CRYPTO_KEY])
+{
+    char path[4096];
+    int r = file_mkdir(c->dir, 0700);
+    if (r == 0)
+        r = file_in(c->dir, KEK_NEXT, path, sizeof path);
+    if (r == 0)
+        r = file_write(path, BYTES(kek, CRYPTO_KEY), 0600);
+    FAULT_KILL("erase");
+    if (r == 0)
+        r = file_in(c->dir, RING_NEXT, path, sizeof path);
     if (r == 0)
         r = file_write(path, image, 0600);
+    FAULT_KILL("erase");
+    if (r == 0)
+        r = read_back(c->dir, image, kek);
     if (r == 0) { /* the folder itself may be new */
-        char parent[4096];
-        int n = snprintf(parent, sizeof parent, "%s/..", dir);
-        r = n < 0 || (size_t)n >= sizeof parent ? -ENAMETOOLONG : file_sync_dir(parent);
+        int n = snprintf(path, sizeof path, "%s/..", c->dir);
+        r = n < 0 || (size_t)n >= sizeof path ? -ENAMETOOLONG : file_sync_dir(path);
     }
     return r;
+}
+
+void ring_copy_unstage(const char *dir)
+{
+    char path[4096];
+    if (file_in(dir, KEK_NEXT, path, sizeof path) == 0)
+        destroy(path);
+    if (file_in(dir, RING_NEXT, path, sizeof path) == 0)
+        unlink(path);
+    each_leftover(dir, destroy);
+    file_sync_dir(dir);
+}
+
+static int move_next(const char *dir, int from, int to)
+{
+    char a[4096], b[4096];
+    int r = file_in(dir, from, a, sizeof a);
+    if (r == 0)
+        r = file_in(dir, to, b, sizeof b);
+    if (r == 0 && rename(a, b) < 0)
+        r = -errno;
+    if (r == 0)
+        r = file_sync_dir(dir);
+    FAULT_KILL("erase");
+    return r;
+}
+
+/* The ring first: from then on it is kek.next that opens it, and `kek`, which opens nothing there any more, is
+ * destroyed before its name is given away. */
+static int write_all(struct ring_copy *c, struct bytes image, const uint8_t kek[CRYPTO_KEY])
+{
+    char path[4096];
+    uint8_t old[CRYPTO_KEY];
+    int r = ring_copy_stage(c, image, kek);
+    if (r == 0)
+        r = move_next(c->dir, RING_NEXT, RING);
+    if (r == 0)
+        r = file_in(c->dir, KEK, path, sizeof path);
+    if (r == 0 && (read_kek(c->dir, KEK, old) != 0 || !crypto_equal(old, kek, CRYPTO_KEY)))
+        r = destroy(path);
+    if (r == 0)
+        r = move_next(c->dir, KEK_NEXT, KEK);
+    if (r == 0)
+        r = each_leftover(c->dir, destroy);
+    crypto_wipe(old, sizeof old);
+    return r == 0 ? file_sync_dir(c->dir) : r;
 }
 
 int ring_copy_write(struct ring_copy *c, struct bytes image, const uint8_t kek[CRYPTO_KEY])
@@ -160,7 +337,7 @@ int ring_copy_write(struct ring_copy *c, struct bytes image, const uint8_t kek[C
     c->good = 0; /* a failed write leaves an unknown tail */
     r = good > 0 ? append(path, good, image) : -ENOENT;
     if (r == -ENOENT || r == -ESTALE)
-        r = write_all(c->dir, path, image, kek);
+        r = write_all(c, image, kek);
     if (r == 0)
         c->good = image.n;
     else if (good > 0)
@@ -169,23 +346,45 @@ int ring_copy_write(struct ring_copy *c, struct bytes image, const uint8_t kek[C
     return r;
 }
 
-int ring_copy_read(const char *dir, struct buf *ret_image, uint8_t ret_kek[CRYPTO_KEY])
+int ring_copy_read(const char *dir, bool next, struct buf *ret_image, uint8_t ret_kek[CRYPTO_KEY])
 {
     char path[4096];
-    struct buf b;
-    int r = file_join(path, sizeof path, dir, "ring");
+    uint8_t kek[CRYPTO_KEY];
+    size_t before = ret_image->len;
+    int r = file_in(dir, next ? RING_NEXT : RING, path, sizeof path);
     if (r == 0)
         r = file_read(path, ret_image);
-    if (r == 0)
-        r = file_join(path, sizeof path, dir, "kek");
     if (r != 0)
         return r;
-    buf_init(&b, 64);
-    r = file_read(path, &b);
-    if (r == 0 && b.len != CRYPTO_KEY)
-        r = RING_BAD;
-    if (r == 0)
-        memcpy(ret_kek, b.p, CRYPTO_KEY);
-    buf_wipe(&b);
+    struct bytes image = BYTES(ret_image->p + before, ret_image->len - before);
+    static const int keks[] = {KEK, KEK_NEXT};
+    r = -ENOENT;
+    for (size_t i = 0; r != 0 && i < ARRAY_LEN(keks); i++) {
+        int rr = read_kek(dir, keks[i], kek);
+        if (rr == 0 && opens(image, kek)) {
+            memcpy(ret_kek, kek, CRYPTO_KEY);
+            r = 0;
+        } else if (rr != -ENOENT &&
+                   (r == -ENOENT || r == RING_BAD)) { /* an error of the disk is told before all else */
+            r = rr < 0 ? rr : RING_BAD;
+        }
+    }
+    crypto_wipe(kek, sizeof kek);
     return r;
+}
+
+bool ring_copy_clean(const char *dir)
+{
+    char path[4096];
+    uint8_t kek[CRYPTO_KEY];
+    struct buf b;
+    for (int i = RING_NEXT; i <= KEK_NEXT; i++)
+        if (file_in(dir, i, path, sizeof path) != 0 || file_exists(path))
+            return false;
+    buf_init(&b, RING_MAX);
+    bool ok = each_leftover(dir, found) == 0 && file_in(dir, RING, path, sizeof path) == 0 &&
+              file_read(path, &b) == 0 && read_kek(dir, KEK, kek) == 0 && opens(buf_bytes(&b), kek);
+    buf_wipe(&b);
+    crypto_wipe(kek, sizeof kek);
+    return ok;
 }

@@ -25,13 +25,21 @@ int ring_entry_unwrap(struct crypto_aead *kek, uint64_t generation, const uint8_
 /* Bytes of the longest prefix that holds whole entries with good checksums; image holds a good header. */
 size_t ring_valid_length(struct bytes image);
 
-/* One copy: <dir>/ring and <dir>/kek. */
+/* One copy: <dir>/ring and <dir>/kek, and beside them, while one generation takes the place of another, ring.next and
+ * kek.next. Two files cannot be renamed at once, so whoever reads tries both KEKs with each ring. */
 struct ring_copy {
     char *dir;
     size_t good; /* bytes known to be durable there and equal to the image; 0 = write it all */
     bool ok;
 };
-/* Appends image[good..] or writes all, and the KEK where it is missing; fsyncs. The file ends with the image. */
+/* Appends image[good..], or writes all, which also destroys every other KEK of the folder; fsyncs. The file ends with
+ * the image. */
 int ring_copy_write(struct ring_copy *c, struct bytes image, const uint8_t kek[CRYPTO_KEY]);
-/* Reads what is there into ret_image and ret_kek; -ENOENT. RING_BAD: a KEK of another length. */
-int ring_copy_read(const char *dir, struct buf *ret_image, uint8_t ret_kek[CRYPTO_KEY]);
+/* Writes ring.next and kek.next and reads them back. */
+int ring_copy_stage(struct ring_copy *c, struct bytes image, const uint8_t kek[CRYPTO_KEY]);
+/* Destroys what was staged; as far as the folder lets us. */
+void ring_copy_unstage(const char *dir);
+/* Reads ring, or ring.next, into ret_image, and the KEK that opens it; -ENOENT. RING_BAD: no KEK there does. */
+int ring_copy_read(const char *dir, bool next, struct buf *ret_image, uint8_t ret_kek[CRYPTO_KEY]);
+/* Nothing but a ring and the KEK that opens it: no former generation, nothing staged, no left-over of a crash. */
+bool ring_copy_clean(const char *dir);

@@ -152,15 +152,24 @@ static int make_sites(struct db *db)
     return r != 0 ? r : db_script(db, "ALTER TABLE gateway DROP COLUMN site");
 }
 
+static const char *const version_5 =
+    /* key_gen: the keyring's generation that the store goes with; see cloud/erasure.h */
+    "ALTER TABLE tenant ADD COLUMN key_gen INTEGER NOT NULL DEFAULT 1;"
+    "CREATE TABLE erasure(tenant_id TEXT NOT NULL, id BLOB NOT NULL, person BLOB NOT NULL,"
+    " generation INTEGER NOT NULL, requested INTEGER NOT NULL, done INTEGER NOT NULL, punches INTEGER NOT NULL, "
+    "pending INTEGER NOT NULL, waiting INTEGER NOT NULL,"
+    " credentials INTEGER NOT NULL, oddities INTEGER NOT NULL, keys INTEGER NOT NULL,"
+    " PRIMARY KEY(tenant_id, id)) WITHOUT ROWID;"
+    /* waiting keys that a card has no more: rows in old backups may be under them */
+    "CREATE TABLE retired(tenant_id TEXT NOT NULL, cidx BLOB NOT NULL, key_id BLOB NOT NULL,"
+    " PRIMARY KEY(tenant_id, cidx, key_id)) WITHOUT ROWID;";
+
 /* Each step makes its version of the one before. None is changed once a release had it: add the next. */
 static const struct {
     const char *script;
     int (*then)(struct db *db); /* what SQL alone does not say; may be NULL */
 } versions[SCHEMA_VERSION] = {
-    {version_1, NULL},
-    {version_2, NULL},
-    {version_3, NULL},
-    {version_4, make_sites},
+    {version_1, NULL}, {version_2, NULL}, {version_3, NULL}, {version_4, make_sites}, {version_5, NULL},
 };
 
 int schema_apply(struct db *db, int from, int to)

@@ -6,7 +6,7 @@
 
 const struct schema_columns schema_columns[] = {
     {"meta", "name value", COLUMN_MACHINE, NULL},
-    {"tenant", "tenant_id created changes", COLUMN_MACHINE, NULL},
+    {"tenant", "tenant_id created changes key_gen", COLUMN_MACHINE, NULL},
     {"tenant", "overflow", COLUMN_KEYED, NULL},
     {"recipient", "tenant_id rkid key_id point created", COLUMN_MACHINE, NULL},
     {"gateway", "tenant_id gw gen site_id sign_point serial added revoked last_upload", COLUMN_MACHINE, NULL},
@@ -64,5 +64,10 @@ const struct schema_columns schema_columns[] = {
     {"idempotency", "key fingerprint location", COLUMN_KEYED, NULL}, /* a path with a random id */
     {"change", "tenant_id seq", COLUMN_MACHINE, NULL},
     {"change", "mark sealed", COLUMN_KEYED, NULL}, /* where to look, never what is there */
+    {"erasure", "tenant_id generation requested done", COLUMN_MACHINE, NULL},
+    {"erasure", "punches pending waiting credentials oddities keys", COLUMN_MACHINE, NULL},
+    {"erasure", "id person", COLUMN_KEYED, NULL}, /* random, and nobody's any more */
+    {"retired", "tenant_id", COLUMN_MACHINE, NULL},
+    {"retired", "cidx key_id", COLUMN_KEYED, NULL},
     {NULL, NULL, COLUMN_MACHINE, NULL},
 };

@@ -12,11 +12,16 @@ struct scope {
     struct keyring *ring;
     int64_t created; /* the tenant's: no punch of its is older */
 };
-int scope_init(struct cloud *c, struct db *db, const char *tenant, struct scope *ret_scope); /* CLOUD_ABSENT */
+/* CLOUD_ABSENT. CLOUD_FENCED: inside a write transaction, when the keyring is of another generation than the store. So
+ * whatever stages keys or files rows makes its scope inside its transaction. */
+int scope_init(struct cloud *c, struct db *db, const char *tenant, struct scope *ret_scope);
+/* The same past the fence, for who brings the two together. */
+int scope_fenced(struct cloud *c, struct db *db, const char *tenant, struct scope *ret_scope, uint64_t *ret_key_gen);
 
 /* As db_begin(): one inside another joins it. */
 int cloud_begin(struct cloud *c, struct db *db);
-/* The outermost syncs the staged keys of every ring, here and in escrow, then commits. A failure has rolled back. */
+/* The outermost syncs the staged keys of every ring, here and in escrow, turns the ring that is due (keyring.h), then
+ * commits. A failure has rolled back. */
 int cloud_commit(struct cloud *c, struct db *db);
 void cloud_rollback(struct cloud *c, struct db *db); /* no-op outside a transaction */
 /* Tries escrow copies again that could not be written. */

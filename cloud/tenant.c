@@ -81,7 +81,7 @@ static int add_index_key(struct keyring *ring)
 int tenant_add(struct cloud *c, struct db *db, const char *id, struct tenant *ret_tenant)
 {
     struct keyring *ring = NULL;
-    struct tenant t = {.created = clock_real()};
+    struct tenant t = {.created = clock_real(), .key_gen = 1};
     if (!tenant_valid(id))
         return CLOUD_INVALID;
     int r = cloud_begin(c, db);
@@ -111,13 +111,14 @@ int tenant_get(struct db *db, const char *id, struct tenant *ret_tenant)
     struct tenant t = {0};
     if (str_copy(t.id, sizeof t.id, id) != 0)
         return CLOUD_ABSENT;
-    int r = db_stmt(db, "SELECT created FROM tenant WHERE tenant_id = ?1", &s);
+    int r = db_stmt(db, "SELECT created, key_gen FROM tenant WHERE tenant_id = ?1", &s);
     if (r != 0)
         return r;
     db_bind_text(s, 1, id);
     r = db_step(s);
     if (r == DB_ROW) {
         t.created = db_int(s, 0);
+        t.key_gen = (uint64_t)db_int(s, 1);
         *ret_tenant = t;
     }
     db_done(s);
@@ -128,6 +129,7 @@ static int from_row(struct db_stmt *s, void *arg, void *item)
 {
     struct tenant *t = item;
     t->created = db_int(s, 1);
+    t->key_gen = (uint64_t)db_int(s, 2);
     return str_copy(t->id, sizeof t->id, db_text(s, 0)) == 0 ? 0 : -EBADMSG;
 }
 
@@ -135,7 +137,7 @@ int tenant_list(struct db *db, struct tenant_list *ret_list)
 {
     struct db_stmt *s;
     struct rows l;
-    int r = db_stmt(db, "SELECT tenant_id, created FROM tenant ORDER BY tenant_id", &s);
+    int r = db_stmt(db, "SELECT tenant_id, created, key_gen FROM tenant ORDER BY tenant_id", &s);
     if (r == 0)
         r = rows_collect(s, 0, sizeof(struct tenant), from_row, NULL, &l);
     if (r == 0)

@@ -6,7 +6,8 @@
 
 struct tenant {
     char id[TENANT_MAX + 1];
-    int64_t created; /* us */
+    int64_t created;  /* us */
+    uint64_t key_gen; /* of the keyring that the store goes with */
 };
 struct tenant_list {
     struct tenant *items;

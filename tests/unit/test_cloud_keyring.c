@@ -185,20 +185,31 @@ static void copies_heal_each_other(void **state)
     assert_int_equal(size_of(x->own), full);
 }
 
+/* A KEK that opens nothing makes its copy worthless, not the others. Two that open each a ring of their own are two
+ * truths. */
 static void contradicting_copies_are_refused(void **state)
 {
     struct rings *x = *state;
-    uint8_t ids[2][KEY_ID_LEN];
+    uint8_t ids[2][KEY_ID_LEN], other[1][KEY_ID_LEN];
+    char elsewhere[160];
     struct keyring *k = reopen(x);
     add(k, KEY_PERSON, 2, ids);
     keyring_close(k);
     flip(x->a, "kek", 3);
+    k = reopen(x);
+    assert_true(has(k, ids[0]) && has(k, ids[1]));
+    keyring_close(k);
+
+    snprintf(elsewhere, sizeof elsewhere, "%s/elsewhere", x->dir);
+    assert_int_equal(keyring_create(elsewhere, NULL, 0), 0);
+    assert_int_equal(keyring_open(elsewhere, NULL, 0, &k), 0);
+    add(k, KEY_PERSON, 1, other);
+    keyring_close(k);
+    nftw(x->a, fixture_unlink, 16, FTW_DEPTH | FTW_PHYS);
+    assert_int_equal(rename(elsewhere, x->a), 0);
     k = NULL;
     assert_int_equal(keyring_open(x->own, x->escrow, 2, &k), KEYRING_BAD);
     assert_null(k);
-    flip(x->a, "kek", 3);
-    k = reopen(x);
-    keyring_close(k);
 }
 
 static void aborted_keys_are_gone(void **state)

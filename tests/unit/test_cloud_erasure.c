@@ -1,0 +1,651 @@
+/* A person is erased: rows, keys, what comes late, what is restored, what is left in the files; and the others stay. */
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "cloud/erasure.h"
+#include "cloud/keyring.h"
+#include "tests/unit/cloud_gateway.h"
+
+static int setup(void **state)
+{
+    *state = fixture_new();
+    age(*state);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fixture_done(*state);
+    return 0;
+}
+
+static struct person make(struct fixture *x, const char *name)
+{
+    struct person p;
+    assert_int_equal(people_create(x->c, x->db, TENANT, name, "no. 7", &p), 0);
+    return p;
+}
+
+static struct credential give(struct fixture *x, const struct person *p, unsigned number, int64_t from, int64_t until)
+{
+    struct credential c;
+    struct cred cred = card(number);
+    assert_int_equal(credential_assign(x->c, x->db, TENANT, p->id, &cred, RENDER_DEC10, from, until, &c, NULL), 0);
+    return c;
+}
+
+static struct erasure erase(struct fixture *x, const struct person *p)
+{
+    struct erasure e;
+    assert_int_equal(erasure_make(x->c, x->db, TENANT, p->id, &e), 0);
+    assert_true(e.done != 0);
+    return e;
+}
+
+static size_t inbox(struct fixture *x)
+{
+    struct waiting_list l;
+    assert_int_equal(credential_waiting(x->c, x->db, TENANT, NULL, 100, &l), 0);
+    size_t n = l.n;
+    waiting_list_done(&l);
+    return n;
+}
+
+static struct tgw *gateway(struct fixture *x)
+{
+    struct tgw *g = tgw_new(x, "hq");
+    age(x);
+    return g;
+}
+
+/* ---- what goes and what stays ---- */
+
+static void gone_with_all_that_was_hers(void **state)
+{
+    struct fixture *x = *state;
+    struct tgw *g = gateway(x);
+    int64_t now = clock_real();
+    struct person anna = make(x, "Anna"), bert = make(x, "Bert"), p;
+    struct tomb_counts counts;
+    struct erasure got;
+    struct keyring *ring;
+    struct erasure_list l;
+    for (int i = 9; i >= 0; i--)
+        tgw_punch(g, 1, now - i * 20 * HOUR); /* waited first: under a key that is retired by the claim */
+    tgw_punch(g, 2, now);
+    tgw_punch_full(g, "door", 1, 5, 10 * SECOND, ck_make(0, CK_UNBOUNDED), 0);
+    tgw_plain(g, BYTES("\x89\x18\x63 a record of a later version with \x67\x00\x00\x00\x01 in it"
+                       "                                                              ",
+                       96));
+    send_all(x, g);
+    give(x, &anna, 1, TIME_MIN, TIME_MAX);
+    give(x, &bert, 2, TIME_MIN, TIME_MAX);
+    assert_int_equal(sql_int(x, "SELECT count(*) FROM retired"), 2);
+    assert_int_equal(sql_int(x, "SELECT count(*) FROM oddity"), 1);
+    assert_int_equal(cloud_keyring(x->c, TENANT, &ring), 0);
+    size_t keys = keyring_count(ring);
+
+    assert_int_equal(erasure_plan(x->c, x->db, TENANT, anna.id, &counts), 0);
+    assert_int_equal(counts.punches, 10);
+    assert_int_equal(counts.pending, 1);
+    assert_int_equal(counts.waiting, 0);
+    assert_int_equal(counts.credentials, 1);
+    assert_int_equal(counts.oddities, 1);
+    assert_int_equal(counts.keys, 2);
+    assert_int_equal(ask_n(x, PUNCH_ALL, anna.id), 11);
+    assert_int_equal(keyring_generation(ring), 1);
+
+    struct erasure e = erase(x, &anna);
+    assert_memory_equal(&e.counts, &counts, sizeof counts);
+    assert_int_equal(keyring_generation(ring), 2);
+    assert_int_equal(keyring_count(ring), keys - 2);
+    assert_int_equal(sql_int(x, "SELECT count(*) FROM punch"), 1);
+    assert_int_equal(sql_int(x, "SELECT count(*) FROM pending"), 0);
+    assert_int_equal(sql_int(x, "SELECT count(*) FROM oddity"), 0);
+    assert_int_equal(sql_int(x, "SELECT count(*) FROM credential"), 1);
+    assert_int_equal(people_get(x->c, x->db, TENANT, anna.id, &p), CLOUD_ABSENT);
+    assert_int_equal(erasure_make(x->c, x->db, TENANT, anna.id, &e), CLOUD_ABSENT);
+    assert_int_equal(ask_n(x, PUNCH_ALL, NULL), 1);
+    assert_int_equal(ask_n(x, PUNCH_ALL, bert.id), 1);
+
+    fixture_restart(x);
+    assert_int_equal(ask_n(x, PUNCH_ALL, bert.id), 1);
+    assert_int_equal(people_get(x->c, x->db, TENANT, anna.id, &p), CLOUD_ABSENT);
+    assert_int_equal(erasure_list(x->c, x->db, TENANT, NULL, 10, &l), 0);
+    assert_int_equal(l.n, 1);
+    assert_int_equal(erasure_get(x->c, x->db, TENANT, l.items[0].id, &got), 0);
+    assert_memory_equal(got.person, anna.id, ID_LEN);
+    assert_true(got.done >= got.requested && got.done > 0);
+    erasure_list_done(&l);
+    erase(x, &bert); /* and a third generation */
+    fixture_restart(x);
+    assert_int_equal(ask_n(x, PUNCH_ALL, NULL), 0);
+    tgw_free(g);
+}
+
+static void late_punches_are_dropped(void **state)
+{
+    struct fixture *x = *state;
+    struct tgw *g = gateway(x);
+    int64_t now = clock_real();
+    struct person anna = make(x, "Anna"), bert = make(x, "Bert");
+    struct credential ended = give(x, &anna, 2, now - 5 * DAY_US, TIME_MAX);
+    assert_int_equal(credential_unassign(x->c, x->db, TENANT, ended.id, now - 2 * DAY_US, &ended, NULL), 0);
+    give(x, &anna, 1, now - 3 * DAY_US, TIME_MAX);
+    erase(x, &anna);
+    fixture_restart(x);
+
+    tgw_punch(g, 1, now - 4 * DAY_US);      /* before she had it: nobody's */
+    tgw_punch(g, 1, now - 3 * DAY_US);      /* hers */
+    tgw_punch(g, 1, clock_real() + SECOND); /* after, and nobody else has it */
+    tgw_punch(g, 2, now - 3 * DAY_US);      /* hers */
+    tgw_punch(g, 2, now - 1 * DAY_US);      /* given back before: somebody's who is not known yet */
+    tgw_punch(g, 3, now);
+    send_all(x, g);
+    assert_int_equal(counted(x, INGEST_ERASED), 3);
+    assert_int_equal(counted(x, INGEST_PUNCHES), 3);
+    assert_int_equal(ask_n(x, PUNCH_ALL, NULL), 3);
+    assert_int_equal(inbox(x), 3);
+    assert_int_equal(send_seg(x, g, g->seg, 1, 2), 6); /* sent again: known */
+    assert_int_equal(ask_n(x, PUNCH_ALL, NULL), 3);
+
+    /* given to somebody else, as if always: only what comes after the erasure is his */
+    give(x, &bert, 1, now - 3 * DAY_US, TIME_MAX);
+    tgw_punch(g, 1, now - 2 * DAY_US);
+    tgw_punch(g, 1, clock_real() + SECOND);
+    assert_int_equal(send_seg(x, g, g->seg, 6, 2), 8);
+    assert_int_equal(counted(x, INGEST_ERASED), 4);
+    assert_int_equal(ask_n(x, PUNCH_ALL, bert.id), 1);
+
+    /* taken back from him: what he punched waits, it is not taken for hers */
+    struct credential_list l;
+    assert_int_equal(credential_list(x->c, x->db, TENANT, bert.id, &l), 0);
+    uint64_t n;
+    assert_int_equal(credential_unassign(x->c, x->db, TENANT, l.items[0].id, l.items[0].from, &ended, &n), 0);
+    credential_list_done(&l);
+    assert_int_equal(n, 1);
+    assert_int_equal(ask_n(x, PUNCH_UNASSIGNED, NULL), 4);
+    tgw_free(g);
+}
+
+/* Its time is learnt after the erasure, and lies before it. */
+static void what_waited_for_its_time_is_dropped(void **state)
+{
+    struct fixture *x = *state;
+    struct tgw *g = gateway(x);
+    int64_t now = clock_real();
+    struct person anna = make(x, "Anna"), bert = make(x, "Bert");
+    give(x, &anna, 1, now - 3 * DAY_US, TIME_MAX);
+    erase(x, &anna);
+    give(x, &bert, 1, clock_real(), TIME_MAX);
+    tgw_punch_full(g, "door", 1, 5, 10 * SECOND, ck_make(0, CK_UNBOUNDED), 0);
+    tgw_punch_full(g, "door", 1, 5, 20 * HOUR + 10 * SECOND, ck_make(0, CK_UNBOUNDED), 0);
+    send_all(x, g);
+    assert_int_equal(ask_n(x, PUNCH_PENDING, bert.id), 2);
+    tgw_clock(g, clock_real() + SECOND, 20 * HOUR + 10 * SECOND, ck_make(2, 1000));
+    assert_int_equal(send_seg(x, g, g->seg, 2, 1), 3);
+    assert_int_equal(ask_n(x, PUNCH_ALL, bert.id), 1);
+    assert_int_equal(ask_n(x, PUNCH_ALL, NULL), 1);
+    tgw_free(g);
+}
+
+static void waiting_punches_of_her_cards(void **state)
+{
+    struct fixture *x = *state;
+    struct tgw *g = gateway(x);
+    int64_t now = clock_real();
+    struct tomb_counts counts;
+    struct person anna = make(x, "Anna"), bert = make(x, "Bert");
+    for (unsigned card = 1; card <= 3; card++)
+        for (int i = 4; i >= 0; i--)
+            tgw_punch(g, card, now - i * DAY_US);
+    send_all(x, g);
+    give(x, &anna, 1, now - 2 * DAY_US, TIME_MAX);              /* hers alone: two wait from before */
+    give(x, &anna, 2, now - 3 * DAY_US, now - 1 * DAY_US);      /* given back: one waits from before, two from after */
+    give(x, &anna, 3, now - 2 * DAY_US, TIME_MAX);              /* somebody else's before */
+    give(x, &bert, 3, now - 3 * DAY_US, now - 3 * DAY_US + 10); /* one is his, one waits */
+    assert_int_equal(erasure_plan(x->c, x->db, TENANT, anna.id, &counts), 0);
+    assert_int_equal(counts.punches, 3 + 2 + 3);
+    assert_int_equal(counts.waiting, 2 + 1);
+    erase(x, &anna);
+    assert_int_equal(ask_n(x, PUNCH_UNASSIGNED, NULL), 2 + 1);
+    assert_int_equal(ask_n(x, PUNCH_ALL, bert.id), 1);
+    assert_int_equal(inbox(x), 2);
+    fixture_restart(x);
+    assert_int_equal(ask_n(x, PUNCH_ALL, NULL), 4);
+    tgw_free(g);
+}
+
+/* ---- the others ---- */
+
+/* Any mixture of people, cards and erasures: everybody else's punches are all readable, before and after a restart. */
+static void everybody_else_keeps_everything(void **state)
+{
+    struct fixture *x = *state;
+    struct tgw *g = gateway(x);
+    int64_t now = clock_real();
+    struct person p[12];
+    size_t n[12] = {0};
+    unsigned seed = (unsigned)now;
+    print_message("seed %u\n", seed);
+    srand(seed);
+    for (unsigned i = 0; i < 12; i++)
+        p[i] = make(x, "Somebody");
+    for (unsigned i = 0; i < 12; i += 2)
+        give(x, &p[i], i, TIME_MIN, TIME_MAX);
+    for (unsigned i = 0; i < 400; i++) {
+        unsigned who = (unsigned)rand() % 12;
+        tgw_punch(g, who, now - rand() % 9 * DAY_US);
+        n[who]++;
+    }
+    send_all(x, g);
+    for (unsigned i = 1; i < 12; i += 2)
+        give(x, &p[i], i, TIME_MIN, TIME_MAX);
+    bool gone[12] = {false};
+    for (int round = 0; round < 4; round++) {
+        unsigned who;
+        do
+            who = (unsigned)rand() % 12;
+        while (gone[who]);
+        gone[who] = true;
+        struct erasure e = erase(x, &p[who]);
+        assert_int_equal(e.counts.punches, n[who]);
+        if (round % 2 == 1)
+            fixture_restart(x);
+        for (unsigned i = 0; i < 12; i++)
+            if (!gone[i])
+                assert_int_equal(ask_n(x, PUNCH_ALL, p[i].id), n[i]);
+    }
+    tgw_free(g);
+}
+
+/* ---- the files ---- */
+
+/* Store, log of the store, rings and KEKs here and in escrow. */
+static void read_files(struct fixture *x, struct buf *ret)
+{
+    static const char *const files[] = {"state/store.db",          "state/store.db-wal",     "state/store.db-shm",
+                                        "state/keyring/acme/ring", "state/keyring/acme/kek", "escrow0/acme/ring",
+                                        "escrow0/acme/kek",        "escrow1/acme/ring",      "escrow1/acme/kek"};
+    char path[256];
+    buf_init(ret, (size_t)256 << 20);
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        snprintf(path, sizeof path, "%s/%s", x->dir, files[i]);
+        file_read(path, ret);
+    }
+}
+
+/* Eight bytes each, from everywhere in sealed rows: random, so that none is anywhere by chance. */
+struct slices {
+    size_t n;
+    uint64_t v[400000];
+};
+
+static void slice(struct slices *s, struct bytes b)
+{
+    for (size_t at = 0; at + 8 <= b.n && s->n < ARRAY_LEN(s->v); at += 8)
+        memcpy(&s->v[s->n++], b.p + at, 8);
+}
+
+static int by_value(const void *a, const void *b)
+{
+    const uint64_t *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+static size_t search(struct fixture *x, struct slices *s)
+{
+    struct buf b;
+    size_t found = 0;
+    read_files(x, &b);
+    qsort(s->v, s->n, sizeof s->v[0], by_value);
+    for (size_t at = 0; at + 8 <= b.len; at++) {
+        uint64_t v;
+        memcpy(&v, b.p + at, 8);
+        found += bsearch(&v, s->v, s->n, sizeof v, by_value) != NULL;
+    }
+    buf_done(&b);
+    return found;
+}
+
+static void copy_file(const char *from, const char *to)
+{
+    struct buf b;
+    buf_init(&b, (size_t)256 << 20);
+    assert_int_equal(file_read(from, &b), 0);
+    assert_int_equal(file_write(to, buf_bytes(&b), 0600), 0);
+    buf_done(&b);
+}
+
+static void slice_rows(struct fixture *x, struct slices *ret, const char *sql)
+{
+    struct db_stmt *s;
+    assert_int_equal(db_stmt(x->db, sql, &s), 0);
+    while (db_step(s) == DB_ROW)
+        slice(ret, db_blob(s, 0));
+    db_done(s);
+}
+
+/* Rows of many people among each other, moved by claims, so that pages are filled, split and balanced. */
+static void nothing_is_left_in_the_files(void **state)
+{
+    struct fixture *x = *state;
+    struct tgw *g = gateway(x);
+    int64_t now = clock_real();
+    struct slices *s = calloc(1, sizeof *s), *kek = calloc(1, sizeof *kek), *moved = calloc(1, sizeof *moved);
+    char path[256];
+    struct buf b;
+    assert_true(s != NULL && kek != NULL && moved != NULL);
+    struct person anna = make(x, "Anna"), bert = make(x, "Bert");
+    for (unsigned i = 0; i < RECS_MAX; i++)
+        tgw_punch(g, i % 8, now - (i * 7 % 9) * DAY_US);
+    for (uint64_t at = 0; at < RECS_MAX; at += 64)
+        assert_int_equal(send_seg(x, g, g->seg, at, 64), (int64_t)at + 64);
+    slice_rows(x, moved, "SELECT sealed FROM punch UNION ALL SELECT sealed FROM waiting");
+    for (unsigned i = 0; i < 4; i++) {
+        give(x, &anna, i, TIME_MIN, TIME_MAX);
+        give(x, &bert, 4 + i, TIME_MIN, TIME_MAX);
+    }
+    buf_init(&b, 64);
+    snprintf(path, sizeof path, "%s/keyring/acme/kek", x->state);
+    assert_int_equal(file_read(path, &b), 0);
+    slice(kek, buf_bytes(&b));
+    buf_done(&b);
+    assert_true(search(x, kek) == 3 * kek->n && search(x, moved) > 0); /* the search finds what is there */
+    erase(x, &bert);
+    assert_int_equal(search(x, kek), 0);
+    assert_int_equal(search(x, moved), 0); /* as they were before the claims */
+    slice_rows(x, s,
+               "SELECT sealed FROM punch UNION ALL SELECT sealed FROM credential UNION ALL"
+               " SELECT sealed FROM person");
+    assert_true(search(x, s) >= s->n);
+    erase(x, &anna);
+    assert_int_equal(search(x, s), 0);
+    free(s);
+    free(kek);
+    free(moved);
+    tgw_free(g);
+}
+
+static void put_row(struct db *db, int64_t day, uint8_t k, size_t n, struct slices *ret)
+{
+    static uint8_t row[5000];
+    uint8_t key[16];
+    struct db_stmt *s;
+    assert_int_equal(crypto_random(row, n), 0);
+    assert_int_equal(crypto_random(key, sizeof key), 0);
+    assert_int_equal(db_stmt(db, "INSERT INTO t(day, ref, pid, sealed) VALUES(?1, ?2, ?3, ?4)", &s), 0);
+    db_bind_int(s, 1, day);
+    db_bind_int(s, 2, k);
+    db_bind_blob(s, 3, BYTES(key, sizeof key));
+    db_bind_blob(s, 4, BYTES(row, n));
+    assert_int_equal(db_must(s), 0);
+    if (ret != NULL)
+        slice(ret, BYTES(row, n));
+}
+
+/* What SQLite itself leaves: copies of moved cells in the free space of its pages, whatever secure_delete says. */
+static void scrub_clears_between_the_cells(void **state)
+{
+    struct fixture *x = *state;
+    static const size_t sizes[] = {286, 286, 286, 540, 1300, 5000};
+    struct db_gate *gate;
+    struct db *db;
+    char path[160];
+    struct slices *s = calloc(1, sizeof *s);
+    assert_non_null(s);
+    fixture_close(x);
+    snprintf(path, sizeof path, "%s/store.db", x->state); /* in the store's place, for the search */
+    for (const char *const *e = (const char *const[]){"", "-wal", "-shm", NULL}; *e != NULL; e++) {
+        char file[200];
+        snprintf(file, sizeof file, "%s%s", path, *e);
+        unlink(file);
+    }
+    assert_int_equal(db_gate_new(&gate), 0);
+    assert_int_equal(db_open(path, true, gate, &db), 0);
+    assert_int_equal(db_script(db, "CREATE TABLE t(day INTEGER NOT NULL, ref INTEGER NOT NULL, pid BLOB NOT NULL,"
+                                   " sealed BLOB NOT NULL, PRIMARY KEY(day, ref, pid)) WITHOUT ROWID"),
+                     0);
+    for (unsigned batch = 0; batch < 160; batch++) {
+        assert_int_equal(db_begin(db), 0);
+        for (unsigned i = 0; i < 50; i++) {
+            uint8_t k = (uint8_t)(rand() % 100);
+            put_row(db, rand() % 40, k, sizes[rand() % 6], k < 20 ? s : NULL);
+        }
+        assert_int_equal(db_commit(db), 0);
+    }
+    assert_int_equal(db_begin(db), 0);
+    assert_int_equal(db_script(db, "DELETE FROM t WHERE ref < 20"), 0);
+    assert_int_equal(db_commit(db), 0);
+    assert_true(search(x, s) > 0);
+    assert_int_equal(db_scrub(db, 4096), DB_BUSY);
+    assert_int_equal(db_scrub(db, 0), 0);
+    assert_int_equal(search(x, s), 0);
+    db_close(db);
+    db_gate_free(gate);
+    free(s);
+}
+
+/* A store of before the erasure beside the keyring of after it: she is not there, her card brings nothing back. */
+static void an_old_store_is_brought_along(void **state)
+{
+    struct fixture *x = *state;
+    struct tgw *g = gateway(x);
+    int64_t now = clock_real();
+    char store[160], saved[160];
+    struct person anna = make(x, "Anna"), bert = make(x, "Bert"), p;
+    struct keyring *ring;
+    struct credential_list l;
+    give(x, &anna, 1, TIME_MIN, TIME_MAX);
+    give(x, &bert, 2, TIME_MIN, TIME_MAX);
+    tgw_punch(g, 1, now);
+    tgw_punch(g, 2, now);
+    send_all(x, g);
+    snprintf(store, sizeof store, "%s/store.db", x->state);
+    snprintf(saved, sizeof saved, "%s/saved.db", x->dir);
+    fixture_close(x); /* checkpointed */
+    copy_file(store, saved);
+    fixture_open(x);
+    erase(x, &anna);
+    struct person carl = make(x, "Carl");
+    erase(x, &carl);
+    fixture_close(x);
+    copy_file(saved, store);
+
+    fixture_open(x);
+    assert_int_equal(cloud_keyring(x->c, TENANT, &ring), 0);
+    assert_int_equal(keyring_generation(ring), 3);
+    assert_int_equal(people_get(x->c, x->db, TENANT, anna.id, &p), CLOUD_ABSENT);
+    assert_int_equal(credential_list(x->c, x->db, TENANT, anna.id, &l), CLOUD_ABSENT);
+    assert_int_equal(sql_int(x, "SELECT count(*) FROM person"), 1);
+    assert_int_equal(sql_int(x, "SELECT count(*) FROM credential"), 1);
+    assert_int_equal(sql_int(x, "SELECT count(*) FROM erasure"), 2);
+    assert_int_equal(ask_n(x, PUNCH_ALL, NULL), 1);
+    assert_int_equal(ask_n(x, PUNCH_ALL, bert.id), 1);
+    tgw_punch(g, 1, now + 1);
+    assert_int_equal(send_seg(x, g, g->seg, 2, 1), 3);
+    assert_int_equal(counted(x, INGEST_ERASED), 1);
+    assert_int_equal(ask_n(x, PUNCH_ALL, NULL), 1);
+    tgw_free(g);
+}
+
+/* An old ring opens nothing beside the KEK of now, and a keyring older than the store is not taken. */
+static void an_old_ring_opens_nothing(void **state)
+{
+    struct fixture *x = *state;
+    static const char *const dirs[] = {"state/keyring/acme", "escrow0/acme", "escrow1/acme"};
+    char from[200], to[200];
+    struct cloud *c = NULL;
+    struct person anna = make(x, "Anna"), bert = make(x, "Bert"), p;
+    fixture_close(x);
+    for (size_t i = 0; i < 3; i++)
+        for (int k = 0; k < 2; k++) {
+            snprintf(from, sizeof from, "%s/%s/%s", x->dir, dirs[i], k ? "kek" : "ring");
+            snprintf(to, sizeof to, "%s/old-%zu-%s", x->dir, i, k ? "kek" : "ring");
+            copy_file(from, to);
+        }
+    fixture_open(x);
+    erase(x, &anna);
+    fixture_close(x);
+    /* one old ring: healed from the others */
+    snprintf(from, sizeof from, "%s/old-0-ring", x->dir);
+    snprintf(to, sizeof to, "%s/%s/ring", x->dir, dirs[0]);
+    copy_file(from, to);
+    fixture_open(x);
+    assert_int_equal(people_get(x->c, x->db, TENANT, bert.id, &p), 0);
+    fixture_close(x);
+    /* all of them */
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(from, sizeof from, "%s/old-%zu-ring", x->dir, i);
+        snprintf(to, sizeof to, "%s/%s/ring", x->dir, dirs[i]);
+        copy_file(from, to);
+    }
+    assert_true(cloud_open(&x->set, &c) != 0);
+    /* with a thief's KEK beside them, and even without the tombstones */
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(from, sizeof from, "%s/old-%zu-kek", x->dir, i);
+        snprintf(to, sizeof to, "%s/%s/kek", x->dir, dirs[i]);
+        copy_file(from, to);
+    }
+    assert_true(cloud_open(&x->set, &c) != 0);
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(to, sizeof to, "%s/%s/tombstones", x->dir, dirs[i]);
+        assert_int_equal(unlink(to), 0);
+    }
+    assert_int_equal(cloud_open(&x->set, &c), CLOUD_EPOCH);
+    assert_null(c);
+}
+
+/* ---- escrow ---- */
+
+static void escrow_away(struct fixture *x)
+{
+    nftw(x->escrow[1], fixture_unlink, 16, FTW_DEPTH | FTW_PHYS);
+    int fd = open(x->escrow[1], O_CREAT | O_WRONLY, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+}
+
+static void no_erasure_without_escrow(void **state)
+{
+    struct fixture *x = *state;
+    struct tgw *g = gateway(x);
+    struct erasure e;
+    struct erasure_list l;
+    struct keyring *ring;
+    struct person anna = make(x, "Anna");
+    give(x, &anna, 1, TIME_MIN, TIME_MAX);
+    tgw_punch(g, 1, clock_real());
+    send_all(x, g);
+    assert_int_equal(cloud_keyring(x->c, TENANT, &ring), 0);
+    escrow_away(x);
+    assert_true(erasure_make(x->c, x->db, TENANT, anna.id, &e) < 0);
+    assert_int_equal(keyring_generation(ring), 1);
+    assert_int_equal(ask_n(x, PUNCH_ALL, anna.id), 1);
+    tgw_punch(g, 1, clock_real());
+    assert_int_equal(send_seg(x, g, g->seg, 1, 1), 2); /* nobody is fenced */
+    assert_int_equal(ask_n(x, PUNCH_ALL, anna.id), 2);
+    assert_int_equal(erasure_list(x->c, x->db, TENANT, NULL, 10, &l), 0);
+    assert_int_equal(l.n, 0);
+    erasure_list_done(&l);
+    char staged[200];
+    snprintf(staged, sizeof staged, "%s/keyring/acme/kek.next", x->state);
+    assert_false(file_exists(staged));
+    assert_int_equal(unlink(x->escrow[1]), 0);
+    erase(x, &anna);
+    assert_int_equal(ask_n(x, PUNCH_ALL, NULL), 0);
+    tgw_free(g);
+}
+
+/* ---- side by side ---- */
+
+struct office {
+    struct fixture *x;
+    const struct person *people;
+    size_t n;
+    atomic_bool stop;
+    int failed;
+    unsigned reads;
+};
+
+static void *reading(void *arg)
+{
+    struct office *o = arg;
+    struct db *db;
+    o->failed = cloud_db_take(o->x->c, &db);
+    while (!atomic_load(&o->stop) && o->failed == 0) {
+        struct punch_list l;
+        int64_t now = clock_real();
+        struct punch_query q = {
+            .tenant = TENANT, .has_from = true, .has_to = true, .from = now - HOUR, .to = now + HOUR, .limit = 1000};
+        o->failed = query_punches(o->x->c, db, &q, &l);
+        if (o->failed == 0)
+            punch_list_done(&l);
+        o->reads++;
+    }
+    cloud_db_give(o->x->c, db);
+    return NULL;
+}
+
+static void *erasing(void *arg)
+{
+    struct office *o = arg;
+    struct db *db;
+    struct erasure e;
+    o->failed = cloud_db_take(o->x->c, &db);
+    for (size_t i = 0; i < o->n && o->failed == 0; i++)
+        o->failed = erasure_make(o->x->c, db, TENANT, o->people[i].id, &e);
+    cloud_db_give(o->x->c, db);
+    return NULL;
+}
+
+static void ingest_and_readers_go_on(void **state)
+{
+    struct fixture *x = *state;
+    struct tgw *g = gateway(x);
+    struct person p[6];
+    pthread_t r, e;
+    for (unsigned i = 0; i < 6; i++) {
+        p[i] = make(x, "Somebody");
+        give(x, &p[i], i, TIME_MIN, TIME_MAX);
+    }
+    struct office reader = {.x = x}, eraser = {.x = x, .people = p, .n = 4};
+    for (unsigned i = 0; i < 600; i++)
+        tgw_punch(g, i % 7, clock_real() + i); /* card 6 is nobody's */
+    assert_int_equal(pthread_create(&r, NULL, reading, &reader), 0);
+    assert_int_equal(pthread_create(&e, NULL, erasing, &eraser), 0);
+    for (uint64_t next = 0; next < 600; next += 10) {
+        int64_t now = -1;
+        for (int i = 0; now != (int64_t)next + 10; i++) { /* fenced for a moment: sent again */
+            assert_true(i < 1000);
+            now = send_seg(x, g, g->seg, next, 10);
+        }
+    }
+    pthread_join(e, NULL);
+    atomic_store(&reader.stop, true);
+    pthread_join(r, NULL);
+    assert_int_equal(eraser.failed, 0);
+    assert_int_equal(reader.failed, 0);
+    assert_int_equal(ask_n(x, PUNCH_ALL, p[4].id), 86);
+    assert_int_equal(ask_n(x, PUNCH_ALL, p[5].id), 85);
+    assert_int_equal(ask_n(x, PUNCH_ALL, NULL), 86 + 85 + 85);
+    assert_int_equal(counted(x, INGEST_COMMIT_FAILURES), 0);
+    fixture_restart(x);
+    assert_int_equal(ingest_sweep(x->in, clock_real()), 0);
+    assert_int_equal(sql_int(x, "SELECT count(*) FROM erasure WHERE done = 0"), 0);
+    assert_int_equal(ask_n(x, PUNCH_ALL, NULL), 86 + 85 + 85);
+    tgw_free(g);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(gone_with_all_that_was_hers),    T(late_punches_are_dropped),        T(what_waited_for_its_time_is_dropped),
+        T(waiting_punches_of_her_cards),   T(everybody_else_keeps_everything), T(nothing_is_left_in_the_files),
+        T(scrub_clears_between_the_cells), T(an_old_store_is_brought_along),   T(an_old_ring_opens_nothing),
+        T(no_erasure_without_escrow),      T(ingest_and_readers_go_on),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
