@@ -108,8 +108,7 @@ class Scene:
             return
         person = self.rng.choice(holders)
         gone = [c["id"] for c in self.api.get(f"/v1/people/{person}/credentials")["items"]]
-        if not erase_person(self.api, person):
-            return
+        self.api.post(f"/v1/people/{person}/erasure", {"dry_run": False}, expect=200)
         self.people.remove(person)
         self.credentials = [c for c in self.credentials if c not in gone]
         self.figures["erased"] += 1
@@ -198,15 +197,8 @@ def test(args, rng):
         s.settle()
         figures = s.verdict()
         print(f"{args.rounds} times killed, {figures}", flush=True)
-        check(figures["punch"] >= 10 and figures["assigned"] >= 1, "too little happened: the run means little")
+        check(figures["punch"] >= 10 and figures["erased"] >= 1, "too little happened: the run means little")
         lab.stop_daemons()
-
-
-def erase_person(api, person):
-    """False: this punchcloud erases nobody."""
-    r = api.call("POST", f"/v1/people/{person}/erasure", {"dry_run": False})
-    check(r.status_code in (200, 404), f"erasing: {r.status_code} {r.text[:300]}")
-    return r.status_code == 200
 
 
 if __name__ == "__main__":

@@ -92,6 +92,20 @@ static void apply_gateway(struct replica *x, json_t *g)
         json_object_set(punch, "site", json_object_get(g, "site"));
 }
 
+static void forget(json_t *all, const char *person)
+{
+    const char *id;
+    void *next;
+    json_t *v;
+    json_object_foreach_safe(all, next, id, v)
+    {
+        json_t *of = json_object_get(v, "person");
+        of = json_is_object(of) ? json_object_get(of, "id") : of;
+        if (json_is_string(of) && strcmp(json_string_value(of), person) == 0)
+            json_object_del(all, id);
+    }
+}
+
 static void apply(struct replica *x, json_t *item)
 {
     const char *type = text_of(item, "type");
@@ -102,7 +116,11 @@ static void apply(struct replica *x, json_t *item)
         json_object_del(x->punches, text_of(item, "id"));
     else if (strcmp(type, "person") == 0)
         apply_person(x, v);
-    else if (strcmp(type, "credential") == 0)
+    else if (strcmp(type, "person.erased") == 0) {
+        json_object_del(x->people, text_of(item, "id"));
+        forget(x->punches, text_of(item, "id"));
+        forget(x->credentials, text_of(item, "id"));
+    } else if (strcmp(type, "credential") == 0)
         json_object_set(x->credentials, text_of(v, "id"), v);
     else if (strcmp(type, "gateway") == 0)
         apply_gateway(x, v);
@@ -244,6 +262,60 @@ static void moves_between_pages(void **state)
     follow(&x, 10);
     assert_equal_to_api(&x);
     replica_done(&x);
+    reply_done(&p);
+    reply_done(&c);
+}
+
+static void erase(const char *person)
+{
+    char path[128];
+    snprintf(path, sizeof path, "/v1/people/%s/erasure", person);
+    struct reply r = post(&f.s, path, f.acme, "{\"dry_run\": false}");
+    assert_int_equal(r.status, 200);
+    reply_done(&r);
+}
+
+/* Who is erased takes the entries along by which her punches came to her. A consumer that knows them as hers is told to
+ * forget her; one that knows them as nobody's must begin again, since nothing may be left that names them; and who
+ * begins behind that is not sent back. */
+static void erased(void **state)
+{
+    struct replica near, far, late;
+    char path[256];
+    replica_new(&near);
+    replica_new(&far);
+    for (uint64_t i = 0; i < 9; i++)
+        file(0x4400000001 + i % 2, now - (int64_t)(i * 1000000), false);
+    follow(&far, 100);
+    struct reply p = post(&f.s, "/v1/people", f.acme, "{\"name\": \"Ada\"}");
+    snprintf(path, sizeof path, "/v1/people/%s/credentials", reply_text(&p, "id"));
+    struct reply c = post(&f.s, path, f.acme, "{\"tech\": \"em4100\", \"bits\": 40, \"data\": \"4400000001\"}");
+    assert_int_equal(c.status, 201);
+    follow(&near, 100);
+    assert_int_equal(json_object_size(near.credentials), 1);
+    erase(reply_text(&p, "id"));
+
+    follow(&near, 100);
+    assert_int_equal(json_object_size(near.punches), 4);
+    assert_int_equal(json_object_size(near.credentials), 0);
+    assert_equal_to_api(&near);
+
+    assert_int_equal(json_object_size(far.punches), 9);
+    snprintf(path, sizeof path, "/v1/changes?after=%s", far.next);
+    expect_problem(path, f.acme, 410, "feed-restarted");
+
+    replica_new(&late);
+    follow(&late, 2);
+    assert_equal_to_api(&late);
+    assert_int_equal(json_object_size(late.people), 0);
+    file(0x4400000002, now - 20000000, false);
+    follow(&late, 2);
+    follow(&near, 2);
+    assert_equal_to_api(&late);
+    assert_equal_to_api(&near);
+    replica_done(&near);
+    replica_done(&far);
+    replica_done(&late);
     reply_done(&p);
     reply_done(&c);
 }
@@ -400,7 +472,7 @@ int main(void)
 {
 #define T(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(follows_everything),  T(moves_between_pages),  T(positions_that_lead_nowhere),
+        T(follows_everything),  T(moves_between_pages),  T(positions_that_lead_nowhere), T(erased),
         T(customers_are_apart), T(reader_beside_writer), T(readers_beside_readers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
