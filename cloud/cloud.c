@@ -240,10 +240,12 @@ int cloud_commit(struct cloud *c, struct db *db)
         cloud_rollback(c, db);
         return r;
     }
+    if (due == NULL)
+        return db_commit(db);
     FAULT_KILL("erase");
     r = db_commit(db);
     FAULT_KILL("erase");
-    if (r == 0 && due != NULL)
+    if (r == 0)
         keyring_turned(due); /* logs; erasure_resume() goes on with it */
     return r;
 }
