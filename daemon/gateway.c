@@ -207,12 +207,17 @@ static int make_parts(struct gateway *g)
                                  .start_stored = start_stored,
                                  .mono = clock_mono,
                                  .arg = g};
+    struct intake_options io = {.readers = &g->s->readers,
+                                .hash_key = g->hash_key,
+                                .key_fresh = g->hash_key_fresh,
+                                .boot = g->boot,
+                                .spool = g->spool};
     memcpy(jo.gw, g->keys.gw, GW_LEN);
     memcpy(jo.boot, g->boot, BOOT_LEN);
     if (r == 0)
         r = journal_new(&jo, &g->journal);
     if (r == 0)
-        r = intake_new(&g->s->readers, g->hash_key, g->hash_key_fresh, g->spool, &g->intake);
+        r = intake_new(&io, &g->intake);
     if (r == 0)
         r = queue_new(sizeof(struct sight), SIGHTS_MAX, &g->sights);
     if (r == 0)

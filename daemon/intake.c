@@ -7,7 +7,8 @@ struct mark {
     bool set;
     bool inherited; /* from before this process, and this reader has not shown a card since */
     bool lost_key;  /* inherited, but its hash cannot be compared */
-    uint64_t gseq;
+    bool aged;      /* inherited from this boot: `mono` can be compared */
+    uint64_t gseq, mono;
     uint64_t token; /* of the sight it was answered under */
     uint8_t hash[DEDUP_HASH];
 };
@@ -25,28 +26,32 @@ struct intake {
     struct lane lanes[];
 };
 
-int intake_new(const struct conf_list *readers, const uint8_t hash_key[CRYPTO_KEY], bool key_fresh, struct spool *spool,
-               struct intake **ret)
+int intake_new(const struct intake_options *o, struct intake **ret)
 {
-    struct intake *in = calloc(1, sizeof(*in) + readers->n * sizeof(struct lane));
+    struct intake *in = calloc(1, sizeof(*in) + o->readers->n * sizeof(struct lane));
     if (!in)
         return -ENOMEM;
-    in->spool = spool;
-    in->n = readers->n;
-    memcpy(in->key, hash_key, sizeof(in->key));
-    const struct reader_settings *settings = readers->items;
+    in->spool = o->spool;
+    in->n = o->readers->n;
+    memcpy(in->key, o->hash_key, sizeof(in->key));
+    const struct reader_settings *settings = o->readers->items;
     for (size_t i = 0; i < in->n; i++) {
         struct lane *l = &in->lanes[i];
         struct spool_mark m;
         l->settings = &settings[i];
-        int r = spool_mark(spool, settings[i].name, &m);
+        int r = spool_mark(o->spool, settings[i].name, &m);
         if (r == SPOOL_NONE)
             continue;
         if (r != 0) {
             intake_free(in);
             return r;
         }
-        l->mark = (struct mark){.set = true, .inherited = true, .lost_key = key_fresh, .gseq = m.gseq};
+        l->mark = (struct mark){.set = true,
+                                .inherited = true,
+                                .lost_key = o->key_fresh,
+                                .aged = memcmp(m.boot, o->boot, BOOT_LEN) == 0,
+                                .gseq = m.gseq,
+                                .mono = m.mono};
         memcpy(l->mark.hash, m.hash, sizeof(m.hash));
     }
     *ret = in;
@@ -59,6 +64,12 @@ void intake_free(struct intake *in)
         return;
     crypto_wipe(in->key, sizeof(in->key));
     free(in);
+}
+
+static bool within_hold(const struct lane *l, uint64_t mono)
+{
+    const struct mark *m = &l->mark;
+    return m->aged && (mono < m->mono || mono - m->mono < l->settings->hold_ms * 1000);
 }
 
 /* Same presentation as the mark's, told by its hash? Sets *ret_repeat when only the cloud can tell. */
@@ -76,7 +87,7 @@ static bool settled_by_mark(struct lane *l, const struct sight *s, const uint8_t
     }
     if (!same)
         return false;
-    if (!inherited) {
+    if (!inherited || !within_hold(l, s->mono)) {
         *ret_repeat = m->gseq;
         return false;
     }

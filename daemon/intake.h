@@ -5,11 +5,12 @@
  * It is written in the punch's own transaction and removed when the device confirmed (SIGHT_ACKED) or turns out to
  * hold no read (SIGHT_IDLE). When a credential is seen under a mark that is still set:
  *
- *   after a restart, hash key kept, same credential   the same presentation: answered STORED, no new punch
+ *   after a restart, hash key kept, same credential,  the same presentation: answered STORED, no new punch
+ *   same boot, within `hold`
  *   after a restart, hash key gone (power cut)        a punch with `repeat` = the mark's gseq, whatever the credential;
  *                                                     the cloud folds it if reader and credential match
- *   later, same credential, beyond `hold`             a punch with `repeat`, too: the driver lost sight of the device
- *                                                     in between, nobody can tell, and the cloud keeps both times */
+ *   later, same credential, beyond `hold`, or with    a punch with `repeat`, too: nobody looked at the device in
+ *   its age unknown (another boot)                    between, nobody can tell, and the cloud keeps both times */
 #pragma once
 
 #include "daemon/dedup.h"
@@ -23,9 +24,15 @@ enum intake_verdict {
     INTAKE_INVALID, /* not a credential that can be recorded: a driver's mistake; answer STORED to be rid of it */
 };
 
-/* `readers` outlives it. Reads the marks of the readers; key_fresh: the hash key did not survive. */
-int intake_new(const struct conf_list *readers, const uint8_t hash_key[CRYPTO_KEY], bool key_fresh, struct spool *spool,
-               struct intake **ret);
+struct intake_options {
+    const struct conf_list *readers; /* outlives it */
+    const uint8_t *hash_key;         /* CRYPTO_KEY bytes, copied */
+    bool key_fresh;                  /* the hash key did not survive */
+    const uint8_t *boot;             /* BOOT_LEN bytes, looked at by intake_new() only */
+    struct spool *spool;
+};
+/* Reads the marks of the readers. */
+int intake_new(const struct intake_options *o, struct intake **ret);
 void intake_free(struct intake *in); /* wipes the key */
 
 /* A SIGHT_CARD. `acked`: its device is acknowledged. */

@@ -154,8 +154,9 @@ static int stage_entry(struct journal *j, struct entry *e)
     e->segno = j->segno;
     memcpy(e->segid, seg_writer_id(j->writer), SEGID_LEN);
     if (e->mark) {
-        struct spool_mark m = {.gseq = e->rec.gseq};
+        struct spool_mark m = {.gseq = e->rec.gseq, .mono = e->rec.mono};
         memcpy(m.hash, e->hash, sizeof(m.hash));
+        memcpy(m.boot, j->o.boot, BOOT_LEN);
         r = spool_set_mark(j->o.spool, e->mark, &m);
     }
     return r;

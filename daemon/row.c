@@ -185,7 +185,8 @@ int row_get_meta(struct bytes value, struct spool_meta *ret)
 
 void row_put_mark(const char *reader, const struct spool_mark *m, uint8_t ret[ROW_MARK_LEN])
 {
-    put_mem(put(ret + ROW_CRC, m->gseq, 8), m->hash, sizeof(m->hash));
+    uint8_t *p = put_mem(put(ret + ROW_CRC, m->gseq, 8), m->hash, sizeof(m->hash));
+    put_mem(put(p, m->mono, 8), m->boot, BOOT_LEN);
     row_seal(BYTES_STR(reader), ret, ROW_MARK_LEN);
 }
 
@@ -196,5 +197,7 @@ int row_get_mark(const char *reader, struct bytes value, struct spool_mark *ret)
     const uint8_t *p = value.p + ROW_CRC;
     ret->gseq = get(&p, 8);
     get_mem(&p, ret->hash, sizeof(ret->hash));
+    ret->mono = get(&p, 8);
+    get_mem(&p, ret->boot, BOOT_LEN);
     return 0;
 }

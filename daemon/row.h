@@ -10,7 +10,7 @@ enum { ROW_BAD = 1 }; /* not the right length, a failed CRC, or numbers that con
 #define ROW_KEY_REC 12
 #define ROW_SEG_LEN 182
 #define ROW_META_LEN 93
-#define ROW_MARK_LEN 44
+#define ROW_MARK_LEN 68
 #define ROW_CRC 4
 
 /* CRC-32 (ISO-HDLC, as in zlib), of a key and its value so that a row cannot pass under another's key. */

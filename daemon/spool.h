@@ -68,6 +68,8 @@ struct spool_meta {
 struct spool_mark {
     uint64_t gseq;
     uint8_t hash[32];
+    uint64_t mono; /* of the punch, us, of the boot beside it: how old the mark is */
+    uint8_t boot[BOOT_LEN];
 };
 
 struct spool_options {

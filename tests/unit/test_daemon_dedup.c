@@ -105,9 +105,16 @@ struct fixture {
     char dir[128];
     struct spool *spool;
     struct intake *in;
-    uint8_t key[CRYPTO_KEY];
+    uint8_t key[CRYPTO_KEY], boot[BOOT_LEN];
     uint64_t gseq, token;
 };
+
+static void open_intake(struct fixture *f, bool key_lost)
+{
+    struct intake_options o = {
+        .readers = &readers, .hash_key = f->key, .key_fresh = key_lost, .boot = f->boot, .spool = f->spool};
+    assert_int_equal(intake_new(&o, &f->in), 0);
+}
 
 static struct fixture *fixture_new(void)
 {
@@ -118,7 +125,7 @@ static struct fixture *fixture_new(void)
     struct spool_options o = {.dir = f->dir, .gen = 1, .budget = 1 << 20};
     assert_int_equal(spool_open(&o, &f->spool), 0);
     memset(f->key, 7, sizeof(f->key));
-    assert_int_equal(intake_new(&readers, f->key, false, f->spool, &f->in), 0);
+    open_intake(f, false);
     return f;
 }
 
@@ -141,7 +148,7 @@ static void restart(struct fixture *f, bool key_lost)
     assert_int_equal(spool_open(&o, &f->spool), 0);
     if (key_lost)
         memset(f->key, 8, sizeof(f->key));
-    assert_int_equal(intake_new(&readers, f->key, key_lost, f->spool, &f->in), 0);
+    open_intake(f, key_lost);
 }
 
 static struct sight sight(struct fixture *f, unsigned reader, uint8_t card, uint64_t mono)
@@ -160,8 +167,9 @@ static enum intake_verdict show(struct fixture *f, unsigned reader, uint8_t card
     if (v != INTAKE_PUNCH)
         return v;
     ret->rec.gseq = ++f->gseq;
-    struct spool_mark m = {.gseq = ret->rec.gseq};
+    struct spool_mark m = {.gseq = ret->rec.gseq, .mono = ret->rec.mono};
     memcpy(m.hash, ret->hash, sizeof(m.hash));
+    memcpy(m.boot, f->boot, sizeof(m.boot));
     assert_int_equal(spool_set_mark(f->spool, ret->mark, &m), 0);
     assert_int_equal(spool_commit(f->spool), 0);
     intake_result(f->in, ret, true);
@@ -223,7 +231,7 @@ static void test_kill_between_commit_and_answer(void **state)
     (void)state;
     assert_int_equal(show(f, GATE, 1, SECOND, &e), INTAKE_PUNCH);
     restart(f, false);
-    assert_int_equal(show(f, GATE, 1, 100 * SECOND, &e), INTAKE_REPEAT);
+    assert_int_equal(show(f, GATE, 1, 3 * SECOND - 1, &e), INTAKE_REPEAT);
     settled(f, SIGHT_ACKED, GATE);
     assert_false(intake_marked(f->in, GATE));
     restart(f, false);
@@ -240,10 +248,60 @@ static void test_mark_of_a_replaced_reader(void **state)
     (void)state;
     assert_int_equal(show(f, GATE, 1, SECOND, &e), INTAKE_PUNCH);
     restart(f, false);
-    assert_int_equal(shown(f, 1, 100 * SECOND, true), INTAKE_PUNCH);
+    assert_int_equal(shown(f, 1, 2 * SECOND, true), INTAKE_PUNCH);
     restart(f, false);
     assert_int_equal(show(f, GATE, 1, 200 * SECOND, &e), INTAKE_PUNCH);
     assert_int_equal(e.rec.punch.repeat, 0);
+    fixture_free(f);
+}
+
+/* A restart that took its time: it may be the read of before, or somebody who came back. */
+static void test_kill_and_late_restart(void **state)
+{
+    struct fixture *f = fixture_new();
+    struct entry e;
+    (void)state;
+    assert_int_equal(show(f, GATE, 1, SECOND, &e), INTAKE_PUNCH);
+    uint64_t gseq = e.rec.gseq;
+    restart(f, false);
+    assert_int_equal(show(f, GATE, 1, 3 * SECOND, &e), INTAKE_PUNCH);
+    assert_int_equal(e.rec.punch.repeat, gseq);
+    settled(f, SIGHT_ACKED, GATE);
+    assert_int_equal(show(f, GATE, 1, 100 * SECOND, &e), INTAKE_PUNCH);
+    assert_int_equal(e.rec.punch.repeat, 0);
+    fixture_free(f);
+}
+
+/* Times of another boot cannot be compared, whatever the clocks show. */
+static void test_reboot_with_key(void **state)
+{
+    struct fixture *f = fixture_new();
+    struct entry e;
+    (void)state;
+    assert_int_equal(show(f, GATE, 1, SECOND, &e), INTAKE_PUNCH);
+    uint64_t gseq = e.rec.gseq;
+    f->boot[0]++;
+    restart(f, false);
+    assert_int_equal(show(f, GATE, 1, SECOND + 1, &e), INTAKE_PUNCH);
+    assert_int_equal(e.rec.punch.repeat, gseq);
+    fixture_free(f);
+}
+
+/* The spool was full when the card came again: not stored is not told as stored at the next look. */
+static void test_lost_sight_and_refused(void **state)
+{
+    struct fixture *f = fixture_new();
+    struct entry e;
+    enum intake_verdict v;
+    (void)state;
+    assert_int_equal(show(f, GATE, 1, SECOND, &e), INTAKE_PUNCH);
+    uint64_t gseq = e.rec.gseq;
+    struct sight s = sight(f, GATE, 1, 60 * SECOND);
+    assert_int_equal(intake_card(f->in, &s, true, &e, &v), 0);
+    assert_int_equal(v, INTAKE_PUNCH);
+    intake_result(f->in, &e, false);
+    assert_int_equal(show(f, GATE, 1, 60 * SECOND + 5, &e), INTAKE_PUNCH);
+    assert_int_equal(e.rec.punch.repeat, gseq);
     fixture_free(f);
 }
 
@@ -400,6 +458,9 @@ int main(void)
         cmocka_unit_test(test_crowd),
         cmocka_unit_test(test_kill_between_commit_and_answer),
         cmocka_unit_test(test_mark_of_a_replaced_reader),
+        cmocka_unit_test(test_kill_and_late_restart),
+        cmocka_unit_test(test_reboot_with_key),
+        cmocka_unit_test(test_lost_sight_and_refused),
         cmocka_unit_test(test_other_card_after_restart),
         cmocka_unit_test(test_power_cut),
         cmocka_unit_test(test_power_cut_and_refused),

@@ -268,6 +268,8 @@ static void test_marks(void **state)
     assert_int_equal(spool_mark(b.l.s, "gate", &m), 0);
     assert_int_equal(m.gseq, e[1].rec.gseq);
     assert_memory_equal(m.hash, e[1].hash, sizeof(m.hash));
+    assert_int_equal(m.mono, e[1].rec.mono);
+    assert_int_equal(m.boot[0], 7);
     bench_done(&b);
 }
 
