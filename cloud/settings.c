@@ -1,10 +1,7 @@
 /* The keys of punchcloud.yaml: one table yields validation, the example file and the manual's list. */
 #include "cloud/settings.h"
 
-#include <arpa/inet.h>
 #include <string.h>
-
-#include "base/str.h"
 
 #define AT(member) offsetof(struct settings, member)
 
@@ -119,19 +116,6 @@ static const struct conf_key ingest_keys[] = {
 static const struct conf_table ingest_table = {
     .what = "ingest", .size = sizeof(((struct settings *)0)->ingest), .keys = ingest_keys, .n = ARRAY_LEN(ingest_keys)};
 
-static const struct conf_key metrics_keys[] = {
-    {.name = "listen",
-     .type = CONF_STRING,
-     .off = IN(metrics, listen),
-     .max = 64,
-     .help = "Loopback address and port where /metrics is served in plain HTTP; off when absent.",
-     .example = "127.0.0.1:9464"},
-};
-static const struct conf_table metrics_table = {.what = "metrics",
-                                                .size = sizeof(((struct settings *)0)->metrics),
-                                                .keys = metrics_keys,
-                                                .n = ARRAY_LEN(metrics_keys)};
-
 static const struct conf_key keys[] = {
     {.name = "state",
      .type = CONF_STRING,
@@ -163,21 +147,6 @@ static const struct conf_key keys[] = {
      .help = "Counters for Prometheus."},
 };
 
-/* An address in digits: a name may point elsewhere tomorrow. */
-static bool is_loopback(const char *listen)
-{
-    char host[64];
-    const char *colon = strrchr(listen, ':');
-    struct in_addr v4;
-    uint64_t port;
-    size_t n = colon ? (size_t)(colon - listen) : 0;
-    if (n == 0 || n >= sizeof host || str_u64(colon + 1, 0, 65535, &port) < 0)
-        return false;
-    memcpy(host, listen, n);
-    host[n] = '\0';
-    return strcmp(host, "[::1]") == 0 || (inet_pton(AF_INET, host, &v4) == 1 && ntohl(v4.s_addr) >> 24 == 127);
-}
-
 static void check(struct conf *c, void *object)
 {
     struct settings *s = object;
@@ -189,9 +158,6 @@ static void check(struct conf *c, void *object)
             conf_mistake(c, &s->escrow, "an escrow folder is the state folder itself; a copy there saves nothing");
     if (!strrchr(s->api.listen, ':'))
         conf_mistake(c, &s->api.listen, "write it as address:port, such as 127.0.0.1:8443");
-    if (s->metrics.listen && !is_loopback(s->metrics.listen))
-        conf_mistake(c, &s->metrics.listen,
-                     "write a loopback address and a port, such as 127.0.0.1:9464 or [::1]:9464; metrics have no TLS");
     if (!strrchr(s->broker.address, ':'))
         conf_mistake(c, &s->broker.address, "write it as host:port, such as localhost:8883");
 }

@@ -1,7 +1,7 @@
 /* What punchcloud.yaml says. settings.c holds the key table and loads it; everything here is borrowed from its conf. */
 #pragma once
 
-#include "base/conf.h"
+#include "base/metrics.h"
 
 struct settings {
     char *state;             /* pki/, store.db, keyring/, punchcloud.sock */
@@ -26,9 +26,7 @@ struct settings {
         uint64_t backoff_min; /* ms between connection attempts to the broker */
         uint64_t backoff_max;
     } ingest;
-    struct {
-        char *listen; /* loopback address:port; NULL: no metrics */
-    } metrics;
+    struct metrics_settings metrics;
 };
 
 extern const struct conf_table settings_table;

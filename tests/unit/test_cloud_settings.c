@@ -49,7 +49,7 @@ static void test_example_loads(void **state)
 static void test_metrics_on_loopback(void **state)
 {
     static const char *const texts[] = {"metrics: {listen: \"127.0.0.1:9464\"}\n",
-                                        "metrics: {listen: \"127.9.9.9:0\"}\n", "metrics: {listen: \"[::1]:9464\"}\n"};
+                                        "metrics: {listen: \"127.9.9.9:1\"}\n", "metrics: {listen: \"[::1]:9464\"}\n"};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         struct settings s;
         struct conf *c = NULL;
