@@ -16,6 +16,7 @@
 #include "base/notify.h"
 #include "base/str.h"
 #include "daemon/gateway_impl.h"
+#include "daemon/metrics.h"
 #include "wire/cbor.h"
 
 #define SIGHTS_MAX 256
@@ -257,6 +258,11 @@ static void say_started(struct gateway *g)
     (void)gateway_commit(g, 1);
 }
 
+static void on_scrape(void *arg, struct buf *ret)
+{
+    metrics_page(arg, ret);
+}
+
 static int open_doors(struct gateway *g)
 {
     char path[KEYS_PATH];
@@ -269,6 +275,9 @@ static int open_doors(struct gateway *g)
         r = control_new(g->loop, path, g, &g->control);
     if (r != 0)
         return complain(path, r);
+    const char *listen = g->s->metrics.listen;
+    if (listen && (r = scrape_new(g->loop, listen, on_scrape, g, &g->scrape)) != 0)
+        return complain(listen, r);
     r = loop_io_new(g->loop, queue_fd(g->sights), EPOLLIN, gateway_on_sights, g, &g->sights_io);
     if (r == 0)
         r = readers_start(&g->s->buses, &g->s->readers, g->s->profiles, g->sights, &g->readers);
@@ -285,6 +294,7 @@ static int set_up(struct gateway *g)
 {
     char dir[KEYS_PATH];
     g->started = clock_real();
+    g->started_mono = clock_mono();
     int r = take_lock(g);
     if (r == 0)
         r = file_join(dir, sizeof(dir), g->s->state, "spool");
@@ -334,6 +344,7 @@ static bool take_down(struct gateway *g)
         buf_done(&last);
     }
     lights_free(g->lights);
+    scrape_free(g->scrape);
     control_free(g->control);
     sender_free(g->sender);
     intake_free(g->intake);
@@ -394,7 +405,9 @@ void gateway_view(struct gateway *g, struct gateway_view *ret)
                                  .sender = *sender_counts(g->sender),
                                  .spool = g->spool,
                                  .ck = stamp_ck(&g->stamp, &c, c.real, c.mono),
-                                 .started = g->started};
+                                 .started = g->started,
+                                 .started_mono = g->started_mono,
+                                 .commits = &g->commits};
     memcpy(ret->gw, g->keys.gw, GW_LEN);
     memcpy(ret->link_why, g->link_why, sizeof(ret->link_why));
     uplink_counts(g->uplink, &ret->uplink);

@@ -1,6 +1,7 @@
 /* The daemon's loop thread, which owns all state: sights in, group commit, answers out; uploads out, acks in. */
 #pragma once
 
+#include "base/metrics.h"
 #include "daemon/sender.h"
 #include "daemon/settings.h"
 #include "daemon/uplink.h"
@@ -24,7 +25,9 @@ struct gateway_view {
     const struct spool *spool;   /* until the handler returns */
     const struct lights *lights; /* the same */
     uint8_t ck;
-    int64_t started; /* us, real */
+    int64_t started;                     /* us, real */
+    uint64_t started_mono;               /* the same moment, clock_mono() */
+    const struct metrics_times *commits; /* until the handler returns */
 };
 void gateway_view(struct gateway *g, struct gateway_view *ret);
 

@@ -6,6 +6,7 @@
 #include "daemon/gateway.h"
 #include "daemon/intake.h"
 #include "daemon/keys.h"
+#include "daemon/scrape.h"
 #include "daemon/stamp.h"
 #include "readers/lights.h"
 #include "wire/status.h"
@@ -41,6 +42,7 @@ struct gateway {
     struct sender *sender;
     struct uplink *uplink;
     struct control *control;
+    struct scrape *scrape;
     struct queue *sights;
     struct loop_io *sights_io;
     struct readers *readers;
@@ -57,6 +59,8 @@ struct gateway {
     uint64_t damage_segno, damage_index;
     uint8_t damage_segid[SEGID_LEN];
     uint64_t punches, duplicates, refused, refused_untold, recoveries_seen;
+    struct metrics_times commits;
+    uint64_t started_mono;
     int64_t started, status_ms, asked_ms;
 };
 

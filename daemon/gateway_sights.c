@@ -117,12 +117,15 @@ static void on_full(struct gateway *g)
 
 bool gateway_commit(struct gateway *g, size_t n)
 {
+    uint64_t began = clock_mono();
     int staged = journal_stage(g->journal, g->batch, n);
     if (MUTANT_EARLY_ACK && staged == 0) {
         answer_all(g, n, true);
         tail_all(g, n, true);
     }
     int r = journal_commit(g->journal, g->batch, n, staged);
+    if (r == 0 && n > 0)
+        metrics_took(&g->commits, clock_mono() - began);
     settle(g, n);
     if (!MUTANT_EARLY_ACK || staged != 0) {
         answer_all(g, n, false);

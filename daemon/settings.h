@@ -2,6 +2,7 @@
  * tables of buses and readers belong to readers/. */
 #pragma once
 
+#include "base/metrics.h"
 #include "readers/registry.h"
 
 #define SETTINGS_DEFAULT "/etc/punchgate.yaml"
@@ -21,6 +22,7 @@ struct settings {
     char *profiles;
     struct spool_settings spool;
     struct uplink_settings uplink;
+    struct metrics_settings metrics;
     struct conf_list buses;   /* of struct bus_settings */
     struct conf_list readers; /* of struct reader_settings */
 };

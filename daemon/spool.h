@@ -33,6 +33,12 @@ struct spool_tx {
     bool damage_told;   /* the gateway was told of the record at `sent` */
 };
 
+/* Since when a segment's oldest unacknowledged record waits, for people only; not stored. */
+struct spool_wait {
+    uint64_t since;         /* clock_mono(), us, at the latest; 0: since an earlier process */
+    uint64_t mark, mark_at; /* records from index `mark` on were made at mark_at or later */
+};
+
 struct spool_seg {
     uint64_t segno;
     uint8_t id[SEGID_LEN];
@@ -49,6 +55,7 @@ struct spool_seg {
     uint64_t bytes;  /* accounted */
     bool dirty;
     struct spool_tx tx;
+    struct spool_wait wait;
     struct spool_seg *next_by_id;
 };
 

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "daemon/spool_impl.h"
 #include "wire/upload.h"
 
@@ -235,6 +236,10 @@ int spool_add_record(struct spool *s, uint64_t segno, uint64_t index, uint64_t g
     if (r != 0)
         return r;
     uint64_t cost = record_cost(sealed.n);
+    if (g->acked == index) {
+        uint64_t now = clock_mono();
+        g->wait = (struct spool_wait){.since = now, .mark = index, .mark_at = now};
+    }
     g->records++;
     g->bytes += cost;
     s->bytes += cost;
@@ -301,12 +306,19 @@ void spool_ack(struct spool *s, struct spool_seg *g, uint64_t next, int64_t clou
     if (cloud_now > s->meta.cloud_now)
         s->meta.cloud_now = cloud_now;
     g->acked = next;
+    if (next >= g->wait.mark) {
+        if (g->wait.mark_at != 0)
+            g->wait.since = g->wait.mark_at;
+        g->wait.mark = g->records;
+        g->wait.mark_at = clock_mono();
+    }
     settle(s, g);
     touch(s, g);
 }
 
 void spool_take_epoch(struct spool *s, uint64_t epoch)
 {
+    uint64_t now = clock_mono();
     bool first = s->meta.epoch == 0; /* nothing was acknowledged under another one */
     s->meta.epoch = epoch;
     s->meta_dirty = true;
@@ -319,6 +331,7 @@ void spool_take_epoch(struct spool *s, uint64_t epoch)
         g->acked = 0;
         g->done_at = 0;
         g->tx = (struct spool_tx){.high = g->tx.high};
+        g->wait = (struct spool_wait){.since = now, .mark = g->records, .mark_at = now};
         touch(s, g);
     }
 }
