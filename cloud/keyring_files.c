@@ -425,12 +425,26 @@ static int stage(struct keyring *k, const struct generation *next)
     return r;
 }
 
+/* Whether a copy may hold more than what is journalled; one that cannot be read may. */
+static bool may_hold_entry(const struct keyring *k, size_t i)
+{
+    char path[4096];
+    struct buf b;
+    buf_init(&b, TOMBS_MAX);
+    int r = tombs_path(k, i, path, sizeof path);
+    if (r == 0)
+        r = file_read(path, &b);
+    bool may = r == 0 ? b.len > k->journalled_bytes : r != -ENOENT && r != -ENOTDIR && r != -EISDIR;
+    buf_done(&b);
+    return may;
+}
+
 /* Ours first: whatever copy has the entry, ours has it. When a later copy fails the entry is taken back; if that fails,
  * too, *ret_stands, and the erasure happens. */
 static int journal(struct keyring *k, bool *ret_stands)
 {
     size_t i = 0;
-    int r = 0, back = 0;
+    int r = 0;
     for (; r == 0 && i < k->n_copies; i++)
         r = write_tombs(k, i, k->tombs.file.len);
     *ret_stands = r == 0;
@@ -438,10 +452,11 @@ static int journal(struct keyring *k, bool *ret_stands)
         return 0;
     log_error("keyring.journal", "folder=%s error=%s", log_q(k->copies[i - 1].dir), log_q(error_str(r)));
     while (i-- > 0) {
-        int rr = write_tombs(k, i, k->journalled_bytes);
-        back = rr != 0 ? rr : back;
+        if (write_tombs(k, i, k->journalled_bytes) == 0)
+            continue;
+        k->copies[i].ok = false; /* written again before it gets a key */
+        *ret_stands = *ret_stands || may_hold_entry(k, i);
     }
-    *ret_stands = back != 0;
     return r;
 }
 

@@ -558,6 +558,62 @@ static void no_erasure_without_escrow(void **state)
     tgw_free(g);
 }
 
+/* A folder where a file should be: that one cannot be written there, all others can. */
+static void obstruct(struct fixture *x, const char *name, char ret_path[200])
+{
+    snprintf(ret_path, 200, "%s/acme/%s", x->escrow[1], name);
+    unlink(ret_path);
+    assert_int_equal(mkdir(ret_path, 0700), 0);
+}
+
+/* Escrow fails when ours is journalled already: it is taken back, in a store that goes on. */
+static void a_journal_that_fails_is_taken_back(void **state)
+{
+    struct fixture *x = *state;
+    struct tgw *g = gateway(x);
+    char path[200];
+    struct erasure e;
+    struct person anna = make(x, "Anna"), p;
+    give(x, &anna, 1, TIME_MIN, TIME_MAX);
+    tgw_punch(g, 1, clock_real());
+    send_all(x, g);
+    obstruct(x, "tombstones", path);
+    assert_true(erasure_make(x->c, x->db, TENANT, anna.id, &e) < 0);
+    assert_int_equal(people_get(x->c, x->db, TENANT, anna.id, &p), 0);
+    tgw_punch(g, 1, clock_real());
+    assert_int_equal(send_seg(x, g, g->seg, 1, 1), 2);
+    assert_int_equal(rmdir(path), 0);
+    fixture_restart(x);
+    assert_int_equal(ask_n(x, PUNCH_ALL, anna.id), 2);
+    erase(x, &anna);
+    fixture_restart(x);
+    assert_int_equal(ask_n(x, PUNCH_ALL, NULL), 0);
+    tgw_free(g);
+}
+
+/* Escrow fails when it is journalled: the person is gone, but it is not called done while the former KEK is somewhere.
+ */
+static void it_is_not_done_before_every_copy_is(void **state)
+{
+    struct fixture *x = *state;
+    char path[200];
+    struct erasure e;
+    struct person anna = make(x, "Anna"), p;
+    obstruct(x, "kek", path);
+    assert_int_equal(erasure_make(x->c, x->db, TENANT, anna.id, &e), 0);
+    assert_int_equal(e.done, 0);
+    assert_int_equal(people_get(x->c, x->db, TENANT, anna.id, &p), CLOUD_ABSENT);
+    assert_false(cloud_ready(x->c));
+    assert_int_equal(ingest_sweep(x->in, clock_real()), 0);
+    assert_int_equal(erasure_get(x->c, x->db, TENANT, e.id, &e), 0);
+    assert_int_equal(e.done, 0);
+    assert_int_equal(rmdir(path), 0);
+    assert_int_equal(ingest_sweep(x->in, clock_real()), 0);
+    assert_int_equal(erasure_get(x->c, x->db, TENANT, e.id, &e), 0);
+    assert_true(e.done > 0);
+    assert_true(cloud_ready(x->c));
+}
+
 /* ---- side by side ---- */
 
 struct office {
@@ -642,10 +698,19 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(gone_with_all_that_was_hers),    T(late_punches_are_dropped),        T(what_waited_for_its_time_is_dropped),
-        T(waiting_punches_of_her_cards),   T(everybody_else_keeps_everything), T(nothing_is_left_in_the_files),
-        T(scrub_clears_between_the_cells), T(an_old_store_is_brought_along),   T(an_old_ring_opens_nothing),
-        T(no_erasure_without_escrow),      T(ingest_and_readers_go_on),
+        T(gone_with_all_that_was_hers),
+        T(late_punches_are_dropped),
+        T(what_waited_for_its_time_is_dropped),
+        T(waiting_punches_of_her_cards),
+        T(everybody_else_keeps_everything),
+        T(nothing_is_left_in_the_files),
+        T(scrub_clears_between_the_cells),
+        T(an_old_store_is_brought_along),
+        T(an_old_ring_opens_nothing),
+        T(no_erasure_without_escrow),
+        T(a_journal_that_fails_is_taken_back),
+        T(it_is_not_done_before_every_copy_is),
+        T(ingest_and_readers_go_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
