@@ -74,7 +74,7 @@ class Serial125:
         self.thread = None
 
     def present(self, card=None):
-        card = card or self.next_card()
+        card = card or self.cards.next()
         if self.noise.random() < self.garbage_share:
             self.garbage()
         if self.noise.random() < self.bad_share:
@@ -84,11 +84,6 @@ class Serial125:
         if not self.send(frame(turned(card, self.reverse), self.layout)):
             self.ledger.write("dropped", seq=self.seq)
         return self.seq
-
-    def next_card(self):
-        """No id of ISO 14443 that names no card: 08 of four bytes is random, 88 the cascade tag."""
-        card = self.cards.next()
-        return card if len(card) == 5 or card[0] not in (0x08, 0x88) else b"\x04" + card[1:]
 
     def send(self, data):
         if not self.split:

@@ -61,6 +61,8 @@ class Cards:
         r = random.Random(f"{self.seed}/{i}")
         n = bytearray(r.randbytes(self.size))
         n[0] = n[0] or 1
+        if self.size != 5 and n[0] in (0x08, 0x88):  # ISO 14443: a random id, the cascade tag; they name no card
+            n[0] = 4
         return bytes(n)
 
     def next(self):
