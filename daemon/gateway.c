@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/notify.h"
 #include "base/str.h"
 #include "daemon/gateway_impl.h"
@@ -65,6 +66,10 @@ static void on_tick(void *arg)
     gateway_lights(g);
     gateway_status_tick(g);
     gateway_send(g);
+    if (g->release_due) {
+        g->release_due = false;
+        memory_release();
+    }
 }
 
 static void on_watchdog(void *arg)
@@ -369,6 +374,8 @@ int gateway_run(const struct settings *s, bool *ret_stuck)
         return 1;
     g->s = s;
     g->lock = -1;
+    g->release_due = true;
+    memory_one_heap();
     int r = set_up(g);
     if (r == 0) {
         char gw[2 * GW_LEN + 1];

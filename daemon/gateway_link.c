@@ -212,6 +212,7 @@ static void on_up(void *arg)
     struct sender_now now = now_is();
     uint64_t segno;
     g->link_up = true;
+    g->release_due = true;
     g->link_why[0] = '\0';
     log_note("uplink.up", "broker=%s", log_q(g->keys.bundle.broker));
     if (journal_open_segment(g->journal, &segno)) {

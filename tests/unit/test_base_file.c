@@ -1,4 +1,5 @@
-/* base/file.h, and the small neighbours that have no file of their own: error.h, clock.h, harden.h, notify.h. */
+/* base/file.h, and the small neighbours that have no file of their own: error.h, clock.h, harden.h, memory.h, notify.h.
+ */
 #include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -23,6 +24,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/harden.h"
+#include "base/memory.h"
 #include "base/notify.h"
 
 struct place {
@@ -310,6 +312,9 @@ static void notifies_the_service_manager(void **state)
     setenv("WATCHDOG_USEC", "30000000", 1);
     unsetenv("WATCHDOG_PID");
     assert_int_equal(notify_watchdog_ms(), 15000);
+    setenv("WATCHDOG_PID", "1", 1); /* another process' */
+    assert_int_equal(notify_watchdog_ms(), 0);
+    unsetenv("WATCHDOG_PID");
     unsetenv("WATCHDOG_USEC");
     unsetenv("NOTIFY_SOCKET");
     close(fd);
@@ -323,9 +328,31 @@ static void test_volatile(void **state)
     assert_false(file_volatile("/proc/self"));
 }
 
+/* What is given back must be what nobody wrote: changed data, also of the loader's tables, stays. */
+static void memory_release_keeps_data(void **state)
+{
+    static int changed = 1;
+    static char text[] = "as it was";
+    char *heap = malloc(100000);
+    (void)state;
+    assert_non_null(heap);
+    memset(heap, 'x', 100000);
+    changed++;
+    text[0] = 'A';
+    memory_one_heap();
+    memory_release();
+    memory_release();
+    assert_int_equal(changed, 2);
+    assert_string_equal(text, "As it was");
+    for (size_t i = 0; i < 100000; i++)
+        assert_int_equal(heap[i], 'x');
+    free(heap);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(memory_release_keeps_data),
         cmocka_unit_test_setup_teardown(writes_and_replaces, enter, leave),
         cmocka_unit_test_setup_teardown(a_failed_write_leaves_the_old_file, enter, leave),
         cmocka_unit_test_setup_teardown(reads_within_bounds, enter, leave),
