@@ -27,6 +27,12 @@ static void explain(const struct settings *set, int r)
     else if (r == CLOUD_EPOCH)
         fprintf(stderr, "punchcloud: store and keyring in %s are not of one time; restore both from one backup\n",
                 set->state);
+    else if (r == CLOUD_KEYS)
+        fprintf(
+            stderr,
+            "punchcloud: a keyring in %s/keyring has no usable copy, there or in escrow (see the lines above); put\n"
+            "its ring, kek and tombstones of one time there, from an escrow folder\n",
+            set->state);
     else if (r == CLOUD_NEWER)
         fprintf(stderr, "punchcloud: the store in %s was made by a later punchcloud; use that one\n", set->state);
     else

@@ -75,8 +75,8 @@ static void failed(struct api_call *k, int r)
     struct scope s;
     uint64_t key_gen = 0;
     bool begun = scope_fenced(k->cloud, k->db, k->tenant, &s, &key_gen) == 0 && key_gen != keyring_generation(s.ring);
-    log_error("erasure.failed", "tenant=%s error=%s, %s", k->tenant, log_q(error_str(r)),
-              begun ? "it is journalled and goes on by itself" : "nothing was erased");
+    log_error("erasure.failed", "tenant=%s error=%s action=%s", k->tenant, log_q(error_str(r)),
+              begun ? "\"it is journalled and goes on by itself\"" : "\"nothing was erased\"");
     http_header(k->r, "Retry-After", begun ? "60" : "1");
     problem_reply(k->r, PROBLEM_UNAVAILABLE,
                   begun ? "the erasure has begun and goes on by itself; see /v1/erasures"

@@ -111,7 +111,7 @@ static int export_more(void *arg, struct buf *ret)
     struct punch_list l = {0};
     int r = read_page(x, &l);
     if (r != 0) {
-        log_warn("api.export", "error=%s, the connection is cut",
+        log_warn("api.export", "error=%s action=\"cutting the connection\"",
                  r == CLOUD_ABSENT ? "\"the person is no more\"" : log_q(r < 0 ? error_str(r) : "unexpected outcome"));
         return r < 0 ? r : -ENOENT;
     }

@@ -70,7 +70,7 @@ static void on_subscribe(struct mosquitto *m, void *arg, int mid, int n, const i
     struct broker *b = arg;
     for (int i = 0; i < n; i++)
         if (granted[i] >= 128) {
-            log_error("broker.subscribe", "reason=%s, check its access list",
+            log_error("broker.subscribe", "reason=%s hint=\"check its access list\"",
                       log_q(mosquitto_reason_string(granted[i])));
             return;
         }
@@ -176,8 +176,9 @@ static int serve(struct broker *b, struct mosquitto *m)
         if (rc == MOSQ_ERR_SUCCESS && !b->up && (p[0].revents & (POLLERR | POLLHUP | POLLRDHUP)))
             rc = MOSQ_ERR_CONN_LOST;
         if (rc == MOSQ_ERR_SUCCESS && babble_over(&b->babble, fd)) {
-            log_warn("broker.babbles", "host=%s port=%u, sends what nobody asked for", log_q(b->conf.host),
-                     b->conf.port);
+            log_warn("broker.babbles",
+                     "host=%s port=%u reason=\"sends what nobody asked for\" action=\"connecting again\"",
+                     log_q(b->conf.host), b->conf.port);
             rc = MOSQ_ERR_OVERSIZE_PACKET;
         }
     }
@@ -221,7 +222,7 @@ static void connect_once(struct broker *b, bool *ret_was_up)
     *ret_was_up = b->up;
     atomic_store(&b->connected, false);
     if (!atomic_load(&b->stop))
-        log_warn("broker.away", "host=%s port=%u error=%s, retrying", log_q(b->conf.host), b->conf.port,
+        log_warn("broker.away", "host=%s port=%u error=%s action=retrying", log_q(b->conf.host), b->conf.port,
                  log_q(rc == MOSQ_ERR_ERRNO ? error_str(-errno) : mosquitto_strerror(rc)));
     mosquitto_destroy(m);
     drop_out(b);
@@ -313,7 +314,7 @@ bool broker_stop(struct broker *b)
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += STOP_S;
     if (pthread_timedjoin_np(b->thread, NULL, &until) != 0) {
-        log_warn("broker.stop", "host=%s, still connecting, left behind", log_q(b->conf.host));
+        log_warn("broker.stop", "host=%s reason=\"still connecting\" action=\"left behind\"", log_q(b->conf.host));
         pthread_detach(b->thread);
         return false;
     }

@@ -232,7 +232,8 @@ static int read_one(const struct reader *x, struct db_stmt *st, change_fn *fn, v
     *ret_seq = e.seq;
     int r = open_entry(x, st, &e);
     if (r == -EBADMSG) {
-        log_error("store.row", "table=change seq=%lld reason=\"does not open\", passed over", (long long)e.seq);
+        log_error("store.row", "table=change seq=%lld reason=\"does not open\" action=\"passed over\"",
+                  (long long)e.seq);
         return 0;
     }
     return r == 0 ? fn(arg, &e) : r == KEYRING_ABSENT ? 0 : r;

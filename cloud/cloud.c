@@ -157,16 +157,19 @@ static int ring_open(struct cloud *c, const char *tenant, struct keyring **ret_r
             escrow[i] = p.escrow[i];
         r = keyring_open(p.dir, escrow, p.n, &ring);
     }
-    ring_paths_done(&p);
     if (r == 0)
         r = ring_remember(c, tenant, ring);
     if (r != 0) {
         keyring_close(ring);
-        log_error("keyring.open", "tenant=%s error=%s", tenant, r < 0 ? log_q(error_str(r)) : "\"no usable copy\"");
-        return r < 0 ? r : -EBADMSG;
+        log_error("keyring.open", "tenant=%s folder=%s error=%s hint=%s", tenant, log_q(p.dir),
+                  log_q(r < 0 ? error_str(r) : "no usable copy"),
+                  r < 0 ? "-" : "\"put ring, kek and tombstones of one time there, from an escrow folder\"");
+        r = r < 0 ? r : CLOUD_KEYS;
     }
-    *ret_ring = ring;
-    return 0;
+    ring_paths_done(&p);
+    if (r == 0)
+        *ret_ring = ring;
+    return r;
 }
 
 int cloud_keyring(struct cloud *c, const char *tenant, struct keyring **ret_ring)

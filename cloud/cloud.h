@@ -19,7 +19,8 @@ enum cloud_outcome {
     CLOUD_RUNNING = 5,   /* cloud_open: another process has the installation */
     CLOUD_AMBIGUOUS = 6, /* several match */
     CLOUD_NEWER = 7,     /* cloud_open: the store is of a later version; the log names both */
-    CLOUD_FENCED = 8     /* an erasure has to be finished before this tenant's data is written to again */
+    CLOUD_FENCED = 8,    /* an erasure has to be finished before this tenant's data is written to again */
+    CLOUD_KEYS = 9       /* cloud_open: of a tenant's keyring no copy is usable; the log names the folders */
 };
 
 #define TENANT_MAX 32

@@ -426,8 +426,8 @@ int erasure_resume(struct cloud *c, struct db *db)
     for (size_t i = 0; i < l.n; i++) {
         int rr = resume_tenant(c, db, l.items[i].id);
         if (rr != 0)
-            log_error("erasure.resume", "tenant=%s error=%s, nothing is taken for it until it works", l.items[i].id,
-                      log_q(rr < 0 ? error_str(rr) : "the keyring is not the store's"));
+            log_error("erasure.resume", "tenant=%s error=%s action=\"nothing is taken for it until it works\"",
+                      l.items[i].id, log_q(rr < 0 ? error_str(rr) : "the keyring is not the store's"));
         if (r == 0)
             r = rr;
     }

@@ -78,7 +78,7 @@ static int from_row(const struct scope *s, const uint8_t key[CRYPTO_KEY], struct
     if (r == 0 && (record_decode(BYTES(ret->plain, n), &ret->rec) != 0 || ret->rec.kind == RECORD_PUNCH))
         r = SEAL_BAD;
     if (r == SEAL_BAD)
-        log_error("store.row", "table=event reason=\"does not open\", passed over");
+        log_error("store.row", "table=event reason=\"does not open\" action=\"passed over\"");
     return r;
 }
 

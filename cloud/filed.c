@@ -257,7 +257,7 @@ static int visit(const struct scope *s, struct db_stmt *st, uint32_t month, cons
         r = decode(BYTES(plain, n), &f);
     crypto_wipe(plain, sizeof plain);
     if (r == SEAL_BAD || r == -EBADMSG) {
-        log_error("store.row", "table=%s reason=\"does not open\", passed over", p.table);
+        log_error("store.row", "table=%s reason=\"does not open\" action=\"passed over\"", p.table);
         return 0;
     }
     if (r != 0)

@@ -261,7 +261,7 @@ static int find_ledger(struct filing *f, struct ledger *l)
     r = ledger_open(f->s, f->o->segid, &f->o->hdr, seg_reader_ack_key(f->o->reader), f->received, l, &fork);
     if (r == 0 && fork) {
         f->t->n[INGEST_FORKS]++;
-        log_warn("gateway.fork", "gateway=%s gen=%llu segno=%llu, two segments follow one: an old image was restored?",
+        log_warn("gateway.fork", "gateway=%s gen=%llu segno=%llu hint=\"was an old image restored?\"",
                  str_hex(f->g->gw, GW_LEN, hex), (unsigned long long)f->g->gen, (unsigned long long)f->o->hdr.segno);
     }
     return r;

@@ -331,7 +331,7 @@ int gateway_write_crl(struct cloud *c, struct db *db)
     if (r == 0)
         r = pki_crl_write(pki, serials.p, serials.len / PKI_SERIAL);
     if (r != 0)
-        log_error("gateway.crl", "error=%s, the broker does not learn of revoked gateways",
+        log_error("gateway.crl", "error=%s hint=\"the broker does not learn of revoked gateways\"",
                   log_q(r < 0 ? error_str(r) : "unexpected"));
     return r;
 }

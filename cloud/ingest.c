@@ -179,7 +179,7 @@ static void refuse(struct ingest *in, const struct message *m, int r)
         log_warn("ingest.refused", "gateway=%s leaf=%s reason=%s", str_hex(m->gw, GW_LEN, hex),
                  m->leaf == TOPIC_UP ? "up" : "status", names[r]);
     } else {
-        log_error("ingest.failed", "gateway=%s error=%s, it will be sent again", str_hex(m->gw, GW_LEN, hex),
+        log_error("ingest.failed", "gateway=%s error=%s action=\"it will be sent again\"", str_hex(m->gw, GW_LEN, hex),
                   log_q(error_str(r)));
     }
 }
@@ -460,7 +460,7 @@ static void *run(void *arg)
         swept = clock_ms();
         r = ingest_sweep(in, clock_real());
         if (r != 0)
-            log_error("ingest.sweep", "error=%s, again in a minute", log_q(r < 0 ? error_str(r) : "store"));
+            log_error("ingest.sweep", "error=%s action=\"again in a minute\"", log_q(r < 0 ? error_str(r) : "store"));
     }
     return NULL;
 }

@@ -264,7 +264,9 @@ static int read_copies(struct keyring *k)
             continue;
         c[i].length = 0;
         log_warn("keyring.copy", "folder=%s staged=%d reason=%s", log_q(k->copies[i / 2].dir), next,
-                 log_q(rr < 0 ? error_str(rr) : "damaged"));
+                 log_q(rr == -ENOENT ? "ring or kek is missing"
+                       : rr < 0      ? error_str(rr)
+                                     : "damaged"));
         if (i == 0 && rr < 0 && rr != -ENOENT)
             r = rr; /* our own, unreadable now: not the time to overwrite it */
     }
@@ -291,7 +293,7 @@ static int copy_write(struct keyring *k, size_t i, struct bytes image)
         c->ok = false;
     }
     if (r < 0)
-        log_error("keyring.sync", "folder=%s error=%s, no new key is used until it works", log_q(c->dir),
+        log_error("keyring.sync", "folder=%s error=%s action=\"no new key is used until it works\"", log_q(c->dir),
                   log_q(error_str(r)));
     return r;
 }
@@ -417,7 +419,7 @@ static int stage(struct keyring *k, const struct generation *next)
     for (size_t i = k->n_copies; r == 0 && i-- > 0;) {
         r = ring_copy_stage(&k->copies[i], buf_bytes(&next->image), next->kek);
         if (r < 0)
-            log_error("keyring.stage", "folder=%s error=%s, nothing is erased", log_q(k->copies[i].dir),
+            log_error("keyring.stage", "folder=%s error=%s action=\"nothing is erased\"", log_q(k->copies[i].dir),
                       log_q(error_str(r)));
     }
     for (size_t i = 0; r != 0 && i < k->n_copies; i++)

@@ -102,6 +102,8 @@ static int open_cloud(struct service *s, const struct settings *set)
         log_error("run.locked", "state=%s error=\"another punchcloud has it\"", log_q(set->state));
     else if (r == CLOUD_EPOCH)
         log_error("run.epoch", "state=%s error=\"store and keyring are not of one time\"", log_q(set->state));
+    else if (r == CLOUD_KEYS)
+        log_error("run.keys", "state=%s error=\"a keyring has no usable copy\"", log_q(set->state));
     else if (r == CLOUD_NEWER)
         log_error("run.newer", "state=%s error=\"a later punchcloud made the store\"", log_q(set->state));
     else if (r != 0)

@@ -52,7 +52,7 @@ static void flush(struct gateway *g)
     if (r == 0 && spool_staged(g->spool))
         r = spool_commit(g->spool);
     if (r != 0) {
-        log_error("spool.commit", "error=%s, re-opening the spool", log_q(error_str(r)));
+        log_error("spool.commit", "error=%s action=\"opening the spool again\"", log_q(error_str(r)));
         (void)gateway_commit(g, 0);
     }
 }
@@ -100,11 +100,11 @@ static int take_lock(struct gateway *g)
     if (r == 0)
         r = file_lock(path, &g->lock);
     if (r == FILE_LOCKED) {
-        log_error("start.failed", "what=%s, another punchgate runs with this state folder", log_q(path));
+        log_error("start.failed", "what=%s error=\"another punchgate runs with this state folder\"", log_q(path));
         return -EBUSY;
     }
     if (r == -ENOENT) {
-        log_error("start.failed", "what=%s, no state yet: run `punchgate keygen` and `punchgate enrol`",
+        log_error("start.failed", "what=%s error=\"no state yet\" hint=\"punchgate keygen, then punchgate enrol\"",
                   log_q(g->s->state));
         return r;
     }
@@ -116,12 +116,12 @@ static int load_keys(struct gateway *g)
     char problem[KEYS_PATH + 100];
     int r = keys_load(g->s->state, &g->keys, problem, sizeof(problem));
     if (r == KEYS_ABSENT || (r == 0 && !g->keys.enrolled)) {
-        log_error("start.failed", "what=%s, not enrolled: run `punchgate keygen` and `punchgate enrol`",
+        log_error("start.failed", "what=%s error=\"not enrolled\" hint=\"punchgate keygen, then punchgate enrol\"",
                   log_q(g->s->state));
         return -ENOENT;
     }
     if (r != 0) {
-        log_error("start.failed", "what=%s", log_q(problem));
+        log_error("start.failed", "what=%s error=%s", log_q(g->s->state), log_q(problem));
         return -EINVAL;
     }
     r = keys_export(&g->keys);
@@ -164,7 +164,7 @@ static int quarantine(struct gateway *g, const char *dir, struct spool_options *
     int r = spool_set_aside(dir, name, g->quarantined, sizeof(g->quarantined));
     if (r != 0)
         return complain(dir, r);
-    log_error("spool.quarantined", "moved_to=%s, beginning a new one", log_q(g->quarantined));
+    log_error("spool.quarantined", "moved_to=%s action=\"beginning a new one\"", log_q(g->quarantined));
     o->first_gseq = (uint64_t)seconds << 20;
     o->first_segno = (uint64_t)seconds;
     return 0;
@@ -188,14 +188,15 @@ static int open_spool(struct gateway *g, int probed)
         snprintf(name, sizeof(name), "old-spool-%" PRIu64, m.gen);
         r = spool_set_aside(dir, name, moved, sizeof(moved));
         if (r == 0) {
-            log_note("spool.generation", "moved_to=%s, beginning an empty one", log_q(moved));
+            log_note("spool.generation", "moved_to=%s action=\"beginning an empty one\"", log_q(moved));
             r = spool_open(&o, &g->spool);
         }
     } else if (r == SPOOL_CORRUPT && (r = quarantine(g, dir, &o)) == 0) {
         r = spool_open(&o, &g->spool);
     }
     if (r == SPOOL_NEWER) {
-        log_error("start.failed", "what=%s, the spool belongs to a higher generation than the bundle: enrol again",
+        log_error("start.failed",
+                  "what=%s error=\"the spool is of a later generation than the bundle\" hint=\"enrol again\"",
                   log_q(dir));
         return -EINVAL;
     }
@@ -340,7 +341,8 @@ static bool take_down(struct gateway *g)
         journal_close(g->journal);
         int r = spool_commit(g->spool);
         if (r != 0)
-            log_warn("stop.commit", "error=%s, acks since the last second are asked for again", log_q(error_str(r)));
+            log_warn("stop.commit", "error=%s action=\"acks of the last second are asked for again\"",
+                     log_q(error_str(r)));
     }
     if (g->uplink) {
         if (g->link_up)

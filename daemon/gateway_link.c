@@ -72,7 +72,7 @@ void gateway_status(struct gateway *g, bool online, struct buf *ret)
     buf_init(ret, STATUS_MSG_MAX);
     int r = status_encode(&st, g->keys.sign, ret);
     if (r != 0) {
-        log_error("status.failed", "error=%s, none is published", log_q(error_str(r)));
+        log_error("status.failed", "error=%s action=\"none is published\"", log_q(error_str(r)));
         buf_done(ret);
     }
 }
@@ -147,7 +147,7 @@ static void take_epoch(struct gateway *g, const struct sender_news *news)
 {
     uint8_t arg[16];
     struct cbor_w w = CBOR_W(arg, sizeof(arg));
-    log_note("ack.epoch", "epoch=%llu, all that is kept is offered again", (unsigned long long)news->epoch_now);
+    log_note("ack.epoch", "epoch=%llu action=\"offering all that is kept again\"", (unsigned long long)news->epoch_now);
     gateway_read_clock(g);
     cbor_put_uint(&w, news->epoch_now);
     gateway_event(g, 0, EVENT_EPOCH, BYTES(arg, w.len));
@@ -234,7 +234,8 @@ static void on_down(void *arg, const char *why)
     memcpy(g->link_why, why, strnlen(why, sizeof(g->link_why) - 1) + 1);
     g->link_why[sizeof(g->link_why) - 1] = '\0';
     if (was)
-        log_warn("uplink.down", "broker=%s reason=%s, connecting again", log_q(g->keys.bundle.broker), log_q(why));
+        log_warn("uplink.down", "broker=%s reason=%s action=\"connecting again\"", log_q(g->keys.bundle.broker),
+                 log_q(why));
     else
         log_info("uplink.retry", "broker=%s reason=%s", log_q(g->keys.bundle.broker), log_q(why));
     sender_link(g->sender, false, &now);

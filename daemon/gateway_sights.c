@@ -110,7 +110,7 @@ static void on_full(struct gateway *g)
     if (g->spool_full)
         return;
     g->spool_full = true;
-    log_error("spool.full", "budget=%llu, punches are refused until the cloud acknowledges",
+    log_error("spool.full", "budget=%llu action=\"refusing punches until the cloud acknowledges\"",
               (unsigned long long)spool_budget(g->spool));
     gateway_status_changed(g);
 }
@@ -135,10 +135,11 @@ bool gateway_commit(struct gateway *g, size_t n)
     if (r == JOURNAL_FULL) {
         on_full(g);
     } else if (r == -EUCLEAN) {
-        log_error("spool.corrupt", "stopping; the next start moves it aside and begins a new one");
+        log_error("spool.corrupt", "action=\"stopping, the next start moves it aside and begins a new one\"");
         loop_stop(g->loop, 1);
     } else if (r < 0) {
-        log_error("spool.refused", "error=%s, punches are refused until the spool can be written", log_q(error_str(r)));
+        log_error("spool.refused", "error=%s action=\"refusing punches until the spool can be written\"",
+                  log_q(error_str(r)));
     }
     if (journal_recoveries(g->journal) != g->recoveries_seen) {
         g->recoveries_seen = journal_recoveries(g->journal);
@@ -158,7 +159,7 @@ static void on_card(struct gateway *g, const struct sight *s, size_t *n, struct 
     struct entry *e = &g->batch[*n];
     int r = intake_card(g->intake, s, g->lanes[s->reader].acked, e, &v);
     if (r != 0) {
-        log_error("intake.failed", "reader=%s error=%s, refused", log_q(reader_name(g, s->reader)),
+        log_error("intake.failed", "reader=%s error=%s action=refused", log_q(reader_name(g, s->reader)),
                   log_q(error_str(r)));
         answer(g, s->reader, s->token, ANSWER_REFUSED, false);
         return;
@@ -174,7 +175,8 @@ static void on_card(struct gateway *g, const struct sight *s, size_t *n, struct 
         g->lanes[s->reader].duplicates++;
         break;
     case INTAKE_INVALID:
-        log_warn("intake.invalid", "reader=%s, not a credential, dropped", log_q(reader_name(g, s->reader)));
+        log_warn("intake.invalid", "reader=%s reason=\"not a credential\" action=dropped",
+                 log_q(reader_name(g, s->reader)));
         if (g->readers)
             readers_answer(g->readers, s->reader, s->token, ANSWER_STORED); /* no light: nothing was stored */
         break;
@@ -186,15 +188,15 @@ static void on_left(struct gateway *g, const struct sight *s)
 {
     int r = intake_left(g->intake, s);
     if (r != 0)
-        log_error("intake.failed", "reader=%s error=%s, hold counts from the punch", log_q(reader_name(g, s->reader)),
-                  log_q(error_str(r)));
+        log_error("intake.failed", "reader=%s error=%s action=\"hold counts from the punch\"",
+                  log_q(reader_name(g, s->reader)), log_q(error_str(r)));
 }
 
 static void on_settled(struct gateway *g, const struct sight *s)
 {
     int r = intake_settled(g->intake, s);
     if (r != 0)
-        log_error("spool.mark", "reader=%s error=%s, settled by the recovery of the spool",
+        log_error("spool.mark", "reader=%s error=%s action=\"settled when the spool is open again\"",
                   log_q(reader_name(g, s->reader)), log_q(error_str(r)));
 }
 
@@ -316,9 +318,9 @@ static size_t due_damage(struct gateway *g, size_t n)
     cbor_put_uint(&w, g->damage_index);
     gateway_event(g, n, EVENT_RECORD_DAMAGED, BYTES(arg, w.len));
     bool hopeless = spool_lose(g->spool, g->damage_segno, g->damage_index) != 0;
-    log_error("spool.damaged", "segno=%llu index=%llu, %s", (unsigned long long)g->damage_segno,
+    log_error("spool.damaged", "segno=%llu index=%llu action=%s", (unsigned long long)g->damage_segno,
               (unsigned long long)g->damage_index,
-              hopeless ? "one too many: the rest of its segment stays here" : "sending goes on behind it");
+              hopeless ? "\"one too many, the rest of its segment stays here\"" : "\"sending goes on behind it\"");
     return n + 1;
 }
 
@@ -348,7 +350,7 @@ void gateway_due(struct gateway *g)
     if (!stored)
         return;
     if (full) {
-        log_note("spool.room", "refused=%llu, punches are stored again", (unsigned long long)g->refused_untold);
+        log_note("spool.room", "refused=%llu action=\"storing punches again\"", (unsigned long long)g->refused_untold);
         g->spool_full = false;
         g->refused_untold = 0;
     }

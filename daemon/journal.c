@@ -200,7 +200,7 @@ static int recover(struct journal *j, struct entry *e, size_t n)
             e[i].stored = true;
             found++;
         }
-    log_warn("spool.reopened", "found=%zu of=%zu, the rest is sealed anew in a new segment", found, n);
+    log_warn("spool.reopened", "found=%zu of=%zu action=\"sealing the rest anew in a new segment\"", found, n);
     return 0;
 }
 
@@ -216,7 +216,7 @@ int journal_commit(struct journal *j, struct entry *e, size_t n, int staged)
         }
         if (r == 0)
             break;
-        log_error("spool.commit", "error=%s, re-opening the spool", log_q(error_str(r)));
+        log_error("spool.commit", "error=%s action=\"opening the spool again\"", log_q(error_str(r)));
         int again = recover(j, e, n);
         if (again != 0)
             return again > 0 ? -EUCLEAN : again;

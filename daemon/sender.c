@@ -359,7 +359,7 @@ static void on_item(struct sender *s, const struct ack_item *item, const struct 
     }
     if (!MUTANT_ANY_ACK && ack_check(g->ack_key, item) != 0) {
         s->counts.acks_bad++;
-        log_warn("ack.forged", "segno=%llu, ignored", (unsigned long long)g->segno);
+        log_warn("ack.forged", "segno=%llu action=ignored", (unsigned long long)g->segno);
         return;
     }
     uint64_t epoch = spool_meta(s->o.spool)->epoch, next = item->next;
@@ -372,7 +372,7 @@ static void on_item(struct sender *s, const struct ack_item *item, const struct 
          * here is there. Of the open one everything was committed here first. */
         if (!g->closed) {
             s->counts.acks_bad++;
-            log_warn("ack.beyond", "segno=%llu, ignored", (unsigned long long)g->segno);
+            log_warn("ack.beyond", "segno=%llu action=ignored", (unsigned long long)g->segno);
             return;
         }
         next = g->records;

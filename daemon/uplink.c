@@ -176,8 +176,7 @@ static void on_publish(struct mosquitto *m, void *arg, int mid, int reason, cons
     u->unconfirmed -= u->unconfirmed > 0;
     if (reason >= 0x80) {
         atomic_fetch_add(&u->refused, 1);
-        log_warn("uplink.refused", "reason=%s, the broker does not take our messages; sent again later",
-                 log_q(mosquitto_reason_string(reason)));
+        log_warn("uplink.refused", "reason=%s action=\"sent again later\"", log_q(mosquitto_reason_string(reason)));
     }
 }
 

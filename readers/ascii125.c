@@ -345,7 +345,8 @@ static void report(struct driver_state *d)
     atomic_fetch_add(&d->env.stats->bad, d->parser.bad);
     atomic_fetch_add(&d->env.stats->unusable, d->parser.unusable);
     if (d->parser.unusable > 0 && !d->told) {
-        log_warn("reader.unusable", "reader=%s: an id that names no card, random or cut off, refused and counted",
+        log_warn("reader.unusable",
+                 "reader=%s reason=\"an id that names no card, random or cut off\" action=\"refused and counted\"",
                  log_q(d->env.settings->name));
         d->told = true;
     }

@@ -75,8 +75,8 @@ static int64_t backoff(const struct asked *a, int64_t now)
 static int64_t on_failure(struct asked *a, int64_t now, const char *state)
 {
     if (++a->failures == ASKED_DOWN_AFTER) {
-        log_warn("reader.silent", "reader=%s state=\"%s\", probing it rarely from now on", log_q(a->env.settings->name),
-                 state);
+        log_warn("reader.silent", "reader=%s state=%s action=\"probing it rarely\"", log_q(a->env.settings->name),
+                 log_q(state));
         asked_down(a);
     }
     return backoff(a, now);
@@ -92,8 +92,8 @@ static int64_t on_exception(struct asked *a, int64_t now, uint8_t code, const ch
         a->failures = 0;
         return now + (asked_poll_ms(a) > BUSY_MS ? asked_poll_ms(a) : BUSY_MS);
     }
-    log_warn("reader.exception", "reader=%s code=%u state=\"%s\"%s", log_q(a->env.settings->name), code, state,
-             code < 4 ? ": does the profile fit this device?" : "");
+    log_warn("reader.exception", "reader=%s code=%u state=%s hint=%s", log_q(a->env.settings->name), code, log_q(state),
+             code < 4 ? "\"does the profile fit this device?\"" : "-");
     return on_failure(a, now, state);
 }
 

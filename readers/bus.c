@@ -68,8 +68,8 @@ static void line_close(struct bus *b, int64_t now, int why)
     b->link->ops->close(b->link);
     b->open = false;
     if (why != -ECANCELED)
-        log_warn("bus.lost", "bus=%s at=%s link=\"%s\" error=\"%s\", opening it again", log_q(b->name), log_q(b->where),
-                 b->link->ops->name, error_str(why));
+        log_warn("bus.lost", "bus=%s at=%s link=%s error=%s action=\"opening it again\"", log_q(b->name),
+                 log_q(b->where), log_q(b->link->ops->name), log_q(error_str(why)));
     for (unsigned i = 0; i < b->n; i++)
         b->readers[i].driver->offline(b->readers[i].self);
     b->reopen_at = now + b->reopen_ms;
@@ -82,7 +82,7 @@ static void line_open(struct bus *b, int64_t now)
     if (r == 0) {
         b->open = true;
         b->last_error = 0;
-        log_info("bus.open", "bus=%s at=%s link=\"%s\"", log_q(b->name), log_q(b->where), b->link->ops->name);
+        log_info("bus.open", "bus=%s at=%s link=%s", log_q(b->name), log_q(b->where), log_q(b->link->ops->name));
         for (unsigned i = 0; i < b->n; i++) {
             b->readers[i].driver->online(b->readers[i].self);
             b->readers[i].due = now;
@@ -90,8 +90,8 @@ static void line_open(struct bus *b, int64_t now)
         return;
     }
     if (r != b->last_error && r != -ECANCELED)
-        log_warn("bus.closed", "bus=%s at=%s link=\"%s\" error=\"%s\", trying again for ever", log_q(b->name),
-                 log_q(b->where), b->link->ops->name, r == LINK_ABSENT ? "absent" : error_str(r));
+        log_warn("bus.closed", "bus=%s at=%s link=%s error=%s action=\"trying again for ever\"", log_q(b->name),
+                 log_q(b->where), log_q(b->link->ops->name), r == LINK_ABSENT ? "absent" : log_q(error_str(r)));
     b->last_error = r;
     b->reopen_ms = b->reopen_ms * 2 < REOPEN_MAX_MS ? b->reopen_ms * 2 : REOPEN_MAX_MS;
     b->reopen_at = clock_ms() + b->reopen_ms;

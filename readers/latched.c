@@ -139,8 +139,7 @@ static int step_poll(struct latched *d, int64_t now, int64_t *ret_due)
     asked_up(&d->a);
     *ret_due = now;
     if (with_reset && rep.v[p->reset.addr - from]) {
-        log_note("reader.restarted", "reader=%s: the device started anew, setting it up again",
-                 log_q(d->a.env.settings->name));
+        log_note("reader.restarted", "reader=%s action=\"setting it up again\"", log_q(d->a.env.settings->name));
         d->reset_seen = true;
         d->init_next = 0;
         d->after_init = POLL;
@@ -175,8 +174,8 @@ static void on_unreadable(struct latched *d, int what)
     atomic_fetch_add(unusable ? &d->a.env.stats->unusable : &d->a.env.stats->bad, 1);
     if (++d->unreadable < UNREADABLE_MAX && !unusable)
         return;
-    log_warn("reader.unreadable", "reader=%s: a latched read has %s, clearing it unread",
-             log_q(d->a.env.settings->name), unusable ? "an id that names no card" : "no number");
+    log_warn("reader.unreadable", "reader=%s reason=%s action=\"clearing the read\"", log_q(d->a.env.settings->name),
+             unusable ? "\"an id that names no card\"" : "\"no number\"");
     d->giving_up = true;
     d->state = CLEAR;
 }

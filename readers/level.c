@@ -128,8 +128,8 @@ static void on_unreadable(struct level *d, int what, unsigned length, int64_t no
         return;
     }
     atomic_fetch_add(unusable ? &d->a.env.stats->unusable : &d->a.env.stats->bad, 1);
-    log_warn("reader.unreadable", "reader=%s length=%u: %s, refused", log_q(d->a.env.settings->name), length,
-             unusable ? "an id that names no card" : "a card without a number that the profile can tell");
+    log_warn("reader.unreadable", "reader=%s length=%u reason=%s action=refused", log_q(d->a.env.settings->name),
+             length, unusable ? "\"an id that names no card\"" : "\"no number of this length in the profile\"");
 }
 
 static int step(void *self, int64_t now, int64_t *ret_due)

@@ -38,9 +38,9 @@ static void fail(struct lamp *p, int64_t now, int why)
     p->failures++;
     p->retry_at = now + LIGHTS_RETRY_MS;
     if (why != p->last_error)
-        log_warn("light.failed", "light=%s error=%s, trying again every %d s%s", log_q(p->text), log_q(error_str(why)),
-                 LIGHTS_RETRY_MS / 1000,
-                 why == -EINVAL && !p->place.gpio ? ": is the module ledtrig-transient loaded?" : "");
+        log_warn("light.failed", "light=%s error=%s action=\"trying again every %d s\" hint=%s", log_q(p->text),
+                 log_q(error_str(why)), LIGHTS_RETRY_MS / 1000,
+                 why == -EINVAL && !p->place.gpio ? "\"is the module ledtrig-transient loaded?\"" : "-");
     p->last_error = why;
 }
 

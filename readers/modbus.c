@@ -341,7 +341,7 @@ static int link_open_rtu(struct link *l)
     if (r != 0)
         return r;
     if (rs485 == PORT_RS485_UNKNOWN)
-        log_info("bus.rs485", "device=%s: this line's driver cannot switch a transmitter, so the adapter has to",
+        log_info("bus.rs485", "device=%s hint=\"its driver cannot switch a transmitter, so the adapter has to\"",
                  log_q(m->port.serial ? m->port.serial : m->port.usb));
     return adopt(m, fd);
 }

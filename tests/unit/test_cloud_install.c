@@ -72,6 +72,26 @@ static void wrong_epoch_is_refused(void **state)
     assert_null(c);
 }
 
+/* A keyring whose KEK is gone, here and in escrow, is told as such; one copy suffices to go on. */
+static void no_usable_keyring(void **state)
+{
+    struct fixture *x = *state;
+    char kek[3][256], aside[256];
+    struct cloud *c = NULL;
+    fixture_close(x);
+    snprintf(kek[0], sizeof kek[0], "%s/keyring/acme/kek", x->state);
+    for (size_t i = 1; i < ARRAY_LEN(kek); i++)
+        snprintf(kek[i], sizeof kek[i], "%s/acme/kek", x->escrow[i - 1]);
+    snprintf(aside, sizeof aside, "%s/aside", x->dir);
+    assert_int_equal(rename(kek[2], aside), 0);
+    assert_int_equal(unlink(kek[0]), 0);
+    assert_int_equal(unlink(kek[1]), 0);
+    assert_int_equal(cloud_open(&x->set, &c), CLOUD_KEYS);
+    assert_null(c);
+    assert_int_equal(rename(aside, kek[2]), 0);
+    fixture_open(x);
+}
+
 static void tokens(void **state)
 {
     struct fixture *x = *state;
@@ -457,6 +477,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(init_is_done_once, setup, teardown),
         cmocka_unit_test_setup_teardown(init_starts_over, setup, teardown),
         cmocka_unit_test_setup_teardown(wrong_epoch_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(no_usable_keyring, setup, teardown),
         cmocka_unit_test_setup_teardown(tokens, setup, teardown),
         cmocka_unit_test_setup_teardown(tenants, setup, teardown),
         cmocka_unit_test_setup_teardown(tenants_do_not_see_each_other, setup, teardown),
