@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/owner.h"
 #include "base/str.h"
 #include "daemon/keys.h"
 #include "daemon/spool.h"
@@ -22,7 +23,9 @@ int enrol_keygen(const struct settings *s, const char *out)
     struct buf request CLEANUP(buf_done);
     buf_init(&request, ENROL_FILE_MAX);
     bool again = false;
-    int r = keys_make(s->state, &request);
+    int r = owner_become(s->state);
+    if (r == 0)
+        r = keys_make(s->state, &request);
     if (r == -EEXIST) {
         again = true;
         r = keys_request(s->state, &request);
@@ -32,6 +35,8 @@ int enrol_keygen(const struct settings *s, const char *out)
                 s->state);
         return 1;
     }
+    if (r == 0)
+        r = owner_return();
     if (r != 0)
         return fail(s->state, r);
     if (!out) {
@@ -103,7 +108,8 @@ int enrol_bundle(const struct settings *s, const char *file)
     int r = file_read(file, &text);
     if (r != 0)
         return fail(file, r);
-    r = file_join(path, sizeof(path), s->state, "lock");
+    if ((r = owner_become(s->state)) == 0)
+        r = file_join(path, sizeof(path), s->state, "lock");
     if (r == 0)
         r = file_lock(path, &lock);
     if (r == FILE_LOCKED) {

@@ -93,6 +93,15 @@ static int complain(const char *what, int r)
     return r;
 }
 
+/* Made by root before the folder was ours; what root does in it since is done as its owner (base/owner.h). */
+static int not_ours(struct gateway *g)
+{
+    log_error("start.failed",
+              "what=%s error=\"files of another user\" hint=\"as root: chown -R punchgate:punchgate the folder\"",
+              log_q(g->s->state));
+    return -EACCES;
+}
+
 static int take_lock(struct gateway *g)
 {
     char path[KEYS_PATH];
@@ -103,6 +112,8 @@ static int take_lock(struct gateway *g)
         log_error("start.failed", "what=%s error=\"another punchgate runs with this state folder\"", log_q(path));
         return -EBUSY;
     }
+    if (r == -EACCES)
+        return not_ours(g);
     if (r == -ENOENT) {
         log_error("start.failed", "what=%s error=\"no state yet\" hint=\"punchgate keygen, then punchgate enrol\"",
                   log_q(g->s->state));
@@ -120,6 +131,8 @@ static int load_keys(struct gateway *g)
                   log_q(g->s->state));
         return -ENOENT;
     }
+    if (r == -EACCES)
+        return not_ours(g);
     if (r != 0) {
         log_error("start.failed", "what=%s error=%s", log_q(g->s->state), log_q(problem));
         return -EINVAL;

@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/harden.h"
 #include "base/log.h"
+#include "base/owner.h"
 #include "daemon/enrol.h"
 #include "daemon/gateway.h"
 #include "daemon/keys.h"
@@ -77,6 +78,11 @@ static const struct command *find(const char *name)
 static int do_run(struct call *c)
 {
     bool stuck = false;
+    int r = owner_stay(c->settings.state);
+    if (r != 0) {
+        fprintf(stderr, "punchgate: working as the owner of %s: %s\n", c->settings.state, error_str(r));
+        return 1;
+    }
     log_init("punchgate", (enum log_level)settings_log_level(&c->settings));
     int code = gateway_run(&c->settings, &stuck);
     if (stuck)
