@@ -28,6 +28,7 @@ struct led {
     struct light_out out;
     struct light_place place;
     int activate, duration;
+    bool waits; /* for the right to the files of the trigger, which is set */
 };
 
 /* Never creates, never waits, also when the path leads to something that is no LED. */
@@ -72,18 +73,23 @@ static void close_led(struct light_out *o)
     l->activate = l->duration = -1;
 }
 
+/* The files that the trigger brings are root's until udev has given them to our group (70-punchgate.rules). Setting the
+ * trigger once more would make new ones, root's again: so the next try, a little later, finds it set. */
 static int open_led(struct light_out *o)
 {
     struct led *l = (struct led *)o;
-    int r = put_once(l, "trigger", "transient\n");
-    if (r == 0)
-        r = put_once(l, "state", "1\n");
+    int r = l->waits ? 0 : put_once(l, "trigger", "transient\n");
+    l->waits = false;
+    if (r < 0)
+        return r;
+    r = put_once(l, "state", "1\n");
     if (r == 0)
         r = open_file(l, "duration", &l->duration);
     if (r == 0)
         r = open_file(l, "activate", &l->activate);
     if (r < 0)
         close_led(o);
+    l->waits = r == -EACCES;
     return r;
 }
 

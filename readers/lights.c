@@ -36,7 +36,7 @@ static void fail(struct lamp *p, int64_t now, int why)
     p->out->ops->close(p->out);
     p->open = false;
     p->failures++;
-    p->retry_at = now + LIGHTS_RETRY_MS;
+    p->retry_at = now + (p->last_error == 0 ? LIGHTS_SOON_MS : LIGHTS_RETRY_MS);
     if (why != p->last_error)
         log_warn("light.failed", "light=%s error=%s action=\"trying again every %d s\" hint=%s", log_q(p->text),
                  log_q(error_str(why)), LIGHTS_RETRY_MS / 1000,

@@ -11,6 +11,7 @@
 #include "readers/registry.h"
 
 #define LIGHTS_RETRY_MS 10000
+#define LIGHTS_SOON_MS 500 /* the first time: udev may be about to let us in */
 
 struct lights;
 /* `readers` (of struct reader_settings, checked) and the loop outlive it. */

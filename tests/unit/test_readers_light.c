@@ -274,6 +274,45 @@ static void an_absent_led_is_an_error(void **state)
     led_free(&l);
 }
 
+/* As the gateway's own user: the files are there, but not yet his. */
+static int open_as_nobody(struct led *l)
+{
+    bool root = geteuid() == 0;
+    if (root)
+        assert_int_equal(seteuid(65534), 0);
+    int r = l->out->ops->open(l->out);
+    if (root)
+        assert_int_equal(seteuid(0), 0);
+    return r;
+}
+
+static void files_of_the_trigger_come_late(void **state)
+{
+    struct led l;
+    char path[64];
+
+    led_new(&l);
+    assert_int_equal(chmod(l.dir, 0755), 0);
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        snprintf(path, sizeof(path), "%s/%s", l.dir, files[i]);
+        assert_int_equal(chmod(path, i == TRIGGER ? 0666 : 0), 0);
+    }
+    assert_int_equal(open_as_nobody(&l), -EACCES);
+    told(&l, TRIGGER, "transient\n");
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        snprintf(path, sizeof(path), "%s/%s", l.dir, files[i]);
+        assert_int_equal(chmod(path, 0666), 0);
+    }
+    assert_int_equal(open_as_nobody(&l), 0);
+    told(&l, TRIGGER, ""); /* once more would make them anew, not his */
+    told(&l, STATE, "1\n");
+    l.out->ops->close(l.out);
+    told(&l, TRIGGER, "none\n");
+    assert_int_equal(open_as_nobody(&l), 0);
+    told(&l, TRIGGER, "transient\n");
+    led_free(&l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -287,6 +326,7 @@ int main(void)
         cmocka_unit_test(places),
         cmocka_unit_test(an_led_is_lit_for_a_while_only),
         cmocka_unit_test(an_absent_led_is_an_error),
+        cmocka_unit_test(files_of_the_trigger_come_late),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
