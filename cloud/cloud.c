@@ -408,15 +408,21 @@ void cloud_close(struct cloud *c)
     free(c);
 }
 
-bool cloud_ready(struct cloud *c)
+bool cloud_answers(struct cloud *c)
 {
     struct db *db = NULL;
-    struct keyring *k;
     int64_t epoch;
     if (cloud_db_take(c, &db) != 0)
         return false;
     bool ok = meta_get(db, "epoch", &epoch) == 0 && (uint64_t)epoch == c->epoch;
     cloud_db_give(c, db);
+    return ok;
+}
+
+bool cloud_ready(struct cloud *c)
+{
+    struct keyring *k;
+    bool ok = cloud_answers(c);
     for (size_t i = 0; ok && (k = ring_at(c, i)) != NULL; i++)
         ok = keyring_escrow_ok(k);
     return ok;

@@ -64,6 +64,7 @@ struct ingest {
 
     pthread_t thread;
     atomic_bool stop;
+    _Atomic int64_t turned; /* clock_ms() */
     struct broker *broker;
 };
 
@@ -445,6 +446,7 @@ static void *run(void *arg)
     int64_t swept = clock_ms() - SWEEP_MS;
     int64_t stopping = 0;
     while (!atomic_load(&in->stop) || queue_len(in->queue) > 0) {
+        atomic_store(&in->turned, clock_ms());
         if (atomic_load(&in->stop)) {
             stopping = stopping == 0 ? clock_ms() : stopping;
             if (clock_ms() - stopping > STOP_MS) /* gateways go on sending; it will be sent again */
@@ -532,6 +534,7 @@ int ingest_start(struct cloud *c, struct ingest **ret_ingest)
     if (r != 0)
         return r;
     in->publish_arg = in;
+    atomic_store(&in->turned, clock_ms());
     r = start_broker(in);
     if (r == 0)
         r = -pthread_create(&in->thread, NULL, run, in);
@@ -554,6 +557,11 @@ void ingest_stop(struct ingest *in)
         ingest_free(in);
     else /* the broker's thread may still call back: only the store is let go */
         cloud_db_give(in->c, in->db);
+}
+
+int64_t ingest_turned(const struct ingest *in)
+{
+    return clock_ms() - atomic_load(&in->turned);
 }
 
 bool ingest_connected(struct ingest *in)

@@ -47,6 +47,8 @@ int ingest_start(struct cloud *c, struct ingest **ret_ingest);
 void ingest_stop(struct ingest *in); /* commits what is queued, joins, frees; takes NULL */
 void ingest_counts(struct ingest *in, uint64_t ret[INGEST_COUNTS]);
 bool ingest_connected(struct ingest *in);
+/* ms since its thread came round last: it does twice a second, unless a commit waits. */
+int64_t ingest_turned(const struct ingest *in);
 
 /* How long commits took, as a cumulative histogram: buckets[i] counts those of at most ingest_bounds_ms[i]. */
 #define INGEST_BOUNDS 9

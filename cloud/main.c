@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/notify.h"
+#include "base/owner.h"
 #include "cloud/admin.h"
 #include "cloud/api.h"
 #include "cloud/gateway.h"
@@ -49,7 +50,9 @@ static void print_made(const struct settings *set, const char *config, const cha
 static int cmd_init(const struct settings *set, const char *config)
 {
     char token[64] = "";
-    int r = cloud_init(set, token);
+    int r = owner_become(set->state);
+    if (r == 0)
+        r = cloud_init(set, token);
     if (r == CLOUD_CONFLICT) {
         fprintf(stderr, "punchcloud: %s holds an installation already; nothing was changed\n", set->state);
         return EXIT_FAILED;
@@ -59,8 +62,10 @@ static int cmd_init(const struct settings *set, const char *config)
         return EXIT_FAILED;
     }
     if (r != 0) {
-        fprintf(stderr, "punchcloud: making the installation in %s failed: %s\n", set->state,
-                r < 0 ? error_str(r) : "unexpected outcome");
+        fprintf(stderr, "punchcloud: making the installation in %s failed: %s\n%s", set->state,
+                r < 0 ? error_str(r) : "unexpected outcome",
+                r == -EACCES ? "It works as the owner of that folder, whose the folders of `escrow` must be, too.\n"
+                             : "");
         return EXIT_FAILED;
     }
     print_made(set, config, token);
@@ -89,8 +94,15 @@ static void on_stop(void *arg)
 static void on_watchdog(void *arg)
 {
     struct service *s = arg;
-    notify_watchdog();
-    loop_timer_set(s->watchdog, notify_watchdog_ms());
+    unsigned ms = notify_watchdog_ms();
+    int64_t since = ingest_turned(s->ingest);
+    bool store = cloud_answers(s->cloud);
+    if (since <= 2 * (int64_t)ms && store)
+        notify_watchdog();
+    else
+        log_error("watchdog.withheld", "ingest_ms=%lld store=%s action=\"systemd starts us anew\"", (long long)since,
+                  store ? "answers" : "silent");
+    loop_timer_set(s->watchdog, ms);
 }
 
 static int open_cloud(struct service *s, const struct settings *set)
@@ -106,6 +118,11 @@ static int open_cloud(struct service *s, const struct settings *set)
         log_error("run.keys", "state=%s error=\"a keyring has no usable copy\"", log_q(set->state));
     else if (r == CLOUD_NEWER)
         log_error("run.newer", "state=%s error=\"a later punchcloud made the store\"", log_q(set->state));
+    else if (r == -EACCES)
+        log_error(
+            "run.open",
+            "state=%s error=\"files of another user\" hint=\"as root: chown -R punchcloud:punchcloud the folder\"",
+            log_q(set->state));
     else if (r != 0)
         log_error("run.open", "state=%s error=%s", log_q(set->state), log_q(r < 0 ? error_str(r) : "unexpected"));
     return r;
@@ -128,8 +145,8 @@ static int start(struct service *s, const struct settings *set)
     int r = loop_new(&s->loop);
     for (size_t i = 0; r == 0 && i < ARRAY_LEN(stops); i++)
         r = loop_signal(s->loop, stops[i], on_stop, s);
-    if (r == 0 && notify_watchdog_ms() > 0 && (r = loop_timer_new(s->loop, on_watchdog, s, &s->watchdog)) == 0)
-        r = loop_timer_set(s->watchdog, notify_watchdog_ms());
+    if (r == 0)
+        r = loop_timer_new(s->loop, on_watchdog, s, &s->watchdog);
     if (r != 0) {
         log_error("run.loop", "error=%s", log_q(error_str(r)));
         return r;
@@ -145,6 +162,8 @@ static int start(struct service *s, const struct settings *set)
         log_error("run.metrics", "listen=%s error=%s", set->metrics.listen, log_q(r < 0 ? error_str(r) : "unexpected"));
     else if ((r = admin_serve(s->loop, s->cloud, s->ingest, &s->admin)) != 0)
         log_error("run.control", "error=%s", log_q(r < 0 ? error_str(r) : "unexpected"));
+    else if (notify_watchdog_ms() > 0 && (r = loop_timer_set(s->watchdog, notify_watchdog_ms())) != 0)
+        log_error("run.watchdog", "error=%s", log_q(error_str(r)));
     return r;
 }
 
@@ -163,7 +182,11 @@ static void stop(struct service *s)
 static int cmd_run(const struct settings *set)
 {
     struct service s = {0};
-    int r = start(&s, set);
+    int r = owner_stay(set->state);
+    if (r != 0)
+        log_error("run.owner", "state=%s error=%s", log_q(set->state), log_q(error_str(r)));
+    else
+        r = start(&s, set);
     if (r == 0) {
         log_note("run.ready", "version=%s api=%s port=%u broker=%s epoch=%llu", PUNCH_VERSION, set->api.listen,
                  api_port(s.api), set->broker.address, (unsigned long long)cloud_epoch(s.cloud));
