@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/notify.h"
 #include "daemon/gateway_impl.h"
 #include "wire/cbor.h"
 
@@ -215,6 +216,7 @@ static void on_up(void *arg)
     g->release_due = true;
     g->link_why[0] = '\0';
     log_note("uplink.up", "broker=%s", log_q(g->keys.bundle.broker));
+    notify_status("storing punches, connected to the broker");
     if (journal_open_segment(g->journal, &segno)) {
         const struct spool_seg *seg = spool_find(g->spool, segno);
         if (seg && seg->acked < seg->records)
@@ -233,6 +235,7 @@ static void on_down(void *arg, const char *why)
     g->link_up = false;
     memcpy(g->link_why, why, strnlen(why, sizeof(g->link_why) - 1) + 1);
     g->link_why[sizeof(g->link_why) - 1] = '\0';
+    notify_status("storing punches, no connection to the broker");
     if (was)
         log_warn("uplink.down", "broker=%s reason=%s action=\"connecting again\"", log_q(g->keys.bundle.broker),
                  log_q(why));

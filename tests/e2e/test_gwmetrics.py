@@ -69,13 +69,12 @@ def test(args, _rng):
         text, now = scrape(port)
         check(now.keys() == first.keys(), f"series came or went: {now.keys() ^ first.keys()}")
         for sim in sims:
-            for what in ("punches", "reads"):
-                got = now[f"punchgate_reader_{what}_total", (("reader", sim.name),)]
-                check(got == CARDS if what == "punches" else got >= CARDS, f"{sim.name}: {what} {got}")
+            got = {what: now[f"punchgate_reader_{what}_total", (("reader", sim.name),)] for what in ("punches", "reads")}
+            check(got["punches"] == CARDS <= got["reads"], f"{sim.name}: {got}")
             check(now["punchgate_reader_up", (("reader", sim.name),)] == 1, f"{sim.name} is not up")
         check(now["punchgate_commit_seconds_count", ()] > first["punchgate_commit_seconds_count", ()],
               "commits are not timed")
-        check(now["punchgate_acks_total", ()] > 0 and now["punchgate_upload_records_total", ()] >= 2 * CARDS, "no acks")
+        check(now["punchgate_acks_total", ()] > 0 and now["punchgate_upload_records_total", ()] >= CARDS, "no acks")
         check(now["punchgate_spool_unacked_records", ()] == 0 == now["punchgate_spool_oldest_unacked_seconds", ()], "unacked")
         check(now["punchgate_spool_records", ()] >= 2 * CARDS, "the spool holds them no more")
         for series, v in first.items():
