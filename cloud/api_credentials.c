@@ -222,7 +222,8 @@ void api_credentials_unassign(struct api_call *k)
 void api_credentials_waiting(struct api_call *k)
 {
     size_t limit = 0;
-    char pos[CURSOR_POS_MAX + 1]; /* the position as it lies in memory, in hex */
+    /* The position as it lies in memory, in hex. Who logs a URL logs it: no card number is in it. */
+    char pos[CURSOR_POS_MAX + 1];
     struct waiting_pos at = {0};
     struct waiting_list list = {0};
     _Static_assert(2 * sizeof at <= CURSOR_POS_MAX, "a cursor holds it");
@@ -243,9 +244,8 @@ void api_credentials_waiting(struct api_call *k)
         json_array_append_new(items, json_pack("{s:o, s:o, s:o, s:I}", "credential",
                                                api_cred_json(&w->cred, w->rendering), "first_seen", json_time(w->first),
                                                "last_seen", json_time(w->last), "count", (json_int_t)w->count));
-        memset(&at, 0, sizeof at);
         at.last = w->last;
-        at.cred = w->cred;
+        memcpy(at.id, w->id, ID_LEN);
     }
     call_page(k, NULL, items, list.more ? str_hex(&at, sizeof at, pos) : NULL);
     waiting_list_done(&list);

@@ -265,21 +265,15 @@ void credential_list_done(struct credential_list *l)
 
 /* ---- the inbox ---- */
 
-static int compare_waiting(int64_t last, const struct cred *c, const struct waiting *b)
+static int compare_waiting(int64_t last, const uint8_t id[ID_LEN], const struct waiting *b)
 {
-    if (last != b->last)
-        return last > b->last ? -1 : 1;
-    if (c->tech != b->cred.tech)
-        return c->tech < b->cred.tech ? -1 : 1;
-    if (c->bits != b->cred.bits)
-        return c->bits < b->cred.bits ? -1 : 1;
-    return memcmp(c->data, b->cred.data, CRED_MAX);
+    return last != b->last ? (last > b->last ? -1 : 1) : memcmp(id, b->id, ID_LEN);
 }
 
 static int by_last(const void *x, const void *y)
 {
     const struct waiting *a = x;
-    return compare_waiting(a->last, &a->cred, y);
+    return compare_waiting(a->last, a->id, y);
 }
 
 struct inbox {
@@ -303,11 +297,13 @@ static void keep_latest(struct inbox *in)
 static int collect_waiting(void *arg, const uint8_t cidx[CIDX_LEN], const struct waiting_row *row)
 {
     struct inbox *in = arg;
-    if (in->after != NULL && compare_waiting(in->after->last, &in->after->cred, &row->w) >= 0)
+    struct waiting w = row->w;
+    memcpy(w.id, cidx, ID_LEN);
+    if (in->after != NULL && compare_waiting(in->after->last, in->after->id, &w) >= 0)
         return 0;
     if (in->list.n == 2 * in->limit)
         keep_latest(in);
-    in->list.items[in->list.n++] = row->w;
+    in->list.items[in->list.n++] = w;
     return 0;
 }
 

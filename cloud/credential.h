@@ -49,6 +49,7 @@ int credential_by_number(struct cloud *c, struct db *db, const char *tenant, con
                          struct cred *ret_cred);
 
 struct waiting {
+    uint8_t id[ID_LEN]; /* the blind index */
     struct cred cred;
     uint8_t rendering;
     int64_t first, last; /* us, corrected or, for pending ones, received */
@@ -57,7 +58,7 @@ struct waiting {
 /* Where a page ended: a card that is seen again moves before it. */
 struct waiting_pos {
     int64_t last;
-    struct cred cred;
+    uint8_t id[ID_LEN];
 };
 struct waiting_list {
     struct waiting *items;
