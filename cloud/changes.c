@@ -33,12 +33,12 @@ static int tenant_rows(const struct scope *s, struct row_keys *ret_keys)
     return r > 0 ? -EBADMSG : r;
 }
 
-/* On its way in and out. */
-static int pad(const uint8_t key[CRYPTO_KEY], int64_t seq, uint8_t mark[MARK_LEN])
+/* On its way in and out. Not by the number alone: after a restore, or a transaction that failed, another entry has it,
+ * and two marks behind one pad would tell whether they are of one key. What is sealed begins with a nonce. */
+static int pad(const uint8_t key[CRYPTO_KEY], struct bytes sealed, uint8_t mark[MARK_LEN])
 {
-    uint8_t n[8], mac[CRYPTO_HASH];
-    put_be(n, seq);
-    const struct bytes parts[] = {BYTES_STR("ref"), BYTES(n, sizeof n)};
+    uint8_t mac[CRYPTO_HASH];
+    const struct bytes parts[] = {BYTES_STR("ref"), sealed};
     int r = crypto_hmac(BYTES(key, CRYPTO_KEY), parts, ARRAY_LEN(parts), mac);
     for (size_t i = 0; r == 0 && i < MARK_LEN; i++)
         mark[i] ^= mac[i];
@@ -103,12 +103,12 @@ static int put(const struct scope *s, const struct row_keys *keys, enum change_k
     if (r == 0 && keys != NULL)
         r = seal_ref(keys, block_of(seq), mark);
     mark[MARK_MOVED] = moved ? 1 : 0;
-    if (r == 0)
-        r = pad(own.ref, seq, mark);
     if (r == 0) {
         struct seal_place at = place(s, seq, n8);
         r = seal_put(keys != NULL ? keys->seal : own.seal, &at, BYTES(plain, w.len), ENTRY_UNIT, &sealed);
     }
+    if (r == 0)
+        r = pad(own.ref, buf_bytes(&sealed), mark);
     if (r == 0)
         r = insert(s, seq, mark, buf_bytes(&sealed));
     buf_done(&sealed);
@@ -206,7 +206,7 @@ static int open_entry(const struct reader *x, struct db_stmt *st, struct change 
     size_t n;
     if (db_fixed(st, 1, mark, MARK_LEN) != 0)
         return -EBADMSG;
-    int r = pad(x->own.ref, e->seq, mark);
+    int r = pad(x->own.ref, db_blob(st, 2), mark);
     if (r != 0)
         return r;
     if (memcmp(mark, zeros, MARK_LEN) == 0)

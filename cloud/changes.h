@@ -5,8 +5,8 @@
  * A row of the table is its number, 17 bytes that look random and a sealed value of one size: it links nothing. An
  * entry about a person's or a waiting credential's rows is sealed under their key and dies with it. It is found by
  * HMAC(ref key, number / CHANGES_BLOCK), as a punch is found by its month, behind a pad made from the tenant's index
- * key and the number: without the keyring no two entries have anything in common, and with a keyring that lacks the
- * person only those within one block have. Entries that must outlive a key are sealed under the tenant's own.
+ * key and the sealed value: without the keyring no two entries have anything in common, and with a keyring that lacks
+ * the person only those within one block have. Entries that must outlive a key are sealed under the tenant's own.
  *
  * Who is erased takes along what the entries said. That is right for a punch that a consumer has never seen, or knows
  * as the erased person's; but it may know it as another's, or as nobody's, and would keep it. So behind the pad stands
