@@ -28,8 +28,8 @@ void db_close(struct db *db);
  *
  * Inside a transaction of the same connection a further one joins it, so that what has a transaction of its own can be
  * part of a larger one. Each db_begin() that gave 0 is ended by one db_commit() or db_rollback(). Only the outermost
- * commit commits; a rollback at any depth undoes all at once, and every begin and commit until the outermost end then
- * gives -ECANCELED. */
+ * commit commits; a rollback at any depth undoes all at once, and every begin, commit and statement that
+ * writes until the outermost end then gives -ECANCELED. */
 int db_begin(struct db *db);
 /* A negative result means: nothing was committed, or the outcome is unknown; the transaction is over either way. */
 int db_commit(struct db *db);

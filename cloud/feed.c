@@ -118,6 +118,6 @@ int feed_read(struct cloud *c, struct db *db, const char *tenant, size_t limit, 
         struct feed x = {.s = &s, .fn = fn, .arg = arg};
         r = read_page(&x, limit, pos, ret_more);
     }
-    db_rollback(db);
+    db_end_read(db);
     return r;
 }

@@ -356,6 +356,8 @@ int db_step(struct db_stmt *s)
 {
     if (s->bind_error != 0)
         return from_sqlite(s->db, s->bind_error, s->sql) < 0 ? -EINVAL : -EIO;
+    if (s->db->undone && !sqlite3_stmt_readonly(s->s)) /* it would commit by itself, and past the gate */
+        return -ECANCELED;
     int rc = sqlite3_step(s->s);
     return rc == SQLITE_ROW ? DB_ROW : from_sqlite(s->db, rc, s->sql);
 }

@@ -1,6 +1,7 @@
 /* Transactions inside transactions, and stores of other versions. */
 #include "tests/unit/cloud_gateway.h"
 
+#include "cloud/feed.h"
 #include "cloud/schema.h"
 #include "cloud/site.h"
 
@@ -76,6 +77,9 @@ static void inner_rollback_undoes_all(void **state)
     assert_false(db_writing(x->db));
     assert_writable(x); /* undone at once, not only when the outer one ends */
     assert_int_equal(add(x, "Grace"), -ECANCELED);
+    struct db_stmt *st;
+    assert_int_equal(db_stmt(x->db, "UPDATE meta SET value = value + 1", &st), 0);
+    assert_int_equal(db_run(st), -ECANCELED); /* nothing is left to be part of */
     assert_int_equal(cloud_commit(x->c, x->db), -ECANCELED);
     assert_int_equal(people(x), 0);
 
@@ -95,15 +99,24 @@ static void inner_rollback_undoes_all(void **state)
     assert_int_equal(people(x), 2);
 }
 
+static int no_item(void *arg, const struct feed_item *item)
+{
+    return 0;
+}
+
 static void reads_join(void **state)
 {
     struct fixture *x = *state;
     struct punch_list l;
+    struct feed_pos pos = {0};
+    bool more;
     const struct punch_query q = {.tenant = TENANT, .has_from = true, .has_to = true, .to = DAY_US, .limit = 10};
     assert_int_equal(cloud_begin(x->c, x->db), 0);
     assert_int_equal(add(x, "Ada"), 0);
     assert_int_equal(query_punches(x->c, x->db, &q, &l), 0);
     punch_list_done(&l);
+    assert_int_equal(feed_read(x->c, x->db, TENANT, 10, no_item, NULL, &pos, &more), 0);
+    assert_int_equal(pos.after, 1);
     assert_int_equal(cloud_commit(x->c, x->db), 0);
     assert_int_equal(people(x), 1);
 }
