@@ -22,6 +22,15 @@ static const struct {
     [EVENT_EPOCH] = {"epoch", "epoch", ARG_UINT},
 };
 
+/* Else each would be six characters of JSON, and a page of them longer than a reply may be. */
+static bool is_plain(struct bytes text)
+{
+    for (size_t i = 0; i < text.n; i++)
+        if (text.p[i] < 0x20)
+            return false;
+    return true;
+}
+
 /* NULL: not what the code says. */
 static json_t *decoded(enum arg arg, struct bytes cbor)
 {
@@ -31,7 +40,7 @@ static json_t *decoded(enum arg arg, struct bytes cbor)
     struct cbor_r r = cbor_reader(cbor);
     if (arg == ARG_TEXT) {
         struct bytes t = cbor_get_text(&r, 0, RECORD_PLAIN_MAX);
-        return cbor_done(&r) ? json_stringn((const char *)t.p, t.n) : NULL;
+        return cbor_done(&r) && is_plain(t) ? json_stringn((const char *)t.p, t.n) : NULL;
     }
     if (arg == ARG_RECORD) {
         cbor_get_array(&r, 2, 2);

@@ -217,13 +217,39 @@ static void test_pages(void **state)
     assert_int_equal(want, 0);
 }
 
+/* As many as a page may have, each as long as it can be and of what JSON writes longest. */
+static void test_longest_page(void **state)
+{
+    enum { LONG = 980 };
+    struct db *db = NULL;
+    char text[LONG + 1], id[2 * GW_LEN + 1], url[128];
+    uint8_t mem[LONG + 8];
+    struct cbor_w w = CBOR_W(mem, sizeof mem);
+    memset(text, 1, LONG);
+    text[LONG] = '\0';
+    cbor_put_text(&w, text);
+    assert_int_equal(cloud_db_take(f.c, &db), 0);
+    assert_int_equal(cloud_begin(f.c, db), 0);
+    for (uint64_t i = 1; i <= EVENTS_LIMIT_MAX; i++) {
+        struct record rec = {.kind = RECORD_EVENT, .gseq = i, .event = {.code = EVENT_READER_UP}};
+        rec.event.arg = BYTES(w.p, w.len);
+        put(db, "globex", f.gw2, 3, &rec);
+    }
+    assert_int_equal(cloud_commit(f.c, db), 0);
+    cloud_db_give(f.c, db);
+    snprintf(url, sizeof url, "/v1/gateways/%s/events?limit=%d", str_hex(f.gw2, GW_LEN, id), EVENTS_LIMIT_MAX);
+    struct reply r = get(&f.s, url, f.globex);
+    assert_int_equal(r.status, 200);
+    assert_int_equal(json_array_size(json_object_get(r.json, "items")), EVENTS_LIMIT_MAX);
+    reply_done(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_events_are_opened),
-        cmocka_unit_test(test_damaged_row),
-        cmocka_unit_test(test_strangers),
-        cmocka_unit_test(test_pages),
+        cmocka_unit_test(test_events_are_opened), cmocka_unit_test(test_damaged_row),
+        cmocka_unit_test(test_strangers),         cmocka_unit_test(test_pages),
+        cmocka_unit_test(test_longest_page),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
