@@ -121,17 +121,11 @@ void api_erasures_get(struct api_call *k)
 
 void api_erasures_list(struct api_call *k)
 {
-    size_t limit = 0;
-    char pos[CURSOR_POS_MAX + 1];
-    uint8_t after[ID_LEN];
+    struct call_span span;
     struct erasure_list list = {0};
-    if (!call_limit(k, &limit) || !call_cursor(k, NULL, pos))
+    if (!call_span(k, &span))
         return;
-    if (pos[0] && str_unhex(pos, after, ID_LEN) < 0) {
-        problem_reply(k->r, PROBLEM_BAD_CURSOR, "this cursor is of another version; begin again without a cursor");
-        return;
-    }
-    int r = erasure_list(k->cloud, k->db, k->tenant, pos[0] ? after : NULL, limit, &list);
+    int r = erasure_list(k->cloud, k->db, k->tenant, span.after, span.limit, &list);
     if (r != 0) {
         call_outcome(k, r, "list of erasures");
         return;
@@ -139,9 +133,6 @@ void api_erasures_list(struct api_call *k)
     json_t *items = json_array();
     for (size_t i = 0; i < list.n; i++)
         json_array_append_new(items, erasure_json(&list.items[i]));
-    if (list.more && list.n > 0)
-        call_page(k, NULL, items, str_hex(list.items[list.n - 1].id, ID_LEN, pos));
-    else
-        call_page(k, NULL, items, NULL);
+    call_page_by_id(k, items, list.more ? list.items[list.n - 1].id : NULL);
     erasure_list_done(&list);
 }

@@ -25,7 +25,7 @@ void api_people_list(struct api_call *k)
     json_t *items = json_array();
     for (size_t i = 0; i < list.n; i++)
         json_array_append_new(items, api_person_json(&list.items[i]));
-    call_page_by_id(k, items, list.more && list.n > 0 ? list.items[list.n - 1].id : NULL);
+    call_page_by_id(k, items, list.more ? list.items[list.n - 1].id : NULL);
     person_list_done(&list);
 }
 

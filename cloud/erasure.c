@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "cloud/changes.h"
 #include "cloud/erasure_impl.h"
+#include "cloud/rows.h"
 #include "cloud/tenant.h"
 
 #define SCRUB_AT_ONCE (64LL << 20) /* a larger store is scrubbed by the sweep, once for all erasures since */
@@ -71,20 +72,9 @@ int erasure_get(struct cloud *c, struct db *db, const char *tenant, const uint8_
     return r;
 }
 
-static int collect(struct db_stmt *st, size_t limit, struct erasure_list *l)
+static int listed(struct db_stmt *st, void *arg, void *item)
 {
-    int r;
-    while ((r = db_step(st)) == DB_ROW) {
-        if (l->n == limit) {
-            l->more = true;
-            return 0;
-        }
-        r = record_row(st, &l->items[l->n]);
-        if (r != 0)
-            return r;
-        l->n++;
-    }
-    return r;
+    return record_row(st, item);
 }
 
 int erasure_list(struct cloud *c, struct db *db, const char *tenant, const uint8_t *after, size_t limit,
@@ -92,25 +82,18 @@ int erasure_list(struct cloud *c, struct db *db, const char *tenant, const uint8
 {
     struct scope s;
     struct db_stmt *st;
-    struct erasure_list l = {0};
-    if (limit == 0 || limit > 1000)
+    struct rows l;
+    if (limit == 0)
         return CLOUD_INVALID;
     int r = scope_init(c, db, tenant, &s);
-    if (r != 0)
-        return r;
-    l.items = calloc(limit, sizeof *l.items);
-    if (l.items == NULL)
-        return -ENOMEM;
-    r = scope_stmt(&s, "SELECT " COLUMNS " FROM erasure WHERE tenant_id = ?1 AND id > ?2 ORDER BY id", &st);
+    if (r == 0)
+        r = scope_stmt(&s, "SELECT " COLUMNS " FROM erasure WHERE tenant_id = ?1 AND id > ?2 ORDER BY id", &st);
     if (r == 0) {
         db_bind_blob(st, 2, after != NULL ? BYTES(after, ID_LEN) : BYTES_NONE);
-        r = collect(st, limit, &l);
-        db_done(st);
+        r = rows_collect(st, limit, sizeof(struct erasure), listed, NULL, &l);
     }
-    if (r != 0)
-        erasure_list_done(&l);
-    else
-        *ret_list = l;
+    if (r == 0)
+        *ret_list = (struct erasure_list){.items = l.items, .n = l.n, .more = l.more};
     return r;
 }
 

@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "cloud/changes.h"
 #include "cloud/people_impl.h"
+#include "cloud/rows.h"
 #include "wire/cbor.h"
 
 #define PERSON_UNIT 352 /* name, reference and the rest at their longest: all rows are of one size */
@@ -218,48 +219,28 @@ int people_update(struct cloud *c, struct db *db, const char *tenant, const uint
     return r;
 }
 
-static int collect(const struct scope *s, struct db_stmt *st, size_t limit, struct person_list *l)
+static int listed(struct db_stmt *st, void *arg, void *item)
 {
-    int r;
-    while ((r = db_step(st)) == DB_ROW) {
-        if (l->n == limit) {
-            l->more = true;
-            return 0;
-        }
-        r = from_row(s, st, &l->items[l->n]);
-        if (r == 0)
-            l->n++;
-        else if (r != CLOUD_ABSENT) /* erased: its row says nothing any more */
-            return r;
-    }
-    return r;
+    return from_row(arg, st, item); /* CLOUD_ABSENT: erased, its row says nothing any more */
 }
 
 int people_list(struct cloud *c, struct db *db, const char *tenant, const uint8_t *after, size_t limit,
                 struct person_list *ret_list)
 {
-    static const uint8_t none[1];
     struct scope s;
     struct db_stmt *st;
-    struct person_list l = {0};
-    if (limit == 0 || limit > 1000)
+    struct rows l;
+    if (limit == 0)
         return CLOUD_INVALID;
     int r = scope_init(c, db, tenant, &s);
-    if (r != 0)
-        return r;
-    l.items = calloc(limit, sizeof *l.items);
-    if (l.items == NULL)
-        return -ENOMEM;
-    r = scope_stmt(&s, "SELECT id, key_id, sealed FROM person WHERE tenant_id = ?1 AND id > ?2 ORDER BY id", &st);
+    if (r == 0)
+        r = scope_stmt(&s, "SELECT id, key_id, sealed FROM person WHERE tenant_id = ?1 AND id > ?2 ORDER BY id", &st);
     if (r == 0) {
-        db_bind_blob(st, 2, after != NULL ? BYTES(after, ID_LEN) : BYTES(none, 0));
-        r = collect(&s, st, limit, &l);
-        db_done(st);
+        db_bind_blob(st, 2, after != NULL ? BYTES(after, ID_LEN) : BYTES_NONE);
+        r = rows_collect(st, limit, sizeof(struct person), listed, &s, &l);
     }
-    if (r != 0)
-        person_list_done(&l);
-    else
-        *ret_list = l;
+    if (r == 0)
+        *ret_list = (struct person_list){.items = l.items, .n = l.n, .more = l.more};
     return r;
 }
 
