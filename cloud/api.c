@@ -31,7 +31,7 @@ struct api {
 
     pthread_mutex_t ready_lock; /* of what follows */
     int64_t ready_at;           /* clock_ms() of the last check; 0: none yet */
-    bool store_ok, keys_ok;
+    bool checking, store_ok, keys_ok;
 };
 
 static void get_health(struct api_call *k)
@@ -49,14 +49,19 @@ static bool store_writable(struct cloud *c)
     return r == 0;
 }
 
+/* A check waits for its turn among the writers, which may take long: one thread does, the others say what they know. */
 static void check_ready(struct api *a, bool *ret_store, bool *ret_keys)
 {
     pthread_mutex_lock(&a->ready_lock);
-    int64_t now = clock_ms();
-    if (a->ready_at == 0 || now - a->ready_at >= READY_MS) {
-        a->store_ok = store_writable(a->cloud);
-        a->keys_ok = a->store_ok && cloud_ready(a->cloud); /* which also reads the store */
-        a->ready_at = now;
+    if (!a->checking && (a->ready_at == 0 || clock_ms() - a->ready_at >= READY_MS)) {
+        a->checking = true;
+        pthread_mutex_unlock(&a->ready_lock);
+        bool store = store_writable(a->cloud), keys = store && cloud_ready(a->cloud); /* which also reads the store */
+        pthread_mutex_lock(&a->ready_lock);
+        a->checking = false;
+        a->store_ok = store;
+        a->keys_ok = keys;
+        a->ready_at = clock_ms();
     }
     *ret_store = a->store_ok;
     *ret_keys = a->keys_ok;

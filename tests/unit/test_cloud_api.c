@@ -3,6 +3,8 @@
 #include "cloud/api.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "base/str.h"
@@ -664,6 +666,41 @@ static void test_writers_beside_readers(void **state)
     assert_int_equal(count_people("Many"), 32);
 }
 
+static void *ask_readiness(void *arg)
+{
+    struct reply r = get(&f.s, "/readyz", NULL);
+    atomic_fetch_add((atomic_uint *)arg, 1);
+    reply_done(&r);
+    return NULL;
+}
+
+/* More of those who ask than there are threads, while somebody writes for as long as it takes. */
+static void test_readiness_waits_for_no_writer(void **state)
+{
+    struct db *db = NULL;
+    pthread_t t[8];
+    atomic_uint answered = 0;
+    const struct timespec pause = {.tv_nsec = 100000000};
+    bool some = false;
+    assert_int_equal(cloud_db_take(f.c, &db), 0);
+    assert_int_equal(db_begin(db), 0);
+    for (size_t i = 0; i < 6; i++) /* until what was found before is too old to be said again unasked */
+        nanosleep(&pause, NULL);
+    for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+        assert_int_equal(pthread_create(&t[i], NULL, ask_readiness, &answered), 0);
+        nanosleep(&pause, NULL);
+    }
+    for (unsigned i = 0; i < 300 && !some; i++) {
+        some = atomic_load(&answered) > 0;
+        nanosleep(&pause, NULL);
+    }
+    cloud_db_give(f.c, db);
+    for (size_t i = 0; i < ARRAY_LEN(t); i++)
+        pthread_join(t[i], NULL);
+    assert_true(some);
+    assert_int_equal(atomic_load(&answered), ARRAY_LEN(t));
+}
+
 int main(void)
 {
     log_init("punchcloud", LOG_DEBUG);
@@ -671,6 +708,7 @@ int main(void)
         cmocka_unit_test(test_log_tells_no_secrets),
         cmocka_unit_test(test_writers_beside_readers),
         cmocka_unit_test(test_health),
+        cmocka_unit_test(test_readiness_waits_for_no_writer),
         cmocka_unit_test(test_every_route_wants_its_token),
         cmocka_unit_test(test_tokens),
         cmocka_unit_test(test_unknown_paths),
