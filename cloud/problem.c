@@ -34,11 +34,6 @@ static const struct {
     [PROBLEM_UNAVAILABLE] = {503, "unavailable", "The service is not ready"},
 };
 
-const char *problem_slug(enum problem p)
-{
-    return problems[p].slug;
-}
-
 json_t *problem_text(const char *s)
 {
     json_t *j = json_string(s);

@@ -29,8 +29,6 @@ enum problem {
     PROBLEM_COUNT
 };
 
-/* "token-expired" etc.: the last part of the problem's type URI. */
-const char *problem_slug(enum problem p);
 /* Replaces whatever the reply held. The detail may quote what the client sent: bytes that are not UTF-8 become '?'. */
 void problem_reply(struct http_reply *ret, enum problem p, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* The same with `errors`: [{"pointer", "detail"}], stolen; NULL is none. */
