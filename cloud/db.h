@@ -61,6 +61,8 @@ int db_step(struct db_stmt *s);
 int db_run(struct db_stmt *s);
 /* The same where a conflict is not expected: -EEXIST, so that no outcome of another module is mistaken for it. */
 int db_must(struct db_stmt *s);
+/* Inside a transaction: a number that differs from an earlier one when another connection has committed in between. */
+int db_foreign(struct db *db, int64_t *ret_version);
 int64_t db_changes(struct db *db); /* rows changed by the last statement */
 
 /* Columns count from 0, borrowed until the next step. A column of another type gives 0 / empty. */

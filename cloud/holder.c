@@ -5,6 +5,7 @@
 
 #include "base/str.h"
 #include "cloud/changes.h"
+#include "cloud/holders.h"
 #include "wire/cbor.h"
 
 #define ROW_UNIT 192
@@ -405,20 +406,6 @@ static int waiting_make(const struct scope *s, const struct filed *f, struct wai
 
 /* ---- filing ---- */
 
-struct at_time {
-    int64_t when;
-    uint8_t key_id[KEY_ID_LEN];
-};
-
-static int holds(void *arg, const struct assignment *a)
-{
-    struct at_time *t = arg;
-    if (t->when < a->cred.from || t->when >= a->cred.until)
-        return 0;
-    memcpy(t->key_id, a->key_id, KEY_ID_LEN);
-    return 1;
-}
-
 static int put_under(const struct scope *s, const uint8_t key_id[KEY_ID_LEN], const struct filed *f)
 {
     struct row_keys keys;
@@ -482,30 +469,30 @@ int holder_erased(const struct scope *s, const struct cred *cred, int64_t when, 
 
 int holder_file(const struct scope *s, const struct filed *f)
 {
-    struct at_time t = {.when = filed_when(f)};
+    int64_t when = filed_when(f);
     struct waiting_row row;
-    uint8_t cidx[CIDX_LEN];
+    uint8_t cidx[CIDX_LEN], key_id[KEY_ID_LEN];
     bool erased = false;
     int r = holder_cidx(s, &f->rec.punch.cred, cidx);
     if (r == 0)
-        r = erased_at(s, cidx, t.when, &erased);
+        r = erased_at(s, cidx, when, &erased);
     if (r == 0 && erased)
         return HOLDER_ERASED;
     if (r == 0)
-        r = assignment_each(s, cidx, holds, &t);
-    if (r == 1)
-        return put_under(s, t.key_id, f);
+        r = holders_find(s->holders, s, cidx, when, key_id);
     if (r == 0)
+        return put_under(s, key_id, f);
+    if (r == CLOUD_ABSENT)
         r = waiting_get(s, cidx, &row);
     if (r == CLOUD_ABSENT)
         r = waiting_make(s, f, &row);
     if (r != 0)
         return r;
     /* first and last only ever widen: they are also the days to look through when the credential is claimed */
-    if (t.when < row.w.first)
-        row.w.first = t.when;
-    if (t.when > row.w.last)
-        row.w.last = t.when;
+    if (when < row.w.first)
+        row.w.first = when;
+    if (when > row.w.last)
+        row.w.last = when;
     row.w.count++;
     r = waiting_put(s, cidx, &row);
     return r != 0 ? r : put_under(s, row.key_id, f);

@@ -17,6 +17,7 @@
 #include "cloud/clockbook.h"
 #include "cloud/erasure.h"
 #include "cloud/filing.h"
+#include "cloud/holders.h"
 #include "cloud/ingest_impl.h"
 #include "cloud/once.h"
 #include "wire/ack.h"
@@ -52,6 +53,7 @@ struct ingest {
     struct cloud *c;
     struct db *db;
     struct verifier *v;
+    struct holders *holders;
     struct queue *queue;
     ingest_publish_fn *publish;
     void *publish_arg;
@@ -237,6 +239,7 @@ static int file_item(struct ingest *in, struct item *it, struct tally *t)
     r = scope_init(in->c, in->db, g.tenant, &s);
     if (r != 0)
         return r == CLOUD_FENCED ? (int)INGEST_FENCED : r > 0 ? -EBADMSG : r;
+    s.holders = in->holders;
     r = filing_upload(&s, &g, it->opened, &it->up, it->m.received, t, &it->ack);
     it->has_ack = r == 0;
     return r;
@@ -250,6 +253,7 @@ static int transact(struct ingest *in, struct item **items, size_t n)
         count(in, INGEST_COMMIT_FAILURES);
         return r;
     }
+    r = holders_begin(in->holders, in->db);
     for (size_t i = 0; r == 0 && i < n; i++) {
         items[i]->has_ack = false;
         r = file_item(in, items[i], &t);
@@ -394,6 +398,7 @@ int ingest_sweep(struct ingest *in, int64_t now)
     uint64_t n = 0;
     cloud_heal(in->c);
     int e = erasure_resume(in->c, in->db), r = clockbook_sweep(in->c, in->db, now, &n);
+    holders_forget(in->holders);
     atomic_fetch_add(&in->counts[INGEST_SETTLED], n);
     if (r == 0)
         r = once_sweep(in->c, in->db, now);
@@ -415,6 +420,8 @@ int ingest_new(struct cloud *c, ingest_publish_fn *publish, void *arg, struct in
     if (r == 0)
         r = verifier_new(VERIFIER_SETS, &in->v);
     if (r == 0)
+        r = holders_new(&in->holders);
+    if (r == 0)
         r = cloud_db_take(c, &in->db);
     if (r != 0) {
         ingest_free(in);
@@ -434,6 +441,7 @@ void ingest_free(struct ingest *in)
     cloud_db_give(in->c, in->db);
     queue_free(in->queue);
     verifier_free(in->v);
+    holders_free(in->holders);
     free(in->items);
     free(in);
 }

@@ -5,12 +5,15 @@
 #include "cloud/cloud.h"
 #include "cloud/keyring.h"
 
+struct holders;
+
 struct scope {
     struct cloud *c;
     struct db *db;
     const char *tenant;
     struct keyring *ring;
-    int64_t created; /* the tenant's: no punch of its is older */
+    int64_t created;         /* the tenant's: no punch of its is older */
+    struct holders *holders; /* ingest's; NULL for everybody else */
 };
 /* CLOUD_ABSENT. CLOUD_FENCED: inside a write transaction, when the keyring is of another generation than the store. So
  * whatever stages keys or files rows makes its scope inside its transaction. */

@@ -409,9 +409,49 @@ static void queue_is_bounded(void **state)
     tgw_free(g);
 }
 
+/* Ingest remembers who holds a card; it must notice when a card is given to somebody else, at once. */
+static void a_card_changes_hands(void **state)
+{
+    struct fixture *x = *state;
+    struct tgw *g = tgw_new(x, "hq");
+    struct cred c = card(1);
+    struct person anna, ben;
+    struct credential made;
+    struct punch_list l;
+    uint64_t refiled;
+    int64_t now = clock_real();
+    assert_int_equal(people_create(x->c, x->db, TENANT, "Anna", "", &anna), 0);
+    assert_int_equal(people_create(x->c, x->db, TENANT, "Ben", "", &ben), 0);
+    assert_int_equal(credential_assign(x->c, x->db, TENANT, anna.id, &c, RENDER_DEC10, 0, INT64_MAX, &made, &refiled),
+                     0);
+    tgw_punch(g, 1, now);
+    tgw_punch(g, 1, now + 1);
+    send_all(x, g);
+    assert_int_equal(ask_n(x, PUNCH_ALL, anna.id), 2);
+    assert_int_equal(credential_unassign(x->c, x->db, TENANT, made.id, now + SECOND, &made, &refiled), 0);
+    tgw_punch(g, 1, now + SECOND);
+    send_all(x, g);
+    assert_int_equal(ask_n(x, PUNCH_ALL, anna.id), 2);
+    assert_int_equal(ask_n(x, PUNCH_UNASSIGNED, NULL), 1);
+    for (int i = 2; i <= 6; i++) { /* more holders than are remembered of one card */
+        assert_int_equal(credential_assign(x->c, x->db, TENANT, ben.id, &c, RENDER_DEC10, now + i * SECOND,
+                                           now + (i + 1) * SECOND, &made, &refiled),
+                         0);
+        tgw_punch(g, 1, now + i * SECOND);
+        tgw_punch(g, 1, now); /* still Anna's time */
+        send_all(x, g);
+    }
+    ask(x, PUNCH_ALL, ben.id, &l);
+    assert_int_equal(l.n, 5);
+    punch_list_done(&l);
+    assert_int_equal(ask_n(x, PUNCH_ALL, anna.id), 7);
+    tgw_free(g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_card_changes_hands, setup, teardown),
         cmocka_unit_test_setup_teardown(committed_and_acked, setup, teardown),
         cmocka_unit_test_setup_teardown(readers_become_known, setup, teardown),
         cmocka_unit_test_setup_teardown(replays_change_nothing, setup, teardown),
