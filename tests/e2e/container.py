@@ -32,6 +32,7 @@ class Container:
     def __init__(self, lab, name="box"):
         self.lab, self.name = lab, name
         self.layer, self.root = lab.path(name), lab.path(f"{name}-root")
+        self.machine = f"punch-{os.getpid()}"
         self.proc = None
         for what, there in (("root", os.geteuid() == 0), ("systemd-nspawn (package systemd-container)",
                                                          shutil.which("systemd-nspawn")),
@@ -73,7 +74,7 @@ class Container:
             f.write(text)
 
     def boot(self, *binds, seconds=120):
-        argv = ["systemd-nspawn", "--quiet", f"--directory={self.root}", f"--machine=punch-{os.getpid()}",
+        argv = ["systemd-nspawn", "--quiet", f"--directory={self.root}", f"--machine={self.machine}",
                 "--private-network", "--register=no", "--keep-unit", "--link-journal=no",
                 "--system-call-filter=adjtimex clock_adjtime"]  # to read; setting takes a capability
         self.proc = self.lab.proc("container", [*argv, *(f"--bind-ro={b}" for b in binds), "--boot"])
@@ -122,6 +123,17 @@ class Container:
         out = self.run("systemctl", "show", unit, *(f"--property={n}" for n in names)).stdout
         return dict(line.split("=", 1) for line in out.splitlines())
 
+    def sweep(self):
+        """What systemd-nspawn itself leaves in /run."""
+        run_dir, root = "/run/systemd/nspawn", os.stat(self.root)
+        for remove, name in ((os.rmdir, f"propagate/{self.machine}"),
+                             (os.unlink, f"locks/inode-{root.st_dev}:{root.st_ino}"),
+                             (os.rmdir, "propagate"), (os.rmdir, "locks"), (os.rmdir, "")):
+            try:
+                remove(os.path.join(run_dir, name))
+            except OSError:  # never made, or another container's
+                pass
+
     def close(self):
         """Ends every process of the container and takes the mounts away; never leaves one half done."""
         if self.proc and self.proc.alive():
@@ -129,6 +141,7 @@ class Container:
             if leader:  # its end is the end of all in there
                 os.kill(int(leader), signal.SIGKILL)
             self.proc.end()
+        self.sweep()
         for folder in (self.root, self.layer):
             for _ in range(50):
                 if not os.path.ismount(folder) or run("umount", folder).returncode == 0:
