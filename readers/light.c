@@ -66,7 +66,8 @@ void light_accepted(struct light *l, bool again, int64_t now)
 void light_refused(struct light *l, int64_t now)
 {
     settle(l, now);
-    show(l, LIGHT_REFUSED, now);
+    if (l->shown != LIGHT_REFUSED)
+        show(l, LIGHT_REFUSED, now);
 }
 
 bool light_step(struct light *l, int64_t now, int64_t *ret_until)
@@ -88,6 +89,6 @@ bool light_step(struct light *l, int64_t now, int64_t *ret_until)
         }
         from += p[i];
     }
-    ASSERT(!"inside a period there is a phase");
+    ASSERT(false && "inside a period there is a phase");
     return false;
 }

@@ -9,8 +9,9 @@
  *   refused   it is not. Red and the buzzer, three times.
  *
  * The last two pass, and are shown for EVENT_MS. A new acceptance starts anew, with a gap, so that two people within a
- * second see two. A refusal goes before an acceptance, which then waits for its end: on a light that is shared nobody
- * shall take another one's green for his own.
+ * second see two. A refusal that is shown is not begun again: a card held at a reader that repeats itself is refused at
+ * each repeat. It goes before an acceptance, which then waits for its end: on a light that is shared nobody shall take
+ * another one's green for his own.
  */
 #pragma once
 

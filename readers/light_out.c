@@ -42,8 +42,8 @@ int light_place_parse(const char *text, struct light_place *ret)
 
     if (text[0] != '/')
         return name > 0 && name < 64 && text[name] == ':' ? parse_gpio(text, ret) : -EINVAL;
-    if (str_copy(p.path, sizeof(p.path), text) < 0)
-        return -EINVAL;
+    if (str_copy(p.path, sizeof(p.path), text) < 0 || p.path[strlen(p.path) - 1] == '/')
+        return -EINVAL; /* one folder has one name here, so that two readers' light is known to be one */
     *ret = p;
     return 0;
 }

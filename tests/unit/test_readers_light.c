@@ -110,6 +110,23 @@ static void a_held_card_does_not_flicker(void **state)
     assert_string_equal(watch(&l, 1400, 1000), "50- 900+ 50-");
 }
 
+/* Refused, and held before a reader that repeats it every 65 ms. */
+static void a_held_refused_card_does_not_flicker(void **state)
+{
+    static const enum light_role roles[] = {LIGHT_RED, LIGHT_BUZZER};
+    for (size_t i = 0; i < ARRAY_LEN(roles); i++) {
+        struct light l = ready(roles[i], 0);
+        int64_t until;
+        unsigned lit = 0;
+        for (int64_t now = 0; now < 2000; now++) {
+            if (now % 65 == 0)
+                light_refused(&l, now);
+            lit += light_step(&l, now, &until);
+        }
+        assert_int_equal(lit, 2 * 3 * 200);
+    }
+}
+
 static void nobody_takes_anothers_green_for_his_own(void **state)
 {
     struct light red = ready(LIGHT_RED, 0), green = ready(LIGHT_GREEN, 0);
@@ -164,7 +181,8 @@ static void places(void **state)
                                       "gpiochip0:99999999999999999999",
                                       "gpiochip0:-1",
                                       "gpiochip0::low",
-                                      "gpio chip:1"};
+                                      "gpio chip:1",
+                                      "/sys/class/leds/green/"};
     struct light_place p, q;
 
     for (size_t i = 0; i < ARRAY_LEN(good); i++) {
@@ -321,6 +339,7 @@ int main(void)
         cmocka_unit_test(an_event_passes),
         cmocka_unit_test(two_people_within_a_second_see_two),
         cmocka_unit_test(a_held_card_does_not_flicker),
+        cmocka_unit_test(a_held_refused_card_does_not_flicker),
         cmocka_unit_test(nobody_takes_anothers_green_for_his_own),
         cmocka_unit_test(trouble_waits_for_the_event),
         cmocka_unit_test(places),
