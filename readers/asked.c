@@ -6,7 +6,8 @@
 
 #define BACKOFF_MIN_MS 500
 #define BACKOFF_MAX_MS 5000
-#define BUSY_MS 20 /* exceptions 5 and 6: the device asks for time */
+#define BUSY_MS 20   /* exceptions 5 and 6: the device asks for time */
+#define BUSY_MAX 100 /* and gets so much of it, at least two seconds */
 
 int64_t asked_poll_ms(const struct asked *a)
 {
@@ -44,7 +45,7 @@ int asked_write(struct asked *a, const struct profile_write *w, struct reply *re
 
 void asked_up(struct asked *a)
 {
-    a->failures = 0;
+    a->failures = a->busy = 0;
     if (atomic_exchange(&a->env.stats->up, true))
         return;
     log_info("reader.up", "reader=%s", log_q(a->env.settings->name));
@@ -82,13 +83,14 @@ static int64_t on_failure(struct asked *a, int64_t now, const char *state)
     return backoff(a, now);
 }
 
-/* Modbus application protocol 7: 5 (acknowledge: accepted, not done yet) and 6 (busy) ask for time and are no failure.
- * 10 and 11 come from a gateway whose device is silent. 4 is a device failure; the others mean that the profile does
- * not fit the device. */
+/* Modbus application protocol 7: 5 (acknowledge: accepted, not done yet) and 6 (busy) ask for time and are no failure
+ * until nothing else comes. 10 and 11 come from a gateway whose device is silent. 4 is a device failure; the others
+ * mean that the profile does not fit the device. */
 static int64_t on_exception(struct asked *a, int64_t now, uint8_t code, const char *state)
 {
     atomic_fetch_add(&a->env.stats->exceptions, 1);
-    if (code == 5 || code == 6) {
+    if ((code == 5 || code == 6) && a->busy < BUSY_MAX) {
+        a->busy++;
         a->failures = 0;
         return now + (asked_poll_ms(a) > BUSY_MS ? asked_poll_ms(a) : BUSY_MS);
     }

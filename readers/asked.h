@@ -10,6 +10,7 @@
 struct asked {
     struct driver_env env;
     unsigned failures; /* requests in a row without a good reply */
+    unsigned busy;     /* exceptions 5 and 6 since the last good reply */
 };
 
 /* The outcomes of link_ops.ask. A good reply is to be followed by asked_up(), everything else by asked_failed(). */

@@ -63,16 +63,22 @@ void outbox_send(const struct outbox *o, const struct sight *s)
 
 /* ---- the line ---- */
 
+static void reopen_later(struct bus *b, int64_t now)
+{
+    b->reopen_at = now + b->reopen_ms;
+    b->reopen_ms = b->reopen_ms * 2 < REOPEN_MAX_MS ? b->reopen_ms * 2 : REOPEN_MAX_MS;
+}
+
 static void line_close(struct bus *b, int64_t now, int why)
 {
     b->link->ops->close(b->link);
     b->open = false;
+    reopen_later(b, now);
     if (why != -ECANCELED)
         log_warn("bus.lost", "bus=%s at=%s link=%s error=%s action=\"opening it again\"", log_q(b->name),
                  log_q(b->where), log_q(b->link->ops->name), log_q(error_str(why)));
     for (unsigned i = 0; i < b->n; i++)
         b->readers[i].driver->offline(b->readers[i].self);
-    b->reopen_at = now + b->reopen_ms;
 }
 
 static void line_open(struct bus *b, int64_t now)
@@ -93,8 +99,7 @@ static void line_open(struct bus *b, int64_t now)
         log_warn("bus.closed", "bus=%s at=%s link=%s error=%s action=\"trying again for ever\"", log_q(b->name),
                  log_q(b->where), log_q(b->link->ops->name), r == LINK_ABSENT ? "absent" : log_q(error_str(r)));
     b->last_error = r;
-    b->reopen_ms = b->reopen_ms * 2 < REOPEN_MAX_MS ? b->reopen_ms * 2 : REOPEN_MAX_MS;
-    b->reopen_at = clock_ms() + b->reopen_ms;
+    reopen_later(b, clock_ms());
 }
 
 /* ---- a turn ---- */
@@ -121,7 +126,7 @@ static void take_turn(struct bus *b, int64_t now)
     int e = r->driver->step(r->self, now, &r->due);
     if (e < 0)
         line_close(b, clock_ms(), e);
-    else
+    else if (b->link->ops->ask)
         b->reopen_ms = REOPEN_MIN_MS; /* the line works */
 }
 
@@ -136,7 +141,7 @@ static void feed(struct bus *b)
         line_close(b, clock_ms(), n == 0 ? -EIO : -errno); /* end of file is a pulled plug */
         return;
     }
-    b->reopen_ms = REOPEN_MIN_MS;
+    b->reopen_ms = REOPEN_MIN_MS; /* the line works; that it could be opened says little */
     for (unsigned i = 0; i < b->n; i++) {
         if (!b->readers[i].driver->feed)
             continue;

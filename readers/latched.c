@@ -9,8 +9,9 @@
  *   CLEAR   the write's echo is the device's word -> SIGHT_ACKED; anything else -> SETTLE
  *   SETTLE  what is in the latch? Nothing, or another number: ours was cleared. Our number: the same presentation,
  *           (again) to be cleared without a second sight: surely so while no clear was sent, and for `hold` after one
- *           whose outcome is unknown. Later it may as well be a new presentation of the same card, and the daemon,
- *           which knows what is unacknowledged, is asked again.
+ *           whose outcome is unknown, or after the read when the line was lost since and the profile has no reset
+ *           flag. Later it may as well be a new presentation of the same card, and the daemon, which knows what is
+ *           unacknowledged, is asked again.
  *
  * The presentation outlives the connection: after a reconnect it is taken up by SETTLE, once it is stored.
  */
@@ -137,7 +138,7 @@ static int step_poll(struct latched *d, int64_t now, int64_t *ret_due)
     if (r != 0)
         return not_answered(d, now, r, &rep, ret_due);
     asked_up(&d->a);
-    *ret_due = now;
+    *ret_due = now + asked_poll_ms(&d->a);
     if (with_reset && rep.v[p->reset.addr - from]) {
         log_note("reader.restarted", "reader=%s action=\"setting it up again\"", log_q(d->a.env.settings->name));
         d->reset_seen = true;
@@ -146,9 +147,9 @@ static int step_poll(struct latched *d, int64_t now, int64_t *ret_due)
         d->state = INIT;
     } else if (rep.v[p->flag.addr - from]) {
         d->state = READ;
+        *ret_due = now;
     } else {
         tell_idle(d);
-        *ret_due = now + asked_poll_ms(&d->a);
     }
     return 0;
 }
@@ -210,14 +211,13 @@ static int step_read(struct latched *d, int64_t now, int64_t *ret_due)
     r = read_latch(d, now, ret_due, &what, &c);
     if (r != 0)
         return r < 0 ? r : 0;
-    *ret_due = now;
+    *ret_due = now + asked_poll_ms(&d->a);
     if (what == 0) {
         d->unreadable = 0;
         present(d, now, &c);
         *ret_due = DRIVER_NEVER;
     } else if (what != PROFILE_NONE) {
         on_unreadable(d, what);
-        *ret_due = now + asked_poll_ms(&d->a);
     } else {
         d->state = POLL; /* gone between the poll and now: a restart, or somebody else cleared it */
     }
@@ -330,6 +330,8 @@ static void online(void *self)
     d->a.failures = 0;
     d->idle_told = false;
     d->init_next = 0;
+    if (!d->a.env.profile->reset.fc && d->read_at != 0 && d->same_until == INT64_MAX)
+        d->same_until = d->read_at + hold_ms(d); /* it cannot tell whether it started anew meanwhile */
     d->read_at = 0;
     if (d->state != CHECK && d->state != INIT)
         d->after_init = d->state;

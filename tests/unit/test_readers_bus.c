@@ -207,7 +207,8 @@ struct fake_reader {
     _Atomic int64_t pause;
     atomic_int fail, answers, online, offline;
     _Atomic uint64_t turns, token;
-    atomic_bool flood; /* a sight with each turn */
+    atomic_bool flood;  /* a sight with each turn */
+    atomic_bool broken; /* no turn brings anything but an error */
 };
 static struct fake_reader fakes[4];
 
@@ -243,7 +244,7 @@ static int fr_step(void *self, int64_t now, int64_t *ret_due)
     int64_t pause = atomic_load(&f->pause);
     *ret_due = pause == DRIVER_NEVER ? DRIVER_NEVER : now + pause;
     usleep(200);
-    return atomic_exchange(&f->fail, 0);
+    return atomic_load(&f->broken) ? -EIO : atomic_exchange(&f->fail, 0);
 }
 
 static void fr_answer(void *self, uint64_t token, enum answer a)
@@ -382,6 +383,23 @@ static void a_broken_line_is_closed_at_once_and_opened_again(void **state)
         assert_int_equal(atomic_load(&fakes[1].offline), i); /* everybody on the line is told */
     }
     rig_free(r);
+}
+
+/* Such as a host that takes every connection and ends it: not ten times a second for ever. */
+static void a_line_that_breaks_each_time_is_opened_ever_more_rarely(void **state)
+{
+    static const struct link_ops *const ops[] = {&asked_ops, &speaking_ops};
+    for (size_t i = 0; i < ARRAY_LEN(ops); i++) {
+        struct rig *r = rig_new(ops[i]);
+        close(r->link.pair[1]);
+        r->link.pair[1] = -1;
+        atomic_store(&fakes[0].broken, ops[i]->ask != NULL);
+        rig_add(r, &fake_driver, 1);
+        int64_t from = clock_ms();
+        UNTIL(atomic_load(&fakes[0].offline) == 5);
+        assert_true(clock_ms() - from >= 100 + 200 + 400 + 800);
+        rig_free(r);
+    }
 }
 
 /* The daemon does not take its sights: the worker waits, and still stops in time. */
@@ -525,6 +543,7 @@ int main(void)
         cmocka_unit_test(an_answer_brings_a_turn),
         cmocka_unit_test(an_absent_line_is_tried_for_ever),
         cmocka_unit_test(a_broken_line_is_closed_at_once_and_opened_again),
+        cmocka_unit_test(a_line_that_breaks_each_time_is_opened_ever_more_rarely),
         cmocka_unit_test(a_full_queue_holds_the_worker_but_not_the_stop),
         cmocka_unit_test(bytes_to_cards),
         cmocka_unit_test(a_blocked_worker_cuts_no_frame),

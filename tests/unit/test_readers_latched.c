@@ -17,6 +17,7 @@
 struct inveo {
     struct fake fake;
     bool flag, reset;
+    bool reset_sticks, unsure; /* a reset flag that cannot be cleared; registers that deny the flag */
     uint8_t id[20];
     unsigned len, writes, init_writes, flag_clears, reset_clears;
 };
@@ -34,7 +35,7 @@ static void write_done(struct inveo *f, const struct ask *a)
         f->flag = false;
     } else if (a->fc == ASK_WRITE_COIL && a->addr == RESET && a->n == 0) {
         f->reset_clears++;
-        f->reset = false;
+        f->reset = f->reset_sticks;
     } else {
         f->init_writes++;
     }
@@ -47,7 +48,7 @@ static void read_done(const struct inveo *f, const struct ask *a, struct reply *
         if (a->fc == ASK_COILS)
             ret->v[i] = at == FLAG ? f->flag : at == RESET ? f->reset : 0;
         else if (at == 1000)
-            ret->v[i] = f->flag;
+            ret->v[i] = f->flag && !f->unsure;
         else if (at == 1001)
             ret->v[i] = (uint16_t)f->len;
         else
@@ -321,6 +322,34 @@ static void busy_is_not_down(void **state)
     take(r, SIGHT_IDLE);
 }
 
+/* But one that does nothing else is of no use to anybody. */
+static void busy_for_ever_is_down(void **state)
+{
+    struct rig *r = *state;
+
+    idle(r);
+    for (int i = 0; i < 1000 && queue_len(r->q) == 0; i++) {
+        r->dev->trouble = EXCEPTION;
+        r->dev->code = 6;
+        turn(r);
+    }
+    take(r, SIGHT_DOWN);
+    for (int i = 0; i < 10; i++) {
+        r->dev->trouble = EXCEPTION;
+        r->dev->code = 6;
+        turn(r);
+    }
+    assert_true(r->due - r->now > POLL);
+    until_sight(r);
+    take(r, SIGHT_UP);
+    take(r, SIGHT_IDLE);
+    r->dev->trouble = EXCEPTION;
+    turn(r);
+    turn(r);
+    assert_true(r->due - r->now <= POLL); /* forgiven */
+    no_sight(r);
+}
+
 /* ---- silence ---- */
 
 static void a_silent_device_is_probed_rarely(void **state)
@@ -486,6 +515,59 @@ static void a_restart_repeats_the_init_writes(void **state)
     assert_false(dev->reset);
 }
 
+/* Such a device cannot say that it started anew. So after an absence longer than `hold` its number may be a new
+ * presentation, and the daemon is asked, as after a clear of unknown outcome. */
+static void without_a_reset_flag_an_absence_makes_the_same_card_new(void **state)
+{
+    struct rig *r = *state;
+    struct inveo *dev = inveo_of(r);
+
+    r->profile.reset.fc = (enum ask_fc)0;
+    for (int longer = 0; longer < 2; longer++) {
+        idle(r);
+        present(dev, "abcd");
+        struct sight s = card(r, "abcd");
+        latched_driver.offline(r->self);
+        take(r, SIGHT_DOWN);
+        answer(r, s.token, ANSWER_STORED);
+        online(r);
+        latched_driver.offline(r->self); /* opened in vain */
+        r->now += longer ? HOLD + 1 : HOLD / 2;
+        online(r);
+        until_sight(r);
+        take(r, SIGHT_UP);
+        until_sight(r);
+        struct sight again = take(r, longer ? SIGHT_CARD : SIGHT_ACKED);
+        assert_int_equal(again.token == s.token, !longer);
+        assert_int_equal(dev->flag, longer);
+        latched_driver.offline(r->self);
+        take(r, SIGHT_DOWN);
+    }
+}
+
+/* A device that contradicts itself is asked at the pace of one that is well: a turn costs the line's time. */
+static void a_device_out_of_its_mind_is_not_chased(void **state)
+{
+    struct rig *r = *state;
+    struct inveo *dev = inveo_of(r);
+
+    idle(r);
+    dev->reset = dev->reset_sticks = true;
+    int64_t from = r->now;
+    for (int i = 0; i < 100; i++)
+        turn(r);
+    assert_true(r->now - from > 20 * POLL);
+    dev->reset = dev->reset_sticks = false;
+    for (int i = 0; i < 10; i++)
+        turn(r);
+    dev->flag = dev->unsure = true;
+    from = r->now;
+    for (int i = 0; i < 100; i++)
+        turn(r);
+    assert_true(r->now - from > 20 * POLL);
+    no_sight(r);
+}
+
 /* ---- what is latched has no number ---- */
 
 static void an_unreadable_latch_is_given_up_in_the_end(void **state)
@@ -617,12 +699,15 @@ int main(void)
         T(the_same_card_after_hold_is_asked_again),
         T(exceptions_to_a_clear),
         T(busy_is_not_down),
+        T(busy_for_ever_is_down),
         T(a_silent_device_is_probed_rarely),
         T(one_lost_reply_is_no_news),
         T(a_card_during_silence_is_not_lost),
         T(broken_line_in_every_state),
         T(a_restart_while_waiting_makes_the_same_card_new),
         T(a_restart_repeats_the_init_writes),
+        T(without_a_reset_flag_an_absence_makes_the_same_card_new),
+        T(a_device_out_of_its_mind_is_not_chased),
         T(an_unreadable_latch_is_given_up_in_the_end),
         T(an_unusable_id_is_cleared_unread),
         T(nothing_is_lost_doubled_or_cleared_early),
