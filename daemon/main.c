@@ -16,7 +16,9 @@
 #include "daemon/enrol.h"
 #include "daemon/gateway.h"
 #include "daemon/keys.h"
+#include "readers/ascii125.h"
 #include "readers/port.h"
+#include "readers/settings.h"
 
 enum { EXIT_USAGE = 2, EXIT_NOT_RUNNING = 3 };
 
@@ -131,6 +133,8 @@ static void say_feedback(const struct reader_settings *r, const char *profile_di
         if (r->lights[i])
             printf(" %s %s", light_role_name((enum light_role)i), r->lights[i]);
     puts(r->feedback == FEEDBACK_NONE ? "; feedback: none" : "");
+    if (r->driver == READER_ASCII125 && r->layout == ASCII125_D)
+        printf("warning:  %s: layout D has no check digits: a digit damaged on the line is another card\n", r->name);
 }
 
 /* An absent device is waited for, so it is no mistake. */

@@ -30,6 +30,7 @@
 enum { STX = 0x02, ETX = 0x03, CR = 0x0D, LF = 0x0A };
 #define INTER_BYTE_MS 50 /* a character takes 1 ms at 9600 Bd; USB adapters hold bytes back for up to 16 ms */
 #define PAUSE_MS 20      /* of C: longer than such an adapter's */
+#define HINT_AFTER 5     /* runs of bytes without any frame since the line was opened */
 
 /* x is a hex digit, all else stands for itself. */
 static const char *const shapes[] = {
@@ -286,6 +287,8 @@ struct driver_state {
     uint64_t token;
     bool fed;         /* bytes came since the last turn */
     bool told;        /* logged since the line was opened that an id was refused: a held one comes 15 times a second */
+    unsigned useless; /* runs of bytes that were no frame, while none was one */
+    bool framed;      /* a good frame came since the line was opened, whatever its id */
     int64_t quiet_at; /* when the line will have been silent for long enough */
 };
 
@@ -314,6 +317,7 @@ static void tell(struct driver_state *d, enum sight_kind kind, const struct cred
     if (c) {
         s.cred = *c;
         s.token = ++d->token;
+        d->framed = true;
         atomic_fetch_add(&d->env.stats->reads, 1);
     }
     clock_both(&s.real, &s.mono);
@@ -326,7 +330,8 @@ static void online(void *self)
     struct driver_state *d = self;
 
     ascii125_init(&d->parser, d->parser.layout, d->parser.reverse);
-    d->told = false;
+    d->told = d->framed = false;
+    d->useless = 0;
     d->fed = true; /* for all we know: a frame may be under way */
     atomic_store(&d->env.stats->up, true);
     tell(d, SIGHT_UP, NULL);
@@ -340,8 +345,22 @@ static void offline(void *self)
     tell(d, SIGHT_DOWN, NULL);
 }
 
+/* Bytes and never a frame. An EM-18 under `auto` is just that: all its bytes are good, none is taken. */
+static void hint(struct driver_state *d)
+{
+    d->framed |= d->parser.unusable > 0;
+    if (d->framed || d->parser.bad == 0 || d->useless >= HINT_AFTER)
+        return;
+    d->useless += (unsigned)(d->parser.bad < HINT_AFTER ? d->parser.bad : HINT_AFTER);
+    if (d->useless >= HINT_AFTER)
+        log_warn("reader.frames", "reader=%s: bytes come, but no frame: is it %s, are speed and wiring right?",
+                 log_q(d->env.settings->name),
+                 d->parser.layout == ASCII125_AUTO ? "layout C, which auto does not find" : "this layout");
+}
+
 static void report(struct driver_state *d)
 {
+    hint(d);
     atomic_fetch_add(&d->env.stats->bad, d->parser.bad);
     atomic_fetch_add(&d->env.stats->unusable, d->parser.unusable);
     if (d->parser.unusable > 0 && !d->told) {

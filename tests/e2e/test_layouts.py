@@ -45,6 +45,8 @@ def test(args, _rng):
         sims[0].settings["layout"] = "auto"
         b = Building(lab, args.seed, forger=(), sims=sims)
         b.gw.wait_readers()
+        warned = [line for line in b.gw.ctl("check").stdout.splitlines() if "no check digits" in line]
+        check(len(warned) == 1 and "plain:" in warned[0], f"`check` about layout D: {warned}")
         mifare = next(s for s in sims if s.name == "mifare")
         mifare.present(RANDOM_ID)
 

@@ -1,6 +1,9 @@
 /* The 125 kHz driver with a clock of the test's own: pieces and pauses. */
 #include "tests/unit/readers_ascii125.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 struct rig {
     struct reader_settings settings;
     struct reader_stats stats;
@@ -51,6 +54,41 @@ static void rig_wait(struct rig *r, int64_t ms)
     r->now = until;
 }
 
+/* ---- the log ---- */
+
+static int log_file = -1, real_stderr = -1;
+
+static void logged_from(void)
+{
+    if (log_file < 0) {
+        log_file = memfd_create("log", MFD_CLOEXEC);
+        real_stderr = dup(STDERR_FILENO);
+        assert_true(log_file >= 0 && real_stderr >= 0);
+    }
+    assert_true(dup2(log_file, STDERR_FILENO) >= 0);
+    assert_int_equal(ftruncate(log_file, 0), 0);
+    assert_int_equal(lseek(log_file, 0, SEEK_SET), 0);
+}
+
+static void logged_to_here(void)
+{
+    assert_true(dup2(real_stderr, STDERR_FILENO) >= 0);
+}
+
+/* How often `word` was logged since. */
+static unsigned logged(const char *word)
+{
+    char text[4096];
+    unsigned n = 0;
+    ssize_t got = pread(log_file, text, sizeof(text) - 1, 0);
+
+    assert_true(got >= 0);
+    text[got] = '\0';
+    for (const char *p = text; (p = strstr(p, word)) != NULL; p++)
+        n++;
+    return n;
+}
+
 /* Cards seen since the last look. */
 static unsigned rig_cards(struct rig *r, struct seen *ret)
 {
@@ -95,6 +133,35 @@ static void a_pause_ends_a_frame(void **state)
         assert_int_equal(rig_cards(&r, NULL), 1);
         rig_close(&r);
     }
+}
+
+/* What an EM-18 sends is no frame to `auto`, however good it is: said once, and only where nothing else came. */
+static void bytes_without_frames_are_hinted_at(void **state)
+{
+    struct frame c = framed(ASCII125_C, "67003B51C6"), a = framed(ASCII125_A, "67003B51C6");
+
+    log_init("test", LOG_WARN);
+    for (int framed_first = 0; framed_first < 2; framed_first++) {
+        struct rig r;
+        rig_open(&r, ASCII125_AUTO);
+        if (framed_first)
+            rig_feed(&r, a.b, a.n);
+        logged_from();
+        for (int i = 0; i < 4; i++) {
+            rig_feed(&r, c.b, c.n);
+            rig_wait(&r, 50);
+        }
+        assert_int_equal(logged("reader.frames"), 0);
+        for (int i = 0; i < 20; i++) {
+            rig_feed(&r, c.b, c.n);
+            rig_wait(&r, 50);
+        }
+        logged_to_here();
+        assert_int_equal(logged("layout C"), !framed_first);
+        assert_int_equal(logged("67003B51C6"), 0);
+        rig_close(&r);
+    }
+    log_init("test", LOG_ERROR);
 }
 
 /* A process that was stopped finds both halves waiting: no turn came between, so nothing is cut. */
@@ -193,6 +260,7 @@ static void what_names_no_card_is_counted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bytes_without_frames_are_hinted_at),
         cmocka_unit_test(a_pause_ends_a_frame),
         cmocka_unit_test(our_own_pauses_cut_nothing),
         cmocka_unit_test(without_a_frame_only_pauses_count),
