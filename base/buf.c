@@ -98,14 +98,6 @@ int buf_addf(struct buf *b, const char *fmt, ...)
     return 0;
 }
 
-void buf_drop(struct buf *b, size_t n)
-{
-    ASSERT(n <= b->len);
-    if (n > 0)
-        memmove(b->p, b->p + n, b->len - n);
-    b->len -= n;
-}
-
 struct bytes buf_bytes(const struct buf *b)
 {
     return BYTES(b->p, b->len);

@@ -27,7 +27,6 @@ void buf_reset(struct buf *b); /* keeps the memory */
 /* -ENOBUFS past max, -ENOMEM; both also set failed. */
 int buf_add(struct buf *b, const void *p, size_t n);
 int buf_addf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
-void buf_drop(struct buf *b, size_t n); /* the first n bytes; n <= len */
 struct bytes buf_bytes(const struct buf *b);
 /* NUL-terminated view; the NUL is not counted in len. "" when empty or failed. */
 const char *buf_str(struct buf *b);

@@ -28,7 +28,6 @@ struct loop_timer {
     struct loop_io *io;
     loop_fn *fn;
     void *arg;
-    bool armed;
     struct loop_timer *next; /* while freed and waiting for collection */
 };
 
@@ -181,7 +180,6 @@ static void on_timer(void *arg, uint32_t events)
     (void)events;
     if (read(t->io->fd, &count, sizeof count) != sizeof count)
         return; /* stopped or set anew between expiry and here */
-    t->armed = false;
     t->fn(t->arg);
 }
 
@@ -213,10 +211,7 @@ static int timer_program(struct loop_timer *t, uint64_t ms, bool arm)
         if (ms == 0)
             at.it_value.tv_nsec = 1; /* zero would disarm */
     }
-    if (timerfd_settime(t->io->fd, 0, &at, NULL) < 0)
-        return -errno;
-    t->armed = arm;
-    return 0;
+    return timerfd_settime(t->io->fd, 0, &at, NULL) < 0 ? -errno : 0;
 }
 
 int loop_timer_set(struct loop_timer *t, uint64_t ms)
@@ -227,11 +222,6 @@ int loop_timer_set(struct loop_timer *t, uint64_t ms)
 int loop_timer_stop(struct loop_timer *t)
 {
     return timer_program(t, 0, false);
-}
-
-bool loop_timer_armed(const struct loop_timer *t)
-{
-    return t->armed;
 }
 
 void loop_timer_free(struct loop_timer *t)

@@ -25,7 +25,6 @@ void loop_io_free(struct loop_io *io);
 int loop_timer_new(struct loop *l, loop_fn *fn, void *arg, struct loop_timer **ret_timer);
 int loop_timer_set(struct loop_timer *t, uint64_t ms);
 int loop_timer_stop(struct loop_timer *t);
-bool loop_timer_armed(const struct loop_timer *t);
 void loop_timer_free(struct loop_timer *t);
 
 /* Blocks `signo` in this thread (call before threads start) and calls fn from the loop. */

@@ -183,8 +183,3 @@ void intake_resync(struct intake *in)
         if (!in->lanes[i].mark.set && spool_clear_mark(in->spool, in->lanes[i].settings->name) != 0)
             return; /* broken again: the next re-opening calls again */
 }
-
-bool intake_marked(const struct intake *in, unsigned reader)
-{
-    return in->lanes[reader].mark.set;
-}

@@ -46,5 +46,3 @@ int intake_settled(struct intake *in, const struct sight *s);
 /* After the spool was re-opened: what was staged is lost, and a mark whose removal was among it would one day pass a
  * new presentation for an old one. Stages those removals again. */
 void intake_resync(struct intake *in);
-/* Of a mark that is set: for tests. */
-bool intake_marked(const struct intake *in, unsigned reader);

@@ -173,7 +173,6 @@ static void on_a(void *arg)
 {
     struct room *r = arg;
     note(r, 'a');
-    assert_false(loop_timer_armed(r->timers[0]));
     if (r->calls < r->limit)
         assert_int_equal(loop_timer_set(r->timers[0], 1), 0);
     else if (r->limit)
@@ -199,10 +198,8 @@ static void timers_fire_once_and_in_order(void **state)
 
     assert_int_equal(loop_timer_new(r->loop, on_a, r, &r->timers[0]), 0);
     assert_int_equal(loop_timer_new(r->loop, on_b, r, &r->timers[1]), 0);
-    assert_false(loop_timer_armed(r->timers[0]));
     assert_int_equal(loop_timer_set(r->timers[1], 40), 0);
     assert_int_equal(loop_timer_set(r->timers[0], 0), 0);
-    assert_true(loop_timer_armed(r->timers[0]));
     stop_in(r, 120);
     assert_int_equal(loop_run(r->loop), 0);
     assert_string_equal(r->order, "ab");
@@ -215,10 +212,8 @@ static void timers_fire_once_and_in_order(void **state)
     assert_int_equal(loop_timer_set(r->timers[1], 3600000), 0);
     assert_int_equal(loop_run(r->loop), 0);
     assert_memory_equal(r->order, "aaa", 4);
-    assert_true(loop_timer_armed(r->timers[1]));
     assert_int_equal(loop_timer_set(r->timers[1], 1), 0);
     assert_int_equal(loop_timer_stop(r->timers[1]), 0);
-    assert_false(loop_timer_armed(r->timers[1]));
     stop_in(r, 30);
     assert_int_equal(loop_run(r->loop), 0);
     assert_int_equal(r->calls, 3);
