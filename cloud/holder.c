@@ -409,8 +409,8 @@ static int waiting_make(const struct scope *s, const struct filed *f, struct wai
 static int put_under(const struct scope *s, const uint8_t key_id[KEY_ID_LEN], const struct filed *f)
 {
     struct row_keys keys;
-    enum key_kind kind;
-    int r = keyring_rows(s->ring, key_id, &kind, &keys);
+    uint32_t month = f->flags & FILED_PENDING ? SEAL_PENDING : month_of(day_of(filed_when(f)));
+    int r = keyring_rows_in(s->ring, key_id, month, &keys);
     if (r == 0)
         r = filed_put(s, &keys, f);
     crypto_wipe(&keys, sizeof keys);

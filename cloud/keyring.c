@@ -234,6 +234,23 @@ int keyring_rows(struct keyring *k, const uint8_t id[KEY_ID_LEN], enum key_kind 
     return r;
 }
 
+int keyring_rows_in(struct keyring *k, const uint8_t id[KEY_ID_LEN], uint32_t month, struct row_keys *ret_keys)
+{
+    pthread_mutex_lock(&k->lock);
+    struct entry *e = find(k, id);
+    int r = e == NULL || !row_kind(e) ? KEYRING_ABSENT : derive(e);
+    if (r == 0 && !(e->rows.has_month && e->rows.month == month)) {
+        e->rows.has_month = false;
+        r = seal_ref(&e->rows, month, e->rows.month_ref);
+        e->rows.month = month;
+        e->rows.has_month = r == 0;
+    }
+    if (r == 0)
+        *ret_keys = e->rows;
+    pthread_mutex_unlock(&k->lock);
+    return r;
+}
+
 int keyring_tenant_rows(struct keyring *k, struct row_keys *ret_keys)
 {
     pthread_mutex_lock(&k->lock);

@@ -37,6 +37,8 @@ int keyring_get(struct keyring *k, const uint8_t id[KEY_ID_LEN], enum key_kind *
                 uint8_t ret_key[CRYPTO_KEY]); /* KEYRING_ABSENT */
 /* The derived keys of a row key (person or waiting). KEYRING_ABSENT. */
 int keyring_rows(struct keyring *k, const uint8_t id[KEY_ID_LEN], enum key_kind *ret_kind, struct row_keys *ret_keys);
+/* The same with the ref of a month, which the ring keeps for the next punch in it. */
+int keyring_rows_in(struct keyring *k, const uint8_t id[KEY_ID_LEN], uint32_t month, struct row_keys *ret_keys);
 /* The same from the newest index key: for what is the tenant's and no person's. KEYRING_ABSENT. */
 int keyring_tenant_rows(struct keyring *k, struct row_keys *ret_keys);
 /* The newest key of a kind. KEYRING_ABSENT. */

@@ -13,6 +13,9 @@ struct row_keys {
     uint8_t ref[CRYPTO_KEY];
     uint8_t pid[CRYPTO_KEY];
     uint8_t seal[CRYPTO_KEY];
+    bool has_month; /* the ref of one month is known; see keyring_rows_in() */
+    uint32_t month;
+    uint8_t month_ref[REF_LEN];
 };
 int seal_keys(const uint8_t key[CRYPTO_KEY], struct row_keys *ret_keys);
 

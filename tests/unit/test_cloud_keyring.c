@@ -366,10 +366,35 @@ static void sealed_values_are_bound_to_their_row(void **state)
     buf_done(&b);
 }
 
+static void the_ref_of_a_month_is_kept(void **state)
+{
+    static const uint32_t months[] = {24311, 24311, 24312, 24311, SEAL_PENDING, 24312, 24312};
+    struct keyring *k = reopen(*state);
+    uint8_t ids[2][KEY_ID_LEN], key[CRYPTO_KEY], want[REF_LEN], got[REF_LEN], tenants[1][KEY_ID_LEN];
+    struct row_keys kept, fresh;
+    enum key_kind kind;
+    add(k, KEY_PERSON, 2, ids);
+    add(k, KEY_INDEX, 1, tenants);
+    for (size_t i = 0; i < 2 * ARRAY_LEN(months); i++) {
+        uint32_t month = months[i / 2];
+        assert_int_equal(keyring_get(k, ids[i % 2], &kind, key), 0);
+        assert_int_equal(seal_keys(key, &fresh), 0);
+        assert_int_equal(keyring_rows_in(k, ids[i % 2], month, &kept), 0);
+        for (uint32_t ask = month; ask <= month + 1; ask++) { /* one that is kept, and one that is not */
+            assert_int_equal(seal_ref(&fresh, ask, want), 0);
+            assert_int_equal(seal_ref(&kept, ask, got), 0);
+            assert_memory_equal(got, want, REF_LEN);
+        }
+    }
+    assert_int_equal(keyring_rows_in(k, tenants[0], 24311, &kept), KEYRING_ABSENT);
+    keyring_close(k);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(keys_survive, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_ref_of_a_month_is_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(nothing_in_the_clear, setup, teardown),
         cmocka_unit_test_setup_teardown(torn_tail_is_cut, setup, teardown),
         cmocka_unit_test_setup_teardown(copies_heal_each_other, setup, teardown),
