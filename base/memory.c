@@ -8,7 +8,7 @@
 
 void memory_one_heap(void)
 {
-    mallopt(M_ARENA_MAX, 1);
+    mallopt(M_ARENA_MAX, 1); /* NOLINT(concurrency-mt-unsafe): there is one thread yet */
 }
 
 /* Read-only segments are never changed, so dropping them loses nothing. (Relocated ones are writable in their headers,
