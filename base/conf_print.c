@@ -134,16 +134,23 @@ void conf_print_example(FILE *f, const struct conf_table *t)
     print_table(f, t, 0, SIZE_MAX);
 }
 
-/* Text for mdoc(7): no backslash acts, and no line begins with a macro. */
+/* Text for mdoc(7): no backslash acts, no line begins with a macro, and a sentence begins a line. */
 static void print_roff(FILE *f, const char *s)
 {
-    if (*s == '.' || *s == '\'')
-        fputs("\\&", f);
-    for (; *s; s++)
+    bool first = true;
+    for (; *s; s++) {
+        if (first && (*s == '.' || *s == '\''))
+            fputs("\\&", f);
+        first = s[0] == '.' && s[1] == ' ';
         if (*s == '\\')
             fputs("\\e", f);
         else
             fputc(*s, f);
+        if (first) {
+            fputc('\n', f);
+            s++;
+        }
+    }
     fputc('\n', f);
 }
 

@@ -353,9 +353,9 @@ static void hint(struct driver_state *d)
         return;
     d->useless += (unsigned)(d->parser.bad < HINT_AFTER ? d->parser.bad : HINT_AFTER);
     if (d->useless >= HINT_AFTER)
-        log_warn("reader.frames", "reader=%s: bytes come, but no frame: is it %s, are speed and wiring right?",
-                 log_q(d->env.settings->name),
-                 d->parser.layout == ASCII125_AUTO ? "layout C, which auto does not find" : "this layout");
+        log_warn("reader.frames", "reader=%s reason=\"bytes come, but no frame\" hint=%s", log_q(d->env.settings->name),
+                 d->parser.layout == ASCII125_AUTO ? "\"layout C, which auto does not find? speed, wiring?\""
+                                                   : "\"another layout? speed, wiring?\"");
 }
 
 static void report(struct driver_state *d)

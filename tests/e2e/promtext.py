@@ -1,6 +1,7 @@
 """A strict reader of Prometheus' text format 0.0.4, by its description (prometheus.io, "Exposition formats"). It takes
 less than Prometheus does: what is legal but sloppy fails here."""
 import math
+import os
 import re
 
 from proc import Failure, check
@@ -92,6 +93,22 @@ def value(families, name, **with_labels):
         if (name, tuple(sorted(with_labels.items()))) in f.samples:
             return f.samples[name, tuple(sorted(with_labels.items()))]
     raise Failure(f"no sample {name} {with_labels}")
+
+
+def documented(program, families, but=()):
+    """docs/OPERATIONS.md explains these families, by type and help as they are here, and no other; `but` begins the names
+    of those that stand there and are not served always."""
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "docs", "OPERATIONS.md")
+    with open(path, encoding="utf-8") as f:
+        section = f.read().split(f"\n### Metrics of {program}\n", 1)[1].split("\n### ", 1)[0]
+    rows = {m[1]: (m[2], m[3]) for m in re.finditer(r"^\| `(\S+)` \| (\w+) \| (.+) \|$", section, re.M)}
+    for name in sorted(rows.keys() | families.keys()):
+        row, f = rows.get(name), families.get(name)
+        if f is None and name.startswith(tuple(but)):
+            continue
+        check(f, f"docs/OPERATIONS.md explains {name}, which is not served")
+        check(row == (f.type, f.help), f"docs/OPERATIONS.md needs: | `{name}` | {f.type} | {f.help} |, and has {row}")
+        check("(null)" not in f.help, f"{name} has no help")
 
 
 def self_test():

@@ -55,7 +55,8 @@ def test(args, _rng):
         def value(name, **labels):
             return scrape(port)[1][name, tuple(sorted(labels.items()))]
         wait_for("a connection", lambda: value("punchgate_uplink_up") == 1, 30 * PATIENCE)
-        first = scrape(port)[1]
+        page, first = scrape(port)
+        promtext.documented("punchgate", promtext.parse(page), but=("punchgate_light_",))
         for (name, labels), v in first.items():
             if name.startswith("punchgate_reader_") and name not in ("punchgate_reader_up", "punchgate_reader_polls_total"):
                 check(v == 0, f"{name} {labels} begins with {v}")

@@ -104,6 +104,7 @@ def test(args, _rng):
             check(scraper.value(name) == 1, f"{name} is not 1")
         check(scraper.value("store_bytes", file="store") > 0, "the store has no size")
         api.post("/v1/people", {"name": "Anna Unnamed"})
+        promtext.documented("punchcloud", scraper.families())
         grows(lab, scraper, sim, api)
         text = scraper.text()
         for secret in ("tenant-of-note", "Secret site", "Anna", gw.id, "gate\"", *sim.presented()):

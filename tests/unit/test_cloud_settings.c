@@ -25,6 +25,26 @@ static void test_example_is_current(void **state)
     free(text);
 }
 
+/* The list of keys in the manual page is the table's own, and the only one there. */
+static void test_manual_is_current(void **state)
+{
+    char *text = NULL;
+    size_t n = 0;
+    FILE *f = open_memstream(&text, &n);
+    struct buf CLEANUP(buf_done) page;
+    (void)state;
+    buf_init(&page, 1 << 20);
+    assert_non_null(f);
+    conf_print_mdoc(f, &settings_table);
+    fclose(f);
+    assert_int_equal(file_read(SOURCE_DIR "/docs/man/punchcloud.yaml.5", &page), 0);
+    const char *keys = strstr(buf_str(&page), ".Sh KEYS\n");
+    assert_non_null(keys);
+    if (strncmp(keys + strlen(".Sh KEYS\n"), text, n) != 0)
+        fail_msg("docs/man/punchcloud.yaml.5 should have below KEYS\n%s", text);
+    free(text);
+}
+
 static void test_example_loads(void **state)
 {
     struct settings s;
@@ -95,9 +115,8 @@ static void test_mistakes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_example_is_current),
-        cmocka_unit_test(test_example_loads),
-        cmocka_unit_test(test_metrics_on_loopback),
+        cmocka_unit_test(test_example_is_current), cmocka_unit_test(test_manual_is_current),
+        cmocka_unit_test(test_example_loads),      cmocka_unit_test(test_metrics_on_loopback),
         cmocka_unit_test(test_mistakes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

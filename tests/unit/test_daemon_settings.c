@@ -117,13 +117,32 @@ static void test_example(void **state)
     buf_done(&file);
 }
 
+/* The list of keys in the manual page is the table's own, and the only one there. */
+static void test_manual_is_current(void **state)
+{
+    char *text = NULL;
+    size_t n = 0;
+    FILE *f = open_memstream(&text, &n);
+    struct buf CLEANUP(buf_done) page;
+    (void)state;
+    buf_init(&page, 1 << 20);
+    assert_non_null(f);
+    conf_print_mdoc(f, &settings_table);
+    fclose(f);
+    assert_int_equal(file_read(SOURCE_DIR "/docs/man/punchgate.yaml.5", &page), 0);
+    const char *keys = strstr(buf_str(&page), ".Sh KEYS\n");
+    assert_non_null(keys);
+    if (strncmp(keys + strlen(".Sh KEYS\n"), text, n) != 0)
+        fail_msg("docs/man/punchgate.yaml.5 should have below KEYS\n%s", text);
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_values),
-        cmocka_unit_test(test_mistakes),
-        cmocka_unit_test(test_example),
+        cmocka_unit_test(test_defaults),          cmocka_unit_test(test_values),
+        cmocka_unit_test(test_mistakes),          cmocka_unit_test(test_example),
+        cmocka_unit_test(test_manual_is_current),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
