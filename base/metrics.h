@@ -22,11 +22,11 @@ enum metrics_type { METRICS_COUNTER, METRICS_GAUGE, METRICS_HISTOGRAM };
 /* HELP and TYPE; its samples follow, all of them before the next family. */
 void metrics_family(struct buf *b, enum metrics_type type, const char *name, const char *help);
 
-/* Up to two labels; a NULL name ends them. Values may be any UTF-8 text. */
+/* Up to three labels; a NULL name ends them. Values may be any UTF-8 text. */
 struct metrics_label {
     const char *name, *value;
 };
-#define METRICS_LABELS 2
+#define METRICS_LABELS 3
 void metrics_value(struct buf *b, const char *name, const struct metrics_label l[METRICS_LABELS], uint64_t v);
 /* Microseconds, shown as seconds; UINT64_MAX: +Inf. */
 void metrics_seconds(struct buf *b, const char *name, const struct metrics_label l[METRICS_LABELS], uint64_t us);

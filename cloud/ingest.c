@@ -59,7 +59,8 @@ struct ingest {
     void *publish_arg;
     uint64_t batch_ms;
     _Atomic uint64_t counts[INGEST_COUNTS];
-    _Atomic uint64_t took[INGEST_BOUNDS], took_n, took_us;
+    pthread_mutex_t took_lock;
+    struct metrics_times took; /* under took_lock */
     size_t n_items;
     struct item *items; /* BATCH_MESSAGES of them */
     struct item *order[BATCH_MESSAGES];
@@ -123,26 +124,18 @@ void ingest_counts(struct ingest *in, uint64_t ret[INGEST_COUNTS])
         ret[i] = atomic_load(&in->counts[i]);
 }
 
-const unsigned ingest_bounds_ms[INGEST_BOUNDS] = {1, 2, 5, 10, 25, 50, 100, 250, 1000};
-
 static void note_commit(struct ingest *in, uint64_t us)
 {
-    for (size_t i = 0; i < INGEST_BOUNDS; i++)
-        if (us <= 1000u * (uint64_t)ingest_bounds_ms[i])
-            atomic_fetch_add(&in->took[i], 1);
-    atomic_fetch_add(&in->took_us, us);
-    atomic_fetch_add(&in->took_n, 1);
+    pthread_mutex_lock(&in->took_lock);
+    metrics_took(&in->took, us);
+    pthread_mutex_unlock(&in->took_lock);
 }
 
-/* Read beside commits that go on: a bucket that grew meanwhile is held down to the count. */
-void ingest_latency(struct ingest *in, struct ingest_latency *ret)
+void ingest_took(struct ingest *in, struct metrics_times *ret)
 {
-    ret->count = atomic_load(&in->took_n);
-    ret->sum_us = atomic_load(&in->took_us);
-    for (size_t i = 0; i < INGEST_BOUNDS; i++) {
-        uint64_t n = atomic_load(&in->took[i]);
-        ret->buckets[i] = n < ret->count ? n : ret->count;
-    }
+    pthread_mutex_lock(&in->took_lock);
+    *ret = in->took;
+    pthread_mutex_unlock(&in->took_lock);
 }
 
 size_t ingest_queued(struct ingest *in)
@@ -411,6 +404,7 @@ int ingest_new(struct cloud *c, ingest_publish_fn *publish, void *arg, struct in
     struct ingest *in = calloc(1, sizeof *in);
     if (in == NULL)
         return -ENOMEM;
+    pthread_mutex_init(&in->took_lock, NULL);
     in->c = c;
     in->publish = publish;
     in->publish_arg = arg;
@@ -440,6 +434,7 @@ void ingest_free(struct ingest *in)
         free(m.p);
     cloud_db_give(in->c, in->db);
     queue_free(in->queue);
+    pthread_mutex_destroy(&in->took_lock);
     verifier_free(in->v);
     holders_free(in->holders);
     free(in->items);

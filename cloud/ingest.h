@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "base/metrics.h"
 #include "cloud/cloud.h"
 
 enum ingest_count {
@@ -50,12 +51,5 @@ bool ingest_connected(struct ingest *in);
 /* ms since its thread came round last: it does twice a second, unless a commit waits. */
 int64_t ingest_turned(const struct ingest *in);
 
-/* How long commits took, as a cumulative histogram: buckets[i] counts those of at most ingest_bounds_ms[i]. */
-#define INGEST_BOUNDS 9
-extern const unsigned ingest_bounds_ms[INGEST_BOUNDS];
-struct ingest_latency {
-    uint64_t buckets[INGEST_BOUNDS];
-    uint64_t count, sum_us;
-};
-void ingest_latency(struct ingest *in, struct ingest_latency *ret);
-size_t ingest_queued(struct ingest *in); /* messages that wait */
+void ingest_took(struct ingest *in, struct metrics_times *ret); /* commits of the store */
+size_t ingest_queued(struct ingest *in);                        /* messages that wait */

@@ -5,7 +5,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/clock.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "base/str.h"
 #include "cloud/gateway.h"
 #include "cloud/http.h"
@@ -18,6 +20,7 @@ struct metrics {
     struct ingest *ingest;
     struct api *api;
     struct http *http;
+    int64_t started; /* us */
 };
 
 static const char *const ingest_help[INGEST_COUNTS] = {
@@ -42,19 +45,17 @@ static const char *const ingest_help[INGEST_COUNTS] = {
     [INGEST_CONNECTS] = "Connections made to the broker.",
 };
 
-static void family(struct buf *b, const char *name, const char *type, const char *help)
-{
-    buf_addf(b, "# HELP punchcloud_%s %s\n# TYPE punchcloud_%s %s\n", name, help, name, type);
-}
+#define LABEL(name, value) ((struct metrics_label[METRICS_LABELS]){{(name), (value)}})
 
-static void one(struct buf *b, const char *name, const char *type, const char *help, uint64_t v)
+static void one(struct buf *b, enum metrics_type type, const char *name, const char *help, uint64_t v)
 {
-    family(b, name, type, help);
-    buf_addf(b, "punchcloud_%s %llu\n", name, (unsigned long long)v);
+    metrics_family(b, type, name, help);
+    metrics_value(b, name, NULL, v);
 }
 
 static void write_ingest(struct buf *b, struct ingest *in)
 {
+    static const char *const refused = "punchcloud_ingest_refused_total";
     uint64_t n[INGEST_COUNTS] = {0};
     char name[64];
     if (in)
@@ -62,44 +63,40 @@ static void write_ingest(struct buf *b, struct ingest *in)
     for (int i = 0; i < INGEST_COUNTS; i++) {
         if (ingest_count_refusal((enum ingest_count)i))
             continue;
-        snprintf(name, sizeof name, "ingest_%s_total", ingest_count_name((enum ingest_count)i));
-        one(b, name, "counter", ingest_help[i], n[i]);
+        snprintf(name, sizeof name, "punchcloud_ingest_%s_total", ingest_count_name((enum ingest_count)i));
+        one(b, METRICS_COUNTER, name, ingest_help[i], n[i]);
     }
-    family(b, "ingest_refused_total", "counter", "Messages refused, by reason.");
+    metrics_family(b, METRICS_COUNTER, refused, "Messages refused, by reason.");
     for (int i = 0; i < INGEST_COUNTS; i++) {
         const char *reason = ingest_count_name((enum ingest_count)i);
         if (!ingest_count_refusal((enum ingest_count)i))
             continue;
         reason += str_starts(reason, REFUSED) ? strlen(REFUSED) : 0;
-        buf_addf(b, "punchcloud_ingest_refused_total{reason=\"%s\"} %llu\n", reason, (unsigned long long)n[i]);
+        metrics_value(b, refused, LABEL("reason", reason), n[i]);
     }
 }
 
-static void write_latency(struct buf *b, struct ingest *in)
+static void write_took(struct buf *b, struct ingest *in)
 {
-    struct ingest_latency l = {0};
+    struct metrics_times t = {0};
     if (in)
-        ingest_latency(in, &l);
-    family(b, "ingest_commit_seconds", "histogram", "How long a commit of the store took.");
-    for (size_t i = 0; i < INGEST_BOUNDS; i++)
-        buf_addf(b, "punchcloud_ingest_commit_seconds_bucket{le=\"%u.%03u\"} %llu\n", ingest_bounds_ms[i] / 1000,
-                 ingest_bounds_ms[i] % 1000, (unsigned long long)l.buckets[i]);
-    buf_addf(
-        b,
-        "punchcloud_ingest_commit_seconds_bucket{le=\"+Inf\"} %llu\npunchcloud_ingest_commit_seconds_sum %llu.%06u\n"
-        "punchcloud_ingest_commit_seconds_count %llu\n",
-        (unsigned long long)l.count, (unsigned long long)(l.sum_us / 1000000), (unsigned)(l.sum_us % 1000000),
-        (unsigned long long)l.count);
+        ingest_took(in, &t);
+    metrics_family(b, METRICS_HISTOGRAM, "punchcloud_ingest_commit_seconds", "How long a commit of the store took.");
+    metrics_histogram(b, "punchcloud_ingest_commit_seconds", &t);
 }
 
 static void write_requests(struct buf *b, const struct api *a)
 {
+    static const char *const name = "punchcloud_http_requests_total";
+    static const char *const classes[] = {"2xx", "3xx", "4xx", "5xx"};
     const char *method, *pattern;
-    family(b, "http_requests_total", "counter", "Requests to the API, by route and class of status.");
+    metrics_family(b, METRICS_COUNTER, name, "Requests to the API, by route and class of status.");
     for (size_t i = 0; api_requests(a, i, 2, &method, &pattern), pattern; i++)
-        for (unsigned c = 2; c <= 5; c++)
-            buf_addf(b, "punchcloud_http_requests_total{method=\"%s\",route=\"%s\",status=\"%uxx\"} %llu\n", method,
-                     pattern, c, (unsigned long long)api_requests(a, i, c, &method, &pattern));
+        for (unsigned c = 0; c < ARRAY_LEN(classes); c++)
+            metrics_value(
+                b, name,
+                (struct metrics_label[METRICS_LABELS]){{"method", method}, {"route", pattern}, {"status", classes[c]}},
+                api_requests(a, i, c + 2, &method, &pattern));
 }
 
 static uint64_t size_of(const struct cloud *c, const char *name)
@@ -113,15 +110,16 @@ static void write_store(struct buf *b, struct cloud *c)
 {
     struct cloud_rings k;
     cloud_rings(c, &k);
-    family(b, "store_bytes", "gauge", "Size of the store's files.");
-    buf_addf(b, "punchcloud_store_bytes{file=\"store\"} %llu\npunchcloud_store_bytes{file=\"wal\"} %llu\n",
-             (unsigned long long)size_of(c, "store.db"), (unsigned long long)size_of(c, "store.db-wal"));
-    one(b, "epoch", "gauge", "The store's epoch; it rises with each restore.", cloud_epoch(c));
-    one(b, "keyrings", "gauge", "Keyrings that are open, one a customer.", k.rings);
-    one(b, "keyring_keys", "gauge", "Keys in all keyrings.", k.keys);
-    one(b, "keyring_generations", "gauge", "Sum of the keyrings' generations; it rises with each erasure.",
-        k.generations);
-    one(b, "escrow_ok", "gauge", "1 when the last write to every escrow folder went well.", k.escrow_bad == 0);
+    metrics_family(b, METRICS_GAUGE, "punchcloud_store_bytes", "Size of the store's files.");
+    metrics_value(b, "punchcloud_store_bytes", LABEL("file", "store"), size_of(c, "store.db"));
+    metrics_value(b, "punchcloud_store_bytes", LABEL("file", "wal"), size_of(c, "store.db-wal"));
+    one(b, METRICS_GAUGE, "punchcloud_epoch", "The store's epoch; it rises with each restore.", cloud_epoch(c));
+    one(b, METRICS_GAUGE, "punchcloud_keyrings", "Keyrings that are open, one a customer.", k.rings);
+    one(b, METRICS_GAUGE, "punchcloud_keyring_keys", "Keys in all keyrings.", k.keys);
+    one(b, METRICS_GAUGE, "punchcloud_keyring_generations",
+        "Sum of the keyrings' generations; it rises with each erasure.", k.generations);
+    one(b, METRICS_GAUGE, "punchcloud_escrow_ok", "1 when the last write to every escrow folder went well.",
+        k.escrow_bad == 0);
 }
 
 /* Where the store does not answer, the family is left out. */
@@ -143,27 +141,29 @@ static void write_gateways(struct buf *b, struct cloud *c)
             offline++;
     }
     gateway_list_done(&l);
-    one(b, "store_up", "gauge", "1 when the store answered this very question.", r == 0);
+    one(b, METRICS_GAUGE, "punchcloud_store_up", "1 when the store answered this very question.", r == 0);
     if (r != 0)
         return;
-    family(b, "gateways", "gauge", "Gateways, by what they said last.");
-    buf_addf(b,
-             "punchcloud_gateways{state=\"online\"} %zu\npunchcloud_gateways{state=\"offline\"} %zu\n"
-             "punchcloud_gateways{state=\"revoked\"} %zu\n",
-             online, offline, revoked);
+    metrics_family(b, METRICS_GAUGE, "punchcloud_gateways", "Gateways, by what they said last.");
+    metrics_value(b, "punchcloud_gateways", LABEL("state", "online"), online);
+    metrics_value(b, "punchcloud_gateways", LABEL("state", "offline"), offline);
+    metrics_value(b, "punchcloud_gateways", LABEL("state", "revoked"), revoked);
 }
 
 static void write_all(struct metrics *m, struct buf *b)
 {
-    family(b, "build_info", "gauge", "1, with the program's version.");
-    buf_addf(b, "punchcloud_build_info{version=\"%s\"} 1\n", PUNCH_VERSION);
-    one(b, "broker_connected", "gauge", "1 when connected to the broker.", m->ingest && ingest_connected(m->ingest));
-    one(b, "ingest_queue_messages", "gauge", "Messages that wait for the store.",
+    metrics_family(b, METRICS_GAUGE, "punchcloud_build_info", "1, with the program's version.");
+    metrics_value(b, "punchcloud_build_info", LABEL("version", PUNCH_VERSION), 1);
+    metrics_family(b, METRICS_GAUGE, "process_start_time_seconds", "When this process started, in seconds since 1970.");
+    metrics_seconds(b, "process_start_time_seconds", NULL, (uint64_t)m->started);
+    one(b, METRICS_GAUGE, "punchcloud_broker_connected", "1 when connected to the broker.",
+        m->ingest && ingest_connected(m->ingest));
+    one(b, METRICS_GAUGE, "punchcloud_ingest_queue_messages", "Messages that wait for the store.",
         m->ingest ? ingest_queued(m->ingest) : 0);
-    one(b, "ingest_queue_limit", "gauge", "Messages that may wait; more are dropped.",
+    one(b, METRICS_GAUGE, "punchcloud_ingest_queue_limit", "Messages that may wait; more are dropped.",
         cloud_settings(m->cloud)->ingest.queue);
     write_ingest(b, m->ingest);
-    write_latency(b, m->ingest);
+    write_took(b, m->ingest);
     write_requests(b, m->api);
     write_store(b, m->cloud);
     write_gateways(b, m->cloud);
@@ -192,7 +192,7 @@ int metrics_start(struct cloud *c, struct ingest *in, struct api *a, struct metr
     struct metrics *m = calloc(1, sizeof *m);
     if (!m)
         return -ENOMEM;
-    *m = (struct metrics){.cloud = c, .ingest = in, .api = a};
+    *m = (struct metrics){.cloud = c, .ingest = in, .api = a, .started = clock_real()};
     const struct http_options o = {
         .listen = set->metrics.listen,
         .threads = 1,

@@ -203,15 +203,15 @@ static void put_lights(const struct lights *l, struct buf *ret)
                    "1 while this light or buzzer of the machine itself works.");
     for (size_t i = 0; i < lights_count(l); i++) {
         lights_at(l, i, &v);
-        metrics_value(ret, "punchgate_light_up", (struct metrics_label[]){{"light", v.place}, {"role", v.role}},
-                      v.working);
+        metrics_value(ret, "punchgate_light_up",
+                      (struct metrics_label[METRICS_LABELS]){{"light", v.place}, {"role", v.role}}, v.working);
     }
     metrics_family(ret, METRICS_COUNTER, "punchgate_light_failures_total",
                    "Times that this light could not be opened or set.");
     for (size_t i = 0; i < lights_count(l); i++) {
         lights_at(l, i, &v);
         metrics_value(ret, "punchgate_light_failures_total",
-                      (struct metrics_label[]){{"light", v.place}, {"role", v.role}}, v.failures);
+                      (struct metrics_label[METRICS_LABELS]){{"light", v.place}, {"role", v.role}}, v.failures);
     }
 }
 
