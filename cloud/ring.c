@@ -240,22 +240,40 @@ static int read_kek(const char *dir, int which, uint8_t ret_kek[CRYPTO_KEY])
     return r == -ENOBUFS ? RING_BAD : r;
 }
 
+static bool is_kek(const char *dir, int which, const uint8_t kek[CRYPTO_KEY])
+{
+    uint8_t there[CRYPTO_KEY];
+    bool is = read_kek(dir, which, there) == 0 && crypto_equal(there, kek, CRYPTO_KEY);
+    crypto_wipe(there, sizeof there);
+    return is;
+}
+
 static int read_back(const char *dir, struct bytes image, const uint8_t kek[CRYPTO_KEY])
 {
     char path[4096];
-    uint8_t again[CRYPTO_KEY];
     struct buf b;
     buf_init(&b, RING_MAX);
     int r = file_in(dir, RING_NEXT, path, sizeof path);
     if (r == 0)
         r = file_read(path, &b);
-    if (r == 0)
-        r = read_kek(dir, KEK_NEXT, again);
-    if (r == 0 && (b.len != image.n || memcmp(b.p, image.p, image.n) != 0 || !crypto_equal(again, kek, CRYPTO_KEY)))
+    if (r == 0 && (b.len != image.n || memcmp(b.p, image.p, image.n) != 0 ||
+                   (!is_kek(dir, KEK, kek) && !is_kek(dir, KEK_NEXT, kek))))
         r = -EIO;
     buf_wipe(&b);
-    crypto_wipe(again, sizeof again);
-    return r > 0 ? -EIO : r;
+    return r;
+}
+
+/* A KEK is written once and then only moved: were it written anew, the bytes of the former file would stay on the disk,
+ * where no later destroy() finds them. */
+static int stage_kek(const char *dir, const uint8_t kek[CRYPTO_KEY])
+{
+    char path[4096];
+    if (is_kek(dir, KEK, kek) || is_kek(dir, KEK_NEXT, kek))
+        return 0;
+    int r = file_in(dir, KEK_NEXT, path, sizeof path);
+    if (r == 0)
+        r = destroy(path);
+    return r == 0 ? file_write(path, BYTES(kek, CRYPTO_KEY), 0600) : r;
 }
 
 int ring_copy_stage(struct ring_copy *c, struct bytes image, const uint8_t kek[CRYPTO_KEY])
@@ -263,9 +281,7 @@ int ring_copy_stage(struct ring_copy *c, struct bytes image, const uint8_t kek[C
     char path[4096];
     int r = file_mkdir(c->dir, 0700);
     if (r == 0)
-        r = file_in(c->dir, KEK_NEXT, path, sizeof path);
-    if (r == 0)
-        r = file_write(path, BYTES(kek, CRYPTO_KEY), 0600);
+        r = stage_kek(c->dir, kek);
     FAULT_KILL("erase");
     if (r == 0)
         r = file_in(c->dir, RING_NEXT, path, sizeof path);
@@ -311,19 +327,18 @@ static int move_next(const char *dir, int from, int to)
 static int write_all(struct ring_copy *c, struct bytes image, const uint8_t kek[CRYPTO_KEY])
 {
     char path[4096];
-    uint8_t old[CRYPTO_KEY];
     int r = ring_copy_stage(c, image, kek);
     if (r == 0)
         r = move_next(c->dir, RING_NEXT, RING);
+    bool there = r == 0 && is_kek(c->dir, KEK, kek);
     if (r == 0)
-        r = file_in(c->dir, KEK, path, sizeof path);
-    if (r == 0 && (read_kek(c->dir, KEK, old) != 0 || !crypto_equal(old, kek, CRYPTO_KEY)))
+        r = file_in(c->dir, there ? KEK_NEXT : KEK, path, sizeof path);
+    if (r == 0)
         r = destroy(path);
-    if (r == 0)
+    if (r == 0 && !there)
         r = move_next(c->dir, KEK_NEXT, KEK);
     if (r == 0)
         r = each_leftover(c->dir, destroy);
-    crypto_wipe(old, sizeof old);
     return r == 0 ? file_sync_dir(c->dir) : r;
 }
 

@@ -322,6 +322,62 @@ static void escrow_of_before_is_not_overwritten(void **state)
     keyring_close(k);
 }
 
+static void name_of(const char *dir, const char *file, char ret[160])
+{
+    snprintf(ret, 160, "%s/%s", dir, file);
+}
+
+/* A second name for a KEK's file, to look at its bytes when it has no name of its own any more. */
+static void watch(const struct rings *x, const char *file, const char *as)
+{
+    char from[160], to[160];
+    name_of(x->a, file, from);
+    name_of(x->dir, as, to);
+    assert_int_equal(link(from, to), 0);
+}
+
+static bool reads(const struct rings *x, const char *as, const uint8_t kek[CRYPTO_KEY])
+{
+    char path[160];
+    struct buf b;
+    name_of(x->dir, as, path);
+    buf_init(&b, 64);
+    assert_int_equal(file_read(path, &b), 0);
+    bool same = b.len == CRYPTO_KEY && memcmp(b.p, kek, CRYPTO_KEY) == 0;
+    buf_done(&b);
+    return same;
+}
+
+/* Whatever became of a file that held a KEK: once there is another, its blocks hold zeros. */
+static void no_kek_is_left_in_free_blocks(void **state)
+{
+    struct rings *x = *state;
+    static const uint8_t zeros[CRYPTO_KEY];
+    uint8_t keks[3][CRYPTO_KEY], header[RING_HEADER];
+    struct ring_copy c = {.dir = x->a};
+    struct bytes image = BYTES(header, sizeof header);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(crypto_random(keks[i], CRYPTO_KEY), 0);
+    ring_header(2, header);
+    watch(x, "kek", "former");
+    assert_int_equal(ring_copy_stage(&c, image, keks[0]), 0); /* staged, and never journalled */
+    watch(x, "kek.next", "first");
+    assert_int_equal(ring_copy_stage(&c, image, keks[1]), 0);
+    assert_true(reads(x, "first", zeros));
+    watch(x, "kek.next", "second");
+    assert_int_equal(ring_copy_stage(&c, image, keks[1]), 0); /* longer by a key, say */
+    assert_int_equal(ring_copy_write(&c, image, keks[1]), 0); /* in place of the former */
+    assert_true(reads(x, "former", zeros));
+    assert_true(reads(x, "second", keks[1]));
+    c.good = 0;
+    assert_int_equal(ring_copy_write(&c, image, keks[1]), 0); /* healed */
+    assert_true(ring_copy_clean(x->a));
+    c.good = 0;
+    assert_int_equal(ring_copy_write(&c, image, keks[2]), 0);
+    assert_true(ring_copy_clean(x->a));
+    assert_true(reads(x, "second", zeros));
+}
+
 static void rows_belong_to_their_key(void **state)
 {
     struct rings *x = *state;
@@ -403,6 +459,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(no_key_without_escrow, setup, teardown),
         cmocka_unit_test_setup_teardown(a_failed_sync_leaves_copies_that_agree, setup, teardown),
         cmocka_unit_test_setup_teardown(escrow_of_before_is_not_overwritten, setup, teardown),
+        cmocka_unit_test_setup_teardown(no_kek_is_left_in_free_blocks, setup, teardown),
         cmocka_unit_test_setup_teardown(rows_belong_to_their_key, setup, teardown),
         cmocka_unit_test_setup_teardown(sealed_values_are_bound_to_their_row, setup, teardown),
     };
