@@ -150,7 +150,7 @@ static int index_holds(struct tombs *t)
     return 0;
 }
 
-/* Takes the cards on success. */
+/* Takes the cards on success. The caller indexes them. */
 static int remember(struct tombs *t, struct tomb *tomb)
 {
     struct tomb *p = realloc(t->items, (t->n + 1) * sizeof *p);
@@ -158,11 +158,6 @@ static int remember(struct tombs *t, struct tomb *tomb)
         return -ENOMEM;
     t->items = p;
     p[t->n++] = *tomb;
-    int r = index_holds(t);
-    if (r != 0) {
-        t->n--;
-        return r;
-    }
     *tomb = (struct tomb){0};
     return 0;
 }
@@ -186,6 +181,8 @@ int tombs_read(struct tombs *t, struct bytes file)
             tomb_done(&tomb);
         at += 8 + n;
     }
+    if (r == 0)
+        r = index_holds(t);
     return r != 0 ? r : buf_add(&t->file, file.p, file.n);
 }
 
@@ -209,6 +206,8 @@ int tombs_add(struct tombs *t, struct tomb *tomb)
         r = buf_add(&t->file, word, sizeof word);
     if (r == 0)
         r = remember(t, tomb);
+    if (r == 0 && (r = index_holds(t)) != 0)
+        *tomb = t->items[--t->n];
     if (r != 0) {
         t->file.len = before;
         t->file.failed = false;
