@@ -378,6 +378,125 @@ static void no_kek_is_left_in_free_blocks(void **state)
     assert_true(reads(x, "second", zeros));
 }
 
+/* ---- copies of different times ---- */
+
+/* The bytes of both generations, and what a folder may hold of them when its disk went away, or the power, or when it
+ * was brought back from a backup. */
+enum part { RING_1, KEK_1, RING_2, KEK_2, TOMBS, PARTS };
+static const struct {
+    const char *name;
+    bool at_2; /* what was journalled is there */
+    struct {
+        const char *file;
+        enum part part;
+    } files[5];
+} conditions[] = {
+    {"gone", false, {{NULL}}},
+    {"former", false, {{"ring", RING_1}, {"kek", KEK_1}}},
+    {"staged", false, {{"ring", RING_1}, {"kek", KEK_1}, {"ring.next", RING_2}, {"kek.next", KEK_2}}},
+    {"journalled",
+     true,
+     {{"ring", RING_1}, {"kek", KEK_1}, {"ring.next", RING_2}, {"kek.next", KEK_2}, {"tombstones", TOMBS}}},
+    {"ring moved", true, {{"ring", RING_2}, {"kek", KEK_1}, {"kek.next", KEK_2}, {"tombstones", TOMBS}}},
+    {"kek destroyed", true, {{"ring", RING_2}, {"kek.next", KEK_2}, {"tombstones", TOMBS}}},
+    {"done", true, {{"ring", RING_2}, {"kek", KEK_2}, {"tombstones", TOMBS}}},
+};
+
+struct times {
+    struct buf parts[PARTS];
+    uint8_t erased[KEY_ID_LEN], kept[KEY_ID_LEN];
+};
+
+static void grab(const struct rings *x, const char *file, struct buf *ret)
+{
+    char path[160];
+    name_of(x->a, file, path);
+    buf_init(ret, 65536);
+    assert_int_equal(file_read(path, ret), 0);
+}
+
+static void two_generations(struct rings *x, struct times *t)
+{
+    uint8_t ids[2][KEY_ID_LEN];
+    struct tomb tomb = {.n_cards = 0};
+    struct keyring *k = reopen(x);
+    add(k, KEY_PERSON, 2, ids);
+    memcpy(t->erased, ids[0], KEY_ID_LEN);
+    memcpy(t->kept, ids[1], KEY_ID_LEN);
+    grab(x, "ring", &t->parts[RING_1]);
+    grab(x, "kek", &t->parts[KEK_1]);
+    assert_int_equal(keyring_erase(k, &tomb, &t->erased, 1), 0);
+    assert_int_equal(keyring_turn(k), 0);
+    assert_int_equal(keyring_turned(k), 0);
+    grab(x, "ring", &t->parts[RING_2]);
+    grab(x, "kek", &t->parts[KEK_2]);
+    grab(x, "tombstones", &t->parts[TOMBS]);
+    keyring_close(k);
+}
+
+static void put_condition(const char *dir, const struct times *t, size_t c)
+{
+    char path[160];
+    nftw(dir, fixture_unlink, 16, FTW_DEPTH | FTW_PHYS);
+    assert_int_equal(file_mkdir(dir, 0700), 0);
+    for (size_t i = 0; i < ARRAY_LEN(conditions[c].files) && conditions[c].files[i].file != NULL; i++) {
+        name_of(dir, conditions[c].files[i].file, path);
+        assert_int_equal(file_write_volatile(path, buf_bytes(&t->parts[conditions[c].files[i].part]), 0600), 0);
+    }
+}
+
+static const struct buf *needle;
+static unsigned found;
+
+static int look(const char *path, const struct stat *st, int type, struct FTW *f)
+{
+    struct buf b;
+    buf_init(&b, 65536);
+    if (type == FTW_F && file_read(path, &b) == 0)
+        found += memmem(b.p, b.len, needle->p, needle->len) != NULL;
+    buf_done(&b);
+    return 0;
+}
+
+static unsigned files_with(const struct rings *x, const struct buf *what)
+{
+    needle = what;
+    found = 0;
+    assert_int_equal(nftw(x->dir, look, 16, FTW_PHYS), 0);
+    return found;
+}
+
+/* Whichever copies come back in whichever condition: one that knows of the erasure wins, none takes it back. */
+static void no_copy_brings_an_erased_key_back(void **state)
+{
+    struct rings *x = *state;
+    struct times t;
+    two_generations(x, &t);
+    for (size_t i = 0; i < 7 * 7 * 7; i++) {
+        const size_t c[] = {i % 7, i / 7 % 7, i / 49};
+        const char *const dirs[] = {x->own, x->a, x->b};
+        bool at_2 = false, any = false;
+        struct keyring *k = NULL;
+        for (size_t d = 0; d < 3; d++) {
+            put_condition(dirs[d], &t, c[d]);
+            at_2 = at_2 || conditions[c[d]].at_2;
+            any = any || c[d] != 0;
+        }
+        int r = keyring_open(x->own, x->escrow, 2, &k);
+        assert_true((r == 0) == any);
+        if (r != 0)
+            continue;
+        assert_int_equal(keyring_generation(k), at_2 ? 2 : 1);
+        assert_int_equal(keyring_turned(k), 0);
+        if (!keyring_settled(k) || has(k, t.erased) == at_2 || !has(k, t.kept) ||
+            files_with(x, &t.parts[at_2 ? KEK_1 : KEK_2]) != 0 || files_with(x, &t.parts[at_2 ? KEK_2 : KEK_1]) != 3)
+            fail_msg("ours %s, escrow %s and %s", conditions[c[0]].name, conditions[c[1]].name, conditions[c[2]].name);
+        keyring_close(k);
+    }
+    for (size_t i = 0; i < PARTS; i++)
+        buf_done(&t.parts[i]);
+}
+
 static void rows_belong_to_their_key(void **state)
 {
     struct rings *x = *state;
@@ -460,6 +579,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_failed_sync_leaves_copies_that_agree, setup, teardown),
         cmocka_unit_test_setup_teardown(escrow_of_before_is_not_overwritten, setup, teardown),
         cmocka_unit_test_setup_teardown(no_kek_is_left_in_free_blocks, setup, teardown),
+        cmocka_unit_test_setup_teardown(no_copy_brings_an_erased_key_back, setup, teardown),
         cmocka_unit_test_setup_teardown(rows_belong_to_their_key, setup, teardown),
         cmocka_unit_test_setup_teardown(sealed_values_are_bound_to_their_row, setup, teardown),
     };
