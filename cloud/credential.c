@@ -119,6 +119,7 @@ static int assign(const struct scope *s, struct credential *c, uint64_t *claimed
     if (r == 0)
         r = crypto_random(c->id, ID_LEN);
     if (r == 0) {
+        c->created = holder_created(s, cidx, c->created);
         a.cred = *c;
         memcpy(a.key_id, p.key, KEY_ID_LEN);
         r = assignment_put(s, &a);

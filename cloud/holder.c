@@ -467,6 +467,13 @@ int holder_erased(const struct scope *s, const struct cred *cred, int64_t when, 
     return r != 0 ? r : erased_at(s, cidx, when, ret_erased);
 }
 
+int64_t holder_created(const struct scope *s, const uint8_t cidx[CIDX_LEN], int64_t now)
+{
+    size_t n;
+    const struct tomb_hold *all = tombs_of(keyring_tombs(s->ring), cidx, &n);
+    return n > 0 && all[n - 1].at > now ? all[n - 1].at : now; /* in the order of `at` */
+}
+
 int holder_file(const struct scope *s, const struct filed *f)
 {
     int64_t when = filed_when(f);
