@@ -3,7 +3,6 @@
 #include "base/str.h"
 #include "cloud/api_impl.h"
 #include "cloud/erasure.h"
-#include "cloud/scope.h"
 
 static json_t *counts_json(const struct tomb_counts *c)
 {
@@ -72,10 +71,8 @@ static void plan(struct api_call *k, const uint8_t person[ID_LEN])
 /* A copy of the keyring that cannot be written stops an erasure before it begins; a store that cannot, after. */
 static void failed(struct api_call *k, int r)
 {
-    struct scope s;
-    uint64_t key_gen = 0;
-    bool begun = scope_fenced(k->cloud, k->db, k->tenant, &s, &key_gen) == 0 && key_gen != keyring_generation(s.ring);
-    log_error("erasure.failed", "tenant=%s error=%s action=%s", k->tenant, log_q(error_str(r)),
+    bool begun = r == ERASURE_BEGUN;
+    log_error("erasure.failed", "tenant=%s error=%s action=%s", k->tenant, begun ? "store" : log_q(error_str(r)),
               begun ? "\"it is journalled and goes on by itself\"" : "\"nothing was erased\"");
     http_header(k->r, "Retry-After", begun ? "60" : "1");
     problem_reply(k->r, PROBLEM_UNAVAILABLE,
@@ -98,7 +95,7 @@ void api_erasures_make(struct api_call *k)
         return;
     }
     int r = erasure_make(k->cloud, k->db, k->tenant, person, &e);
-    if (r < 0)
+    if (r < 0 || r == ERASURE_BEGUN)
         failed(k, r);
     else if (r != 0)
         call_outcome(k, r, "person");

@@ -319,7 +319,7 @@ static int open_rings(struct cloud *c, struct db *db)
     for (size_t i = 0; r == 0 && i < l.n; i++)
         r = changes_upgrade(c, db, l.items[i].id);
     tenant_list_done(&l);
-    if (r == 0 && erasure_resume(c, db) == CLOUD_EPOCH) /* any other trouble is one tenant's, which is fenced */
+    if (r == 0 && erasure_resume(c, db, true) == CLOUD_EPOCH) /* any other trouble is one tenant's, which is fenced */
         r = CLOUD_EPOCH;
     return r;
 }

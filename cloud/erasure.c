@@ -105,20 +105,20 @@ void erasure_list_done(struct erasure_list *l)
 
 /* ---- originals on gateways ---- */
 
-/* Keeps of w's recipient keys those of before the erasure. */
+/* Keeps of w's recipient keys those of before the erasure, and those not known: a store that was restored may not. */
 static int keep_older(const struct scope *s, int64_t requested, struct erasure_wait *w)
 {
     struct db_stmt *st;
     size_t kept = 0;
     int r = 0;
     for (size_t i = 0; r == 0 && i < w->n_rkids; i++) {
-        r = scope_stmt(s, "SELECT 1 FROM recipient WHERE tenant_id = ?1 AND rkid = ?2 AND created <= ?3", &st);
+        r = scope_stmt(s, "SELECT 1 FROM recipient WHERE tenant_id = ?1 AND rkid = ?2 AND created > ?3", &st);
         if (r != 0)
             return r;
         db_bind_blob(st, 2, BYTES(w->rkids[i], RKID_LEN));
         db_bind_int(st, 3, requested);
         r = db_step(st);
-        if (r == DB_ROW)
+        if (r == 0)
             memmove(w->rkids[kept++], w->rkids[i], RKID_LEN);
         db_done(st);
         r = r < 0 ? r : 0;
@@ -132,7 +132,7 @@ static int add_wait(const struct scope *s, struct db_stmt *st, int64_t requested
 {
     struct erasure_wait w = {.gen = (uint64_t)db_int(st, 1), .status = db_int(st, 2)};
     struct bytes rkids = db_blob(st, 3);
-    bool silent = db_null(st, 2);
+    bool silent = w.status <= requested; /* since: what it has sealed meanwhile it has not told */
     if (db_fixed(st, 0, w.gw, GW_LEN) != 0 || rkids.n > sizeof w.rkids || rkids.n % RKID_LEN != 0)
         return -EBADMSG;
     w.n_rkids = rkids.n / RKID_LEN;
@@ -264,12 +264,13 @@ int erasure_make(struct cloud *c, struct db *db, const char *tenant, const uint8
     r = scope_init(c, db, tenant, &s);
     if (r == 0)
         r = erase(&s, person, &t);
-    if (r == 0)
-        r = cloud_commit(c, db);
-    else
+    if (r != 0) {
         cloud_rollback(c, db);
-    if (r != 0)
         return r;
+    }
+    r = cloud_commit(c, db);
+    if (r != 0)
+        return keyring_journalled(s.ring, t.id) ? ERASURE_BEGUN : r;
     struct erasure e = {.requested = t.at, .counts = t.counts};
     memcpy(e.id, t.id, ID_LEN);
     memcpy(e.person, t.person, ID_LEN);
@@ -388,7 +389,7 @@ static int settle(struct cloud *c, struct db *db, const char *tenant, int64_t ma
     return r == 0 ? note_done(&s, generation) : r;
 }
 
-static int resume_tenant(struct cloud *c, struct db *db, const char *tenant)
+static int resume_tenant(struct cloud *c, struct db *db, const char *tenant, bool at_start)
 {
     struct scope s;
     uint64_t key_gen;
@@ -396,21 +397,21 @@ static int resume_tenant(struct cloud *c, struct db *db, const char *tenant)
     if (r == 0 && (key_gen != keyring_generation(s.ring) || !keyring_settled(s.ring)))
         r = roll_forward(c, db, tenant);
     if (r == 0)
-        r = settle(c, db, tenant, 0);
+        r = settle(c, db, tenant, at_start ? SCRUB_AT_ONCE : 0);
     return r == DB_BUSY ? 0 : r;
 }
 
-int erasure_resume(struct cloud *c, struct db *db)
+int erasure_resume(struct cloud *c, struct db *db, bool at_start)
 {
     struct tenant_list l;
     int r = tenant_list(db, &l);
     if (r != 0)
         return r;
     for (size_t i = 0; i < l.n; i++) {
-        int rr = resume_tenant(c, db, l.items[i].id);
+        int rr = resume_tenant(c, db, l.items[i].id, at_start);
         if (rr != 0)
-            log_error("erasure.resume", "tenant=%s error=%s action=\"nothing is taken for it until it works\"",
-                      l.items[i].id, log_q(rr < 0 ? error_str(rr) : "the keyring is not the store's"));
+            log_error("erasure.resume", "tenant=%s error=%s action=\"tried again by the next sweep\"", l.items[i].id,
+                      log_q(rr < 0 ? error_str(rr) : "the keyring is not the store's"));
         if (r == 0)
             r = rr;
     }

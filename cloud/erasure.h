@@ -30,8 +30,9 @@ struct erasure_list {
 /* What would go; nothing changes. CLOUD_ABSENT: no such person. */
 int erasure_plan(struct cloud *c, struct db *db, const char *tenant, const uint8_t person[ID_LEN],
                  struct tomb_counts *ret_counts);
-/* Own transaction. CLOUD_ABSENT. CLOUD_FENCED: the one before is not finished. Negative: nothing was erased, unless the
- * journal stood already; then it rolls forward. */
+/* Own transaction. CLOUD_ABSENT. CLOUD_FENCED: the one before is not finished. ERASURE_BEGUN: the journal stands and
+ * the store could not be brought along; it rolls forward. Negative: nothing was erased. */
+enum { ERASURE_BEGUN = 16 };
 int erasure_make(struct cloud *c, struct db *db, const char *tenant, const uint8_t person[ID_LEN],
                  struct erasure *ret_erasure);
 int erasure_get(struct cloud *c, struct db *db, const char *tenant, const uint8_t id[ID_LEN],
@@ -42,7 +43,7 @@ int erasure_list(struct cloud *c, struct db *db, const char *tenant, const uint8
 void erasure_list_done(struct erasure_list *l);
 
 /* Where sealed originals of before the erasure may still lie: gateways whose last signed status lists a segment sealed
- * to one of the recipient keys of that time, or that have not said anything yet. */
+ * to one of the recipient keys of that time, or that have not said anything since. */
 struct erasure_wait {
     uint8_t gw[GW_LEN];
     uint64_t gen;
@@ -58,5 +59,6 @@ int erasure_waits(struct db *db, const char *tenant, int64_t requested, struct e
 void erasure_wait_list_done(struct erasure_wait_list *l);
 
 /* Finishes what is journalled, all tenants, scrubs the store and notes what is done. One tenant's trouble is not
- * another's; the first error is returned. CLOUD_EPOCH: a store is ahead of its keyring. */
-int erasure_resume(struct cloud *c, struct db *db);
+ * another's; the first error is returned. CLOUD_EPOCH: a store is ahead of its keyring. at_start: a large store is left
+ * for the sweep, or a start would last as long as that takes. */
+int erasure_resume(struct cloud *c, struct db *db, bool at_start);

@@ -394,8 +394,10 @@ int gateway_set_site(struct cloud *c, struct db *db, const char *tenant, const u
 /* ---- what it says of itself ---- */
 
 /* A status of the same boot with a smaller mono is older news, which a broker may play again; only the will of the
- * connection at hand, signed before what it follows, still says that the gateway is gone. */
+ * connection at hand, signed before what it follows, still says that the gateway is gone. `received` is when the newest
+ * was first heard: a retained one that comes again says nothing of the time since. */
 #define OLDER " excluded.boot = gateway_status.boot AND excluded.mono < gateway_status.mono"
+#define HEARD " excluded.boot = gateway_status.boot AND excluded.mono <= gateway_status.mono"
 
 int gateway_put_status(struct db *db, const struct gateway *g, const struct status *st, int64_t now)
 {
@@ -414,7 +416,7 @@ int gateway_put_status(struct db *db, const struct gateway *g, const struct stat
                     " mono = CASE WHEN" OLDER " THEN gateway_status.mono ELSE excluded.mono END,"
                     " rkids = CASE WHEN" OLDER " THEN gateway_status.rkids ELSE excluded.rkids END,"
                     " counts = CASE WHEN" OLDER " THEN gateway_status.counts ELSE excluded.counts END,"
-                    " received = excluded.received"
+                    " received = CASE WHEN" HEARD " THEN gateway_status.received ELSE excluded.received END"
                     " WHERE NOT (" OLDER ") OR (excluded.conn = gateway_status.conn AND excluded.online = 0)",
                     &s);
     if (r != 0)

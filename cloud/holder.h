@@ -35,8 +35,8 @@ int waiting_each(const struct scope *s, waiting_fn *fn, void *arg);
 /* Whether a punch of that card at that time was made by somebody who is erased: within the time he held it and before
  * the erasure, or after it until somebody else has the card. */
 int holder_erased(const struct scope *s, const struct cred *cred, int64_t when, bool *ret_erased);
-/* `now` for an assignment that is made now: not before the erasure of who held that card, even if the clock was set back
- * since. Else the card's next holder would be taken for a former one, and his punches for the erased one's. */
+/* `now` for an assignment that is made now: not before the erasure of who held that card, even if the clock was
+ * set back since. Else the card's next holder would be taken for a former one, and his punches for the erased one's. */
 int64_t holder_created(const struct scope *s, const uint8_t cidx[CIDX_LEN], int64_t now);
 /* Files the punch under its holder's key, or under the credential's waiting key, made when there is none.
  * HOLDER_ERASED: nowhere, it is to be forgotten. */

@@ -390,7 +390,7 @@ int ingest_sweep(struct ingest *in, int64_t now)
 {
     uint64_t n = 0;
     cloud_heal(in->c);
-    int e = erasure_resume(in->c, in->db), r = clockbook_sweep(in->c, in->db, now, &n);
+    int e = erasure_resume(in->c, in->db, false), r = clockbook_sweep(in->c, in->db, now, &n);
     holders_forget(in->holders);
     atomic_fetch_add(&in->counts[INGEST_SETTLED], n);
     if (r == 0)

@@ -69,6 +69,8 @@ void keyring_redo(struct keyring *k);
 bool keyring_due(struct keyring *k);
 /* A failure has changed nothing, unless keyring_generation() has risen: then the journal could not be taken back. */
 int keyring_turn(struct keyring *k);
+/* Whether the erasure of that id is journalled: it happens, whatever became of the transaction that began it. */
+bool keyring_journalled(struct keyring *k, const uint8_t id[TOMB_ID]);
 /* A copy that cannot be written now is tried again at every sync; ours must be. */
 int keyring_turned(struct keyring *k);
 /* The former generation is no more, in any copy. */

@@ -410,6 +410,7 @@ static int generation_make(const struct keyring *k, struct generation *ret)
         *ret = g;
     else
         generation_done(&g);
+    crypto_wipe(&g, sizeof g);
     return r;
 }
 
@@ -422,8 +423,6 @@ static int stage(struct keyring *k, const struct generation *next)
             log_error("keyring.stage", "folder=%s error=%s action=\"nothing is erased\"", log_q(k->copies[i].dir),
                       log_q(error_str(r)));
     }
-    for (size_t i = 0; r != 0 && i < k->n_copies; i++)
-        ring_copy_unstage(k->copies[i].dir);
     return r;
 }
 
@@ -480,6 +479,7 @@ static int turn(struct keyring *k)
     }
     generation_done(&k->g);
     k->g = next;
+    crypto_wipe(&next, sizeof next);
     k->turning = true;
     k->journalled = k->tombs.n;
     k->journalled_bytes = k->tombs.file.len;
@@ -514,6 +514,16 @@ int keyring_turned(struct keyring *k)
     }
     pthread_mutex_unlock(&k->lock);
     return r;
+}
+
+bool keyring_journalled(struct keyring *k, const uint8_t id[TOMB_ID])
+{
+    bool found = false;
+    pthread_mutex_lock(&k->lock);
+    for (size_t i = k->journalled; !found && i-- > 0;)
+        found = memcmp(k->tombs.items[i].id, id, TOMB_ID) == 0;
+    pthread_mutex_unlock(&k->lock);
+    return found;
 }
 
 void keyring_redo(struct keyring *k)

@@ -1,7 +1,9 @@
 /* A person is erased: rows, keys, what comes late, what is restored, what is left in the files; and the others stay. */
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 
 #include "cloud/erasure.h"
 #include "cloud/keyring.h"
@@ -614,7 +616,38 @@ static void it_is_not_done_before_every_copy_is(void **state)
     assert_true(cloud_ready(x->c));
 }
 
-/* ---- clocks ---- */
+/* The disk is full when the store commits: it has begun, it is said so, and it goes on when there is room. */
+static void what_is_journalled_happens(void **state)
+{
+    struct fixture *x = *state;
+    struct tgw *g = gateway(x);
+    struct erasure e;
+    struct erasure_list l;
+    struct rlimit was;
+    struct person anna = make(x, "Anna"), bert = make(x, "Bert"), p;
+    give(x, &anna, 1, TIME_MIN, TIME_MAX);
+    tgw_punch(g, 1, clock_real());
+    send_all(x, g);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &(struct rlimit){16384, was.rlim_max}), 0);
+    int r = erasure_make(x->c, x->db, TENANT, anna.id, &e);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
+    assert_int_equal(r, ERASURE_BEGUN);
+    assert_int_equal(erasure_make(x->c, x->db, TENANT, bert.id, &e), CLOUD_FENCED);
+    assert_int_equal(people_get(x->c, x->db, TENANT, anna.id, &p), 0);
+    assert_int_equal(ingest_sweep(x->in, clock_real()), 0);
+    assert_int_equal(people_get(x->c, x->db, TENANT, anna.id, &p), CLOUD_ABSENT);
+    assert_int_equal(ask_n(x, PUNCH_ALL, NULL), 0);
+    assert_int_equal(erasure_list(x->c, x->db, TENANT, NULL, 10, &l), 0);
+    assert_int_equal(l.n, 1);
+    assert_true(l.items[0].done > 0);
+    assert_int_equal(l.items[0].counts.punches, 1);
+    erasure_list_done(&l);
+    tgw_free(g);
+}
+
+/* ---- clocks and gateways ---- */
 
 /* As if all erasures had been made so much later. */
 static void erased_later(struct fixture *x, int64_t us)
@@ -658,6 +691,41 @@ static void a_clock_set_back_loses_no_successor(void **state)
     tgw_punch(g, 1, clock_real() + 2 * HOUR);
     send_all(x, g);
     assert_int_equal(ask_n(x, PUNCH_ALL, bert.id), 1);
+    tgw_free(g);
+}
+
+static size_t waits(struct fixture *x, int64_t requested)
+{
+    struct erasure_wait_list l;
+    assert_int_equal(erasure_waits(x->db, TENANT, requested, &l), 0);
+    size_t n = l.n;
+    erasure_wait_list_done(&l);
+    return n;
+}
+
+/* A status of before the erasure says nothing of what the gateway has sealed since and until then. */
+static void originals_wait_for_a_word_of_after(void **state)
+{
+    struct fixture *x = *state;
+    struct tgw *g = gateway(x);
+    struct gateway gw;
+    bool latest;
+    struct status st = {.gen = g->gen, .online = true};
+    struct person anna = make(x, "Anna");
+    assert_int_equal(gateway_find(x->db, g->id, g->gen, &gw, &latest), 0);
+    assert_int_equal(gateway_put_status(x->db, &gw, &st, clock_real()), 0);
+    struct erasure e = erase(x, &anna);
+    assert_int_equal(waits(x, e.requested), 1);
+    assert_int_equal(gateway_put_status(x->db, &gw, &st, clock_real()), 0); /* retained, it comes again */
+    assert_int_equal(waits(x, e.requested), 1);
+    st.mono++;
+    assert_int_equal(gateway_put_status(x->db, &gw, &st, clock_real()), 0);
+    assert_int_equal(waits(x, e.requested), 0);
+    st.mono++;
+    st.n_rkids = 1; /* of a key that this store does not know */
+    assert_int_equal(gateway_put_status(x->db, &gw, &st, clock_real()), 0);
+    assert_int_equal(waits(x, e.requested), 1);
+    assert_int_equal(waits(x, 0), 0); /* the gateway came after that */
     tgw_free(g);
 }
 
@@ -709,16 +777,17 @@ static void ingest_and_readers_go_on(void **state)
     struct fixture *x = *state;
     struct tgw *g = gateway(x);
     struct person p[6];
-    pthread_t r, e;
+    pthread_t r, e, o;
     for (unsigned i = 0; i < 6; i++) {
         p[i] = make(x, "Somebody");
         give(x, &p[i], i, TIME_MIN, TIME_MAX);
     }
-    struct office reader = {.x = x}, eraser = {.x = x, .people = p, .n = 4};
+    struct office reader = {.x = x}, eraser = {.x = x, .people = p, .n = 2}, other = {.x = x, .people = p + 2, .n = 2};
     for (unsigned i = 0; i < 600; i++)
         tgw_punch(g, i % 7, clock_real() + i); /* card 6 is nobody's */
     assert_int_equal(pthread_create(&r, NULL, reading, &reader), 0);
     assert_int_equal(pthread_create(&e, NULL, erasing, &eraser), 0);
+    assert_int_equal(pthread_create(&o, NULL, erasing, &other), 0);
     for (uint64_t next = 0; next < 600; next += 10) {
         int64_t now = -1;
         for (int i = 0; now != (int64_t)next + 10; i++) { /* fenced for a moment: sent again */
@@ -727,9 +796,11 @@ static void ingest_and_readers_go_on(void **state)
         }
     }
     pthread_join(e, NULL);
+    pthread_join(o, NULL);
     atomic_store(&reader.stop, true);
     pthread_join(r, NULL);
     assert_int_equal(eraser.failed, 0);
+    assert_int_equal(other.failed, 0);
     assert_int_equal(reader.failed, 0);
     assert_int_equal(ask_n(x, PUNCH_ALL, p[4].id), 86);
     assert_int_equal(ask_n(x, PUNCH_ALL, p[5].id), 85);
@@ -746,20 +817,14 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(gone_with_all_that_was_hers),
-        T(late_punches_are_dropped),
-        T(what_waited_for_its_time_is_dropped),
-        T(waiting_punches_of_her_cards),
-        T(everybody_else_keeps_everything),
-        T(nothing_is_left_in_the_files),
-        T(scrub_clears_between_the_cells),
-        T(an_old_store_is_brought_along),
-        T(an_old_ring_opens_nothing),
-        T(no_erasure_without_escrow),
-        T(a_journal_that_fails_is_taken_back),
-        T(it_is_not_done_before_every_copy_is),
-        T(a_clock_set_back_loses_no_successor),
-        T(ingest_and_readers_go_on),
+        T(gone_with_all_that_was_hers),         T(late_punches_are_dropped),
+        T(what_waited_for_its_time_is_dropped), T(waiting_punches_of_her_cards),
+        T(everybody_else_keeps_everything),     T(nothing_is_left_in_the_files),
+        T(scrub_clears_between_the_cells),      T(an_old_store_is_brought_along),
+        T(an_old_ring_opens_nothing),           T(no_erasure_without_escrow),
+        T(a_journal_that_fails_is_taken_back),  T(it_is_not_done_before_every_copy_is),
+        T(what_is_journalled_happens),          T(a_clock_set_back_loses_no_successor),
+        T(originals_wait_for_a_word_of_after),  T(ingest_and_readers_go_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
