@@ -1,10 +1,12 @@
 /* The driver of Modbus readers that show a card's number while it is in the field, by a profile. Not here: bytes on a
  * line, which are modbus.c's, and `hold`, which is the daemon's.
  *
- *   absent    a number: asked again at once, and believed when it is the same. The source of no shipped profile
- * promises that a device changes its registers all at once, and half a number is another card's present   SIGHT_CARD
- * was sent, once. The same number: nothing. Another one (twice): that card left, this one came. None in `absent_polls`
- * replies in a row: it left. A reply that did not come, an exception or a damaged one says nothing about the card
+ * Absent: a number is asked for again at once, and believed when it is the same. The source of no shipped profile
+ * promises that a device changes its registers all at once, and half a number is another card's.
+ *
+ * Present: SIGHT_CARD was sent, once. The same number is no news. Another one (twice): that card left, this one came.
+ * None in `absent_polls` replies in a row: it left. A reply that did not come, an exception or a damaged one says
+ * nothing about the card.
  *
  * Nothing is written to the device, nobody is told when the punch is stored, and an answer is not waited for: a refused
  * card has to be presented again.

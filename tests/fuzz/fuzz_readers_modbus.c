@@ -1,8 +1,10 @@
 /* Any device behind the drivers of Modbus readers: the bytes choose a profile of config/profiles, then registers,
- * replies, time-outs, exceptions, broken lines, the daemon's answers, and how time passes. What has to hold: one
- * request a turn at most, of registers the profile names, and an end of waiting a card is what the last reply shows (of
- * a level device: the last two), its number decoded here anew latched: nothing is cleared but what was stored, or what
- * has no number; level: nothing is written, CARD and LEFT of one card alternate UP and DOWN alternate */
+ * replies, time-outs, exceptions, broken lines, the daemon's answers, and how time passes.
+ *
+ * What has to hold: a turn makes one request at most, of registers the profile names, and says when the next is due. A
+ * card is what the last reply shows (of a level device: the last two), its number decoded here anew. Of a latched
+ * device nothing is cleared but what was stored, or what has no number. To a level device nothing is written, and CARD
+ * and LEFT of one card alternate. So do UP and DOWN. */
 #include <stdlib.h>
 #include <string.h>
 
