@@ -90,7 +90,7 @@ static size_t item_first(const struct conf_table *t)
     for (size_t i = 0; i < t->n; i++)
         if (t->keys[i].type < CONF_UINTS)
             return i;
-    ASSERT(false && "an item of a list has one plain key at least");
+    ASSERT(false); /* an item of a list has one plain key at least */
     return 0;
 }
 

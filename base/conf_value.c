@@ -353,6 +353,6 @@ int conf_value(struct conf *c, const struct conf_key *k, enum conf_type type, bo
     case CONF_LIST:
         break;
     }
-    ASSERT(false && "a list or a group is not a scalar");
+    ASSERT(false); /* a list or a group is not a scalar */
     return CONF_BAD;
 }

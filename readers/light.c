@@ -89,6 +89,6 @@ bool light_step(struct light *l, int64_t now, int64_t *ret_until)
         }
         from += p[i];
     }
-    ASSERT(false && "inside a period there is a phase");
+    ASSERT(false); /* inside a period there is a phase */
     return false;
 }
