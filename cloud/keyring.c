@@ -35,7 +35,8 @@ static int rehash(struct keyring *k, size_t cap)
 static int grow(struct keyring *k)
 {
     size_t cap = k->cap == 0 ? 64 : k->cap * 2;
-    struct entry *e = calloc(cap, sizeof *e);
+    int r = rehash(k, cap * 2); /* before there is room for entries: a hash that is full is searched for ever */
+    struct entry *e = r == 0 ? calloc(cap, sizeof *e) : NULL;
     if (e == NULL)
         return -ENOMEM;
     if (k->n > 0)
@@ -45,7 +46,7 @@ static int grow(struct keyring *k)
     free(k->entries);
     k->entries = e;
     k->cap = cap;
-    return rehash(k, cap * 2);
+    return 0;
 }
 
 int keyring_remember(struct keyring *k, const struct ring_entry *e, bool leaving)
