@@ -352,6 +352,19 @@ void db_bind_blob(struct db_stmt *s, int i, struct bytes v)
     bound(s, v.n == 0 ? sqlite3_bind_zeroblob(s->s, i, 0) : sqlite3_bind_blob64(s->s, i, v.p, v.n, SQLITE_STATIC));
 }
 
+/* SQLite tells a want of memory by a value that is missing. Each is asked for once, where it can still be told, and is
+ * there from then on. */
+static bool row_whole(sqlite3_stmt *s)
+{
+    for (int i = 0, n = sqlite3_column_count(s); i < n; i++) {
+        int type = sqlite3_column_type(s, i);
+        if ((type == SQLITE_TEXT && sqlite3_column_text(s, i) == NULL) ||
+            (type == SQLITE_BLOB && sqlite3_column_blob(s, i) == NULL && sqlite3_column_bytes(s, i) > 0))
+            return false;
+    }
+    return true;
+}
+
 int db_step(struct db_stmt *s)
 {
     if (s->bind_error != 0)
@@ -359,6 +372,8 @@ int db_step(struct db_stmt *s)
     if (s->db->undone && !sqlite3_stmt_readonly(s->s)) /* it would commit by itself, and past the gate */
         return -ECANCELED;
     int rc = sqlite3_step(s->s);
+    if (rc == SQLITE_ROW && !row_whole(s->s))
+        rc = SQLITE_NOMEM;
     return rc == SQLITE_ROW ? DB_ROW : from_sqlite(s->db, rc, s->sql);
 }
 
