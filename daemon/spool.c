@@ -527,7 +527,7 @@ int spool_mark(struct spool *s, const char *reader, struct spool_mark *ret)
     if (r == 0 && row_get_mark(reader, slice(v), ret) != 0)
         r = SPOOL_NONE;
     mdb_txn_abort(txn);
-    return r;
+    return r == SPOOL_NONE ? r : must(r);
 }
 
 /* The sealed bytes borrow from the map until the transaction ends. */
@@ -604,5 +604,5 @@ int spool_upload(struct spool *s, const struct spool_seg *g, uint64_t first, siz
         r = SPOOL_DAMAGED; /* counted, but not there */
     }
     mdb_txn_abort(txn);
-    return r;
+    return r == SPOOL_DAMAGED ? r : must(r);
 }
