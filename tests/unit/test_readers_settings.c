@@ -130,6 +130,7 @@ static void mistakes_are_told_at_their_place(void **state)
         struct both b;
         struct conf *c = NULL;
         int r = conf_parse("t", BYTES_STR(cases[i].text), &table, &b, &c);
+        assert_true(r >= 0);
         int n = r == 0 ? readers_check(c, &b.buses, &b.readers, PROFILES) : 0;
         const char *text = conf_text(c);
         assert_int_equal(n > 0 || r == CONF_BAD, text[0] != '\0');
