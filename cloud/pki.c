@@ -273,8 +273,11 @@ static int csr_read(struct bytes pem, const char *cn, gnutls_x509_crq_t *ret_crq
     if (gnutls_x509_crq_init(ret_crq) < 0)
         return -ENOMEM;
     unsigned bits;
-    if (gnutls_x509_crq_import(*ret_crq, &d, GNUTLS_X509_FMT_PEM) < 0 ||
-        gnutls_x509_crq_get_pk_algorithm(*ret_crq, &bits) != GNUTLS_PK_ECDSA || gnutls_x509_crq_verify(*ret_crq, 0) < 0)
+    int rc = gnutls_x509_crq_import(*ret_crq, &d, GNUTLS_X509_FMT_PEM);
+    if (rc == GNUTLS_E_MEMORY_ERROR)
+        return -ENOMEM; /* not the request's fault */
+    if (rc < 0 || gnutls_x509_crq_get_pk_algorithm(*ret_crq, &bits) != GNUTLS_PK_ECDSA ||
+        gnutls_x509_crq_verify(*ret_crq, 0) < 0)
         return PKI_BAD;
     if (gnutls_x509_crq_get_dn_by_oid(*ret_crq, GNUTLS_OID_X520_COMMON_NAME, 0, 0, got, &n) < 0)
         return PKI_BAD;
