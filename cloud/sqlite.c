@@ -162,6 +162,14 @@ void db_close(struct db *db)
     free(db);
 }
 
+/* A ROLLBACK may fail for want of memory, and the connection would hold its locks for good: it is asked for again, here
+ * and before the next transaction. */
+static void roll_back(struct db *db)
+{
+    for (int tries = 0; tries < 3 && db->h != NULL && !sqlite3_get_autocommit(db->h); tries++)
+        sqlite3_exec(db->h, "ROLLBACK", NULL, NULL, NULL);
+}
+
 static int run_sql(struct db *db, const char *sql)
 {
     int rc = sqlite3_exec(db->h, sql, NULL, NULL, NULL);
@@ -174,6 +182,7 @@ int db_begin(struct db *db)
         return -ECANCELED;
     if (db->depth == 0) {
         gate_enter(db);
+        roll_back(db);
         int r = run_sql(db, "BEGIN IMMEDIATE");
         if (r != 0) {
             gate_leave(db);
@@ -211,8 +220,7 @@ static void undo(struct db *db)
     /* A pending SELECT would make ROLLBACK leave it aborted; reset all so that none outlives its transaction. */
     for (size_t i = 0; i < db->n_cached; i++)
         db_done(&db->cache[i]);
-    if (db->h != NULL && !sqlite3_get_autocommit(db->h))
-        sqlite3_exec(db->h, "ROLLBACK", NULL, NULL, NULL);
+    roll_back(db);
     gate_leave(db);
 }
 
@@ -235,7 +243,10 @@ unsigned db_depth(const struct db *db)
 
 int db_begin_read(struct db *db)
 {
-    return db->undone ? -ECANCELED : db->depth > 0 ? 0 : run_sql(db, "BEGIN");
+    if (db->undone || db->depth > 0)
+        return db->undone ? -ECANCELED : 0;
+    roll_back(db);
+    return run_sql(db, "BEGIN");
 }
 
 void db_end_read(struct db *db)
