@@ -29,7 +29,9 @@ static void deliver(struct fixture *x, const struct tgw *g, uint64_t first, uint
     topic_make(g->id, TOPIC_UP, topic);
     for (uint64_t next = first; next < end;) {
         buf_init(&b, UPLOAD_MAX);
+        strike_off(true);
         tgw_upload(g->seg, next, (size_t)(end - next), &b);
+        strike_off(false);
         x->n_acks = 0;
         ingest_put(x->in, topic, buf_bytes(&b));
         int r = ingest_step(x->in, 0);
