@@ -419,6 +419,11 @@ bool cloud_answers(struct cloud *c)
     return ok;
 }
 
+bool cloud_scrubs(struct cloud *c)
+{
+    return db_scrubbing(c->gate);
+}
+
 bool cloud_ready(struct cloud *c)
 {
     struct keyring *k;

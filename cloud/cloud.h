@@ -45,6 +45,7 @@ uint64_t cloud_epoch(const struct cloud *c);
 /* <state>/<name> into ret[size]; -ENAMETOOLONG. "pki/api.crt", "pki/api.key", "pki/ca.crt", ... */
 int cloud_path(const struct cloud *c, const char *name, char *ret, size_t size);
 bool cloud_answers(struct cloud *c); /* the store answers a SELECT */
+bool cloud_scrubs(struct cloud *c);  /* the store is rewritten after an erasure: whoever writes waits, and rightly */
 bool cloud_ready(struct cloud *c);   /* the store answers a SELECT and the last escrow write went well */
 
 /* All keyrings together. */

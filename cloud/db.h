@@ -44,6 +44,7 @@ void db_end_read(struct db *db);
  * rows there are, and nothing of others. Outside a transaction; writers wait meanwhile. DB_BUSY: a reader still reads
  * an older state, or the store is larger than max_bytes (0: any size). */
 int db_scrub(struct db *db, int64_t max_bytes);
+bool db_scrubbing(const struct db_gate *g); /* one of its connections is at it: minutes in a large store */
 
 /* Several statements of no result, for the schema. */
 int db_script(struct db *db, const char *sql);

@@ -97,7 +97,7 @@ static void on_watchdog(void *arg)
     unsigned ms = notify_watchdog_ms();
     int64_t since = ingest_turned(s->ingest);
     bool store = cloud_answers(s->cloud);
-    if (since <= 2 * (int64_t)ms && store)
+    if ((since <= 2 * (int64_t)ms || cloud_scrubs(s->cloud)) && store)
         notify_watchdog();
     else
         log_error("watchdog.withheld", "ingest_ms=%lld store=%s action=\"systemd starts us anew\"", (long long)since,

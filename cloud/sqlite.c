@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sqlite3.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,6 +19,7 @@ struct db_gate {
     pthread_mutex_t lock;
     pthread_cond_t turn;
     uint64_t next, serving;
+    atomic_bool scrubbing;
 };
 
 struct db_stmt {
@@ -298,9 +300,16 @@ int db_scrub(struct db *db, int64_t max_bytes)
     if (max_bytes > 0 && pages > max_bytes / (size > 0 ? size : 1))
         return DB_BUSY;
     gate_enter(db);
+    atomic_store(&db->gate->scrubbing, true);
     r = scrub(db);
+    atomic_store(&db->gate->scrubbing, false);
     gate_leave(db);
     return r;
+}
+
+bool db_scrubbing(const struct db_gate *g)
+{
+    return atomic_load(&g->scrubbing);
 }
 
 int db_script(struct db *db, const char *sql)
