@@ -194,12 +194,14 @@ static int recover(struct journal *j, struct entry *e, size_t n)
     if (r != 0)
         return r;
     size_t found = 0;
-    for (size_t i = 0; i < n; i++)
-        if (!e[i].stored && e[i].n > 0 &&
-            spool_has(j->o.spool, e[i].segno, e[i].index, BYTES(j->sealed.p + e[i].at, e[i].n))) {
-            e[i].stored = true;
-            found++;
-        }
+    for (size_t i = 0; i < n; i++) {
+        if (e[i].stored || e[i].n == 0)
+            continue;
+        r = spool_has(j->o.spool, e[i].segno, e[i].index, BYTES(j->sealed.p + e[i].at, e[i].n), &e[i].stored);
+        if (r != 0) /* sealing it anew might store it twice */
+            return r;
+        found += e[i].stored;
+    }
     log_warn("spool.reopened", "found=%zu of=%zu action=\"sealing the rest anew in a new segment\"", found, n);
     return 0;
 }

@@ -559,15 +559,18 @@ int spool_read(struct spool *s, uint64_t segno, uint64_t index, struct buf *ret)
     return r;
 }
 
-bool spool_has(struct spool *s, uint64_t segno, uint64_t index, struct bytes sealed)
+int spool_has(struct spool *s, uint64_t segno, uint64_t index, struct bytes sealed, bool *ret_has)
 {
     MDB_txn *txn = NULL;
-    if (s->broken || mdb_txn_begin(s->env, NULL, MDB_RDONLY, &txn) != 0)
-        return false;
+    int r = s->broken ? -EIO : must(from_mdb(mdb_txn_begin(s->env, NULL, MDB_RDONLY, &txn)));
+    if (r != 0)
+        return r;
     struct bytes b;
-    bool has = get_record(s, txn, segno, index, &b) == 0 && bytes_equal(b, sealed);
+    r = get_record(s, txn, segno, index, &b);
+    if (r >= 0)
+        *ret_has = r == 0 && bytes_equal(b, sealed);
     mdb_txn_abort(txn);
-    return has;
+    return r < 0 ? r : 0;
 }
 
 int spool_upload(struct spool *s, const struct spool_seg *g, uint64_t first, size_t max_records, unsigned flags,

@@ -146,8 +146,8 @@ int spool_commit(struct spool *s);
  * before anything is believed: a record read back is as good as committed. SPOOL_CORRUPT as for spool_open(). */
 int spool_reopen(struct spool *s);
 bool spool_broken(const struct spool *s);
-/* Is this record on disk, with exactly these bytes? */
-bool spool_has(struct spool *s, uint64_t segno, uint64_t index, struct bytes sealed);
+/* Is this record on disk, with exactly these bytes? A negative result: that cannot be told. */
+int spool_has(struct spool *s, uint64_t segno, uint64_t index, struct bytes sealed, bool *ret_has);
 
 /* SPOOL_NONE. */
 int spool_mark(struct spool *s, const char *reader, struct spool_mark *ret);

@@ -319,7 +319,10 @@ static void check_usable(struct spool *s, size_t number)
         r = spool_add_record(s, n.segno, 0, spool_meta(s)->next_gseq, BYTES(bytes, sizeof(bytes)));
     if (r == 0)
         r = spool_commit(s);
-    if (r != 0 || !spool_has(s, n.segno, 0, BYTES(bytes, sizeof(bytes))))
+    bool has = false;
+    if (r == 0)
+        r = spool_has(s, n.segno, 0, BYTES(bytes, sizeof(bytes)), &has);
+    if (!has)
         broken("FAILED at cut %zu: the next record cannot be stored (%d)", number, r);
 }
 

@@ -95,5 +95,7 @@ static inline uint64_t lab_stored(struct lab *l, size_t n, bool closed)
 static inline bool lab_has(struct lab *l, uint64_t segno, uint64_t index)
 {
     uint8_t sealed[SEALED_N];
-    return spool_has(l->s, segno, index, lab_sealed(segno, index, sealed));
+    bool has = false;
+    assert_int_equal(spool_has(l->s, segno, index, lab_sealed(segno, index, sealed), &has), 0);
+    return has;
 }
