@@ -108,6 +108,7 @@ static struct mosquitto *handle_new(struct broker *b)
     if (m == NULL)
         return NULL;
     mosquitto_int_option(m, MOSQ_OPT_PROTOCOL_VERSION, MQTT_PROTOCOL_V5);
+    mosquitto_int_option(m, MOSQ_OPT_TCP_NODELAY, 1); /* an ack must not wait for the ACK of what went before */
     mosquitto_connect_v5_callback_set(m, on_connect);
     mosquitto_subscribe_v5_callback_set(m, on_subscribe);
     mosquitto_message_v5_callback_set(m, on_message);

@@ -192,6 +192,8 @@ static int mosq_make(struct uplink *u, const struct buf *will)
     mosquitto_message_v5_callback_set(m, on_message);
     mosquitto_publish_v5_callback_set(m, on_publish);
     int rc = mosquitto_int_option(m, MOSQ_OPT_PROTOCOL_VERSION, MQTT_PROTOCOL_V5);
+    if (rc == 0) /* a small packet behind another would wait for the peer's delayed ACK, 40 ms */
+        rc = mosquitto_int_option(m, MOSQ_OPT_TCP_NODELAY, 1);
     if (rc == 0)
         rc = mosquitto_tls_set(m, u->o.ca_file, NULL, u->o.cert_file, u->o.key_file, NULL);
     if (rc == 0)

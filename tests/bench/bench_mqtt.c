@@ -203,6 +203,7 @@ static void dial(char **argv)
     if (!b.m)
         DIE("no memory");
     MUST(mosquitto_int_option(b.m, MOSQ_OPT_PROTOCOL_VERSION, MQTT_PROTOCOL_V5));
+    MUST(mosquitto_int_option(b.m, MOSQ_OPT_TCP_NODELAY, 1));
     MUST(mosquitto_int_option(b.m, MOSQ_OPT_SEND_MAXIMUM, b.out ? SENDER_WINDOW : 65535));
     MUST(mosquitto_tls_set(b.m, argv[4], NULL, argv[5], argv[6], NULL));
     mosquitto_connect_callback_set(b.m, on_connect);
