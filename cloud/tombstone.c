@@ -166,7 +166,7 @@ int tombs_read(struct tombs *t, struct bytes file)
 {
     int r = file.n >= sizeof magic && memcmp(file.p, magic, sizeof magic) == 0 ? 0 : TOMBS_BAD;
     for (size_t at = sizeof magic; r == 0 && at < file.n;) {
-        struct tomb tomb;
+        struct tomb tomb = {0};
         size_t left = file.n - at, n = left >= 8 ? get_u32(file.p + at) : SIZE_MAX;
         if (n > left - 8 || left < 8 || get_u32(file.p + at + 4 + n) != ring_crc(file.p + at, 4 + n)) {
             r = TOMBS_BAD;
