@@ -64,7 +64,7 @@ class Scene:
 
     def move(self):
         """To another site, or the site under another name."""
-        name = f"Site {self.rng.randrange(10**6)}"
+        name = f"Site {self.figures['moved']}"  # no two sites have one name
         if self.rng.random() < 0.5:
             self.patch(f"/v1/gateways/{self.gw.id}", {"site": name})
         else:
