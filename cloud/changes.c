@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/be.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "cloud/holder.h"
@@ -13,12 +14,6 @@
 /* What finds an entry. All zeros: the tenant's own. */
 #define MARK_LEN (REF_LEN + 1)
 #define MARK_MOVED REF_LEN /* 1: it moves a punch that was there before */
-
-static void put_be(uint8_t p[8], int64_t v)
-{
-    for (size_t i = 0; i < 8; i++)
-        p[i] = (uint8_t)((uint64_t)v >> (8 * (7 - i)));
-}
 
 /* Months and blocks share the ref key and never a number. */
 static uint32_t block_of(int64_t seq)
@@ -48,7 +43,7 @@ static int pad(const uint8_t key[CRYPTO_KEY], struct bytes sealed, uint8_t mark[
 /* Borrows n8. */
 static struct seal_place place(const struct scope *s, int64_t seq, uint8_t n8[8])
 {
-    put_be(n8, seq);
+    be_put(n8, (uint64_t)seq, 8);
     return (struct seal_place){.table = "change", .tenant = s->tenant, .key = {BYTES(n8, 8)}};
 }
 

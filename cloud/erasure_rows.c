@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/be.h"
 #include "cloud/credential_impl.h"
 #include "cloud/erasure_impl.h"
 #include "wire/cbor.h"
@@ -209,8 +210,7 @@ static int look_at_oddity(const struct scope *s, struct db_stmt *st, const uint8
     uint8_t plain[SEAL_PLAIN_MAX], i[8];
     struct erasure_oddity o = {.index = db_int(st, 1)};
     size_t n = 0;
-    for (size_t b = 0; b < sizeof i; b++)
-        i[b] = (uint8_t)((uint64_t)o.index >> (8 * (7 - b)));
+    be_put(i, (uint64_t)o.index, sizeof i);
     if (db_fixed(st, 0, o.segid, SEGID_LEN) != 0)
         return -EBADMSG;
     struct seal_place at = {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/be.h"
 #include "base/log.h"
 #include "cloud/holder.h"
 
@@ -13,8 +14,7 @@
 static struct seal_place place(const struct scope *s, const char *table, const uint8_t segid[SEGID_LEN], uint64_t index,
                                uint8_t be[8])
 {
-    for (size_t i = 0; i < 8; i++)
-        be[i] = (uint8_t)(index >> (8 * (7 - i)));
+    be_put(be, index, 8);
     return (struct seal_place){.table = table, .tenant = s->tenant, .key = {BYTES(segid, SEGID_LEN), BYTES(be, 8)}};
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/be.h"
 #include "base/clock.h"
 #include "base/str.h"
 #include "cloud/people_impl.h"
@@ -33,30 +34,16 @@ static int compare_pos(const struct punch_pos *a, const struct punch_pos *b)
 
 #define POS_BYTES (1 + 8 + GW_LEN + 8 + 8 + SEGID_LEN + 8)
 
-static void put_be(uint8_t *p, uint64_t v)
-{
-    for (size_t i = 0; i < 8; i++)
-        p[i] = (uint8_t)(v >> (8 * (7 - i)));
-}
-
-static uint64_t get_be(const uint8_t *p)
-{
-    uint64_t v = 0;
-    for (size_t i = 0; i < 8; i++)
-        v = v << 8 | p[i];
-    return v;
-}
-
 void punch_pos_text(const struct punch_pos *p, char ret[PUNCH_POS_TEXT_MAX])
 {
     uint8_t b[POS_BYTES];
     b[0] = p->pending ? 1 : 0;
-    put_be(b + 1, (uint64_t)p->time);
+    be_put(b + 1, (uint64_t)p->time, 8);
     memcpy(b + 9, p->gw, GW_LEN);
-    put_be(b + 17, p->gen);
-    put_be(b + 25, p->gseq);
+    be_put(b + 17, p->gen, 8);
+    be_put(b + 25, p->gseq, 8);
     memcpy(b + 33, p->segid, SEGID_LEN);
-    put_be(b + 33 + SEGID_LEN, p->index);
+    be_put(b + 33 + SEGID_LEN, p->index, 8);
     str_b64url(b, sizeof b, ret);
 }
 
@@ -66,12 +53,12 @@ int punch_pos_parse(const char *text, struct punch_pos *ret_pos)
     size_t n;
     if (str_unb64url(text, strlen(text), b, sizeof b, &n) != 0 || n != sizeof b || b[0] > 1)
         return -EINVAL;
-    struct punch_pos p = {.pending = b[0] == 1, .time = (int64_t)get_be(b + 1)};
+    struct punch_pos p = {.pending = b[0] == 1, .time = (int64_t)be_get(b + 1, 8)};
     memcpy(p.gw, b + 9, GW_LEN);
-    p.gen = get_be(b + 17);
-    p.gseq = get_be(b + 25);
+    p.gen = be_get(b + 17, 8);
+    p.gseq = be_get(b + 25, 8);
     memcpy(p.segid, b + 33, SEGID_LEN);
-    p.index = get_be(b + 33 + SEGID_LEN);
+    p.index = be_get(b + 33 + SEGID_LEN, 8);
     *ret_pos = p;
     return 0;
 }

@@ -13,24 +13,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/be.h"
 #include "base/fault.h"
 #include "base/file.h"
 
 static const uint8_t magic[8] = {'P', 'R', 'N', 'G', 1, 0, 0, 0};
-
-static void put_be(uint8_t *p, uint64_t v, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        p[i] = (uint8_t)(v >> (8 * (n - 1 - i)));
-}
-
-static uint64_t get_be(const uint8_t *p, size_t n)
-{
-    uint64_t v = 0;
-    for (size_t i = 0; i < n; i++)
-        v = v << 8 | p[i];
-    return v;
-}
 
 uint32_t ring_crc(const uint8_t *p, size_t n)
 {
@@ -46,16 +33,16 @@ uint32_t ring_crc(const uint8_t *p, size_t n)
 void ring_header(uint64_t generation, uint8_t ret[RING_HEADER])
 {
     memcpy(ret, magic, sizeof magic);
-    put_be(ret + 8, generation, 8);
-    put_be(ret + 16, ring_crc(ret, 16), 4);
+    be_put(ret + 8, generation, 8);
+    be_put(ret + 16, ring_crc(ret, 16), 4);
 }
 
 int ring_header_parse(struct bytes image, uint64_t *ret_generation)
 {
     if (image.n < RING_HEADER || memcmp(image.p, magic, sizeof magic) != 0 ||
-        get_be(image.p + 16, 4) != ring_crc(image.p, 16))
+        be_get(image.p + 16, 4) != ring_crc(image.p, 16))
         return RING_BAD;
-    *ret_generation = get_be(image.p + 8, 8);
+    *ret_generation = be_get(image.p + 8, 8);
     return 0;
 }
 
@@ -63,7 +50,7 @@ static size_t entry_aad(uint64_t generation, const uint8_t *id_and_kind, uint8_t
 {
     static const char label[] = {'p', 'u', 'n', 'c', 'h', ' ', 'r', 'i', 'n', 'g'};
     memcpy(ret, label, sizeof label);
-    put_be(ret + sizeof label, generation, 8);
+    be_put(ret + sizeof label, generation, 8);
     memcpy(ret + sizeof label + 8, id_and_kind, 17);
     return sizeof label + 8 + 17;
 }
@@ -71,7 +58,7 @@ static size_t entry_aad(uint64_t generation, const uint8_t *id_and_kind, uint8_t
 int ring_entry_wrap(struct crypto_aead *kek, uint64_t generation, const struct ring_entry *e, uint8_t ret[RING_ENTRY])
 {
     uint8_t aad[40];
-    put_be(ret, RING_ENTRY - 2, 2);
+    be_put(ret, RING_ENTRY - 2, 2);
     memcpy(ret + 2, e->id, 16);
     ret[18] = e->kind;
     int r = crypto_random(ret + 19, CRYPTO_NONCE);
@@ -79,7 +66,7 @@ int ring_entry_wrap(struct crypto_aead *kek, uint64_t generation, const struct r
         return r;
     size_t n = entry_aad(generation, ret + 2, aad);
     r = crypto_aead_seal(kek, ret + 19, BYTES(aad, n), BYTES(e->key, sizeof e->key), ret + 31);
-    put_be(ret + 79, ring_crc(ret, 79), 4);
+    be_put(ret + 79, ring_crc(ret, 79), 4);
     return r;
 }
 
@@ -103,7 +90,7 @@ size_t ring_valid_length(struct bytes image)
     size_t at = RING_HEADER;
     while (image.n - at >= RING_ENTRY) {
         const uint8_t *p = image.p + at;
-        if (get_be(p, 2) != RING_ENTRY - 2 || get_be(p + 79, 4) != ring_crc(p, 79))
+        if (be_get(p, 2) != RING_ENTRY - 2 || be_get(p + 79, 4) != ring_crc(p, 79))
             break;
         at += RING_ENTRY;
     }

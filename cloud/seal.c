@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/be.h"
+
 int seal_keys(const uint8_t key[CRYPTO_KEY], struct row_keys *ret_keys)
 {
     struct row_keys k = {0};
@@ -18,12 +20,6 @@ int seal_keys(const uint8_t key[CRYPTO_KEY], struct row_keys *ret_keys)
     return r;
 }
 
-static void put_be(uint8_t *p, uint64_t v, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        p[i] = (uint8_t)(v >> (8 * (n - 1 - i)));
-}
-
 int seal_ref(const struct row_keys *k, uint32_t month, uint8_t ret_ref[REF_LEN])
 {
     uint8_t m[4], mac[CRYPTO_HASH];
@@ -31,7 +27,7 @@ int seal_ref(const struct row_keys *k, uint32_t month, uint8_t ret_ref[REF_LEN])
         memcpy(ret_ref, k->month_ref, REF_LEN);
         return 0;
     }
-    put_be(m, month, sizeof m);
+    be_put(m, month, sizeof m);
     struct bytes part = BYTES(m, sizeof m);
     int r = crypto_hmac(BYTES(k->ref, sizeof k->ref), &part, 1, mac);
     if (r == 0)
@@ -42,7 +38,7 @@ int seal_ref(const struct row_keys *k, uint32_t month, uint8_t ret_ref[REF_LEN])
 int seal_pid(const struct row_keys *k, const uint8_t segid[16], uint64_t index, uint8_t ret_pid[PID_LEN])
 {
     uint8_t i[8], mac[CRYPTO_HASH];
-    put_be(i, index, sizeof i);
+    be_put(i, index, sizeof i);
     const struct bytes parts[] = {BYTES(segid, 16), BYTES(i, sizeof i)};
     int r = crypto_hmac(BYTES(k->pid, sizeof k->pid), parts, 2, mac);
     if (r == 0)
@@ -62,7 +58,7 @@ static int place_aad(const struct seal_place *at, uint8_t *ret, size_t size, siz
     memcpy(ret + t, at->tenant, n);
     uint8_t *p = ret + t + n;
     for (size_t i = 0; i < ARRAY_LEN(at->key); i++) {
-        put_be(p, at->key[i].n, 2);
+        be_put(p, at->key[i].n, 2);
         if (at->key[i].n > 0)
             memcpy(p + 2, at->key[i].p, at->key[i].n);
         p += 2 + at->key[i].n;
@@ -82,7 +78,7 @@ int seal_put(const uint8_t key[CRYPTO_KEY], const struct seal_place *at, struct 
         return -EINVAL;
     size_t n = (2 + plain.n + unit - 1) / unit * unit;
     memset(padded, 0, n);
-    put_be(padded, plain.n, 2);
+    be_put(padded, plain.n, 2);
     if (plain.n > 0)
         memcpy(padded + 2, plain.p, plain.n);
 
@@ -120,7 +116,7 @@ int seal_get(const uint8_t key[CRYPTO_KEY], const struct seal_place *at, struct 
                              padded);
     crypto_aead_free(aead);
     if (r == 0) {
-        size_t len = (size_t)padded[0] << 8 | padded[1];
+        size_t len = be_get(padded, 2);
         if (len > n - 2 || len > max) {
             r = SEAL_BAD;
         } else {

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/be.h"
 #include "cloud/ring.h"
 #include "wire/cbor.h"
 
@@ -38,17 +39,6 @@ void tombs_done(struct tombs *t)
 }
 
 /* ---- one entry ---- */
-
-static void put_u32(uint8_t *p, uint32_t v)
-{
-    for (size_t i = 0; i < 4; i++)
-        p[i] = (uint8_t)(v >> (8 * (3 - i)));
-}
-
-static uint32_t get_u32(const uint8_t *p)
-{
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
 
 static void encode(struct cbor_w *w, const struct tomb *t)
 {
@@ -167,8 +157,8 @@ int tombs_read(struct tombs *t, struct bytes file)
     int r = file.n >= sizeof magic && memcmp(file.p, magic, sizeof magic) == 0 ? 0 : TOMBS_BAD;
     for (size_t at = sizeof magic; r == 0 && at < file.n;) {
         struct tomb tomb = {0};
-        size_t left = file.n - at, n = left >= 8 ? get_u32(file.p + at) : SIZE_MAX;
-        if (n > left - 8 || left < 8 || get_u32(file.p + at + 4 + n) != ring_crc(file.p + at, 4 + n)) {
+        size_t left = file.n - at, n = left >= 8 ? be_get(file.p + at, 4) : SIZE_MAX;
+        if (n > left - 8 || left < 8 || be_get(file.p + at + 4 + n, 4) != ring_crc(file.p + at, 4 + n)) {
             r = TOMBS_BAD;
             break;
         }
@@ -198,8 +188,8 @@ int tombs_add(struct tombs *t, struct tomb *tomb)
     if (r == 0 && before == 0)
         r = buf_add(&t->file, magic, sizeof magic);
     if (r == 0) {
-        put_u32(mem, (uint32_t)w.len);
-        put_u32(word, ring_crc(mem, 4 + w.len));
+        be_put(mem, w.len, 4);
+        be_put(word, ring_crc(mem, 4 + w.len), sizeof word);
         r = buf_add(&t->file, mem, 4 + w.len);
     }
     if (r == 0)

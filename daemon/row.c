@@ -3,6 +3,8 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "base/be.h"
+
 #define ROW_VERSION 1
 
 /* Reflected polynomial 0xEDB88320, four bytes at a time: steps[n][b] is what byte b does when n more bytes follow it in
@@ -43,8 +45,7 @@ uint32_t row_crc(struct bytes key, struct bytes value)
 
 static uint8_t *put(uint8_t *p, uint64_t v, size_t n)
 {
-    for (size_t i = n; i-- > 0; v >>= 8)
-        p[i] = (uint8_t)v;
+    be_put(p, v, n);
     return p + n;
 }
 
@@ -56,9 +57,7 @@ static uint8_t *put_mem(uint8_t *p, const void *from, size_t n)
 
 static uint64_t get(const uint8_t **p, size_t n)
 {
-    uint64_t v = 0;
-    for (size_t i = 0; i < n; i++)
-        v = v << 8 | (*p)[i];
+    uint64_t v = be_get(*p, n);
     *p += n;
     return v;
 }

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "base/be.h"
+
 enum major { UINT, NINT, BSTR, TSTR, ARRAY, MAP, TAG, SIMPLE };
 #define SIMPLE_FALSE 20u
 #define SIMPLE_TRUE 21u
@@ -30,8 +32,7 @@ static void put_head(struct cbor_w *w, enum major major, uint64_t v)
     static const uint8_t info[9] = {[1] = 24, [2] = 25, [4] = 26, [8] = 27};
 
     b[0] = (uint8_t)((unsigned)major << 5 | (extra == 0 ? (unsigned)v : info[extra]));
-    for (size_t i = 0; i < extra; i++)
-        b[1 + i] = (uint8_t)(v >> (8 * (extra - 1 - i)));
+    be_put(b + 1, v, extra);
     put(w, b, 1 + extra);
 }
 
@@ -120,9 +121,7 @@ static bool get_head(struct cbor_r *r, enum major *ret_major, uint64_t *ret_v)
         extra = (size_t)1 << (info - 24);
         if (left(r) - 1 < extra)
             goto bad;
-        v = 0;
-        for (size_t i = 0; i < extra; i++)
-            v = v << 8 | r->p[1 + i];
+        v = be_get(r->p + 1, extra);
         if (v < least[info - 24])
             goto bad;
     }

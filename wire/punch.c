@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/be.h"
 #include "base/str.h"
 #include "wire/cbor.h"
 
@@ -120,15 +121,6 @@ bool cred_renders(const struct cred *c, unsigned rendering)
     return c->tech == TECH_EM4100 && c->bits == 40 && rendering_name(rendering) != NULL;
 }
 
-static uint64_t be(const uint8_t *p, size_t n)
-{
-    uint64_t v = 0;
-
-    for (size_t i = 0; i < n; i++)
-        v = v << 8 | p[i];
-    return v;
-}
-
 void cred_render(const struct cred *c, unsigned rendering, char ret[CRED_TEXT_MAX])
 {
     size_t n = cred_len(c) <= CRED_MAX ? cred_len(c) : CRED_MAX;
@@ -142,15 +134,15 @@ void cred_render(const struct cred *c, unsigned rendering, char ret[CRED_TEXT_MA
     if (!cred_renders(c, rendering))
         rendering = RENDER_HEX;
     if (rendering == RENDER_DEC10) /* of an EM4100 card, without the version byte */
-        snprintf(ret, CRED_TEXT_MAX, "%010" PRIu64, be(d + n - 4, 4));
+        snprintf(ret, CRED_TEXT_MAX, "%010" PRIu64, be_get(d + n - 4, 4));
     else if (rendering == RENDER_FC_CN)
-        snprintf(ret, CRED_TEXT_MAX, "%03u,%05" PRIu64, d[2], be(d + 3, 2));
+        snprintf(ret, CRED_TEXT_MAX, "%03u,%05" PRIu64, d[2], be_get(d + 3, 2));
     else if (rendering == RENDER_DEC8)
-        snprintf(ret, CRED_TEXT_MAX, "%03u%05" PRIu64, d[2], be(d + 3, 2));
+        snprintf(ret, CRED_TEXT_MAX, "%03u%05" PRIu64, d[2], be_get(d + 3, 2));
     else if (rendering == RENDER_5_5)
-        snprintf(ret, CRED_TEXT_MAX, "%05" PRIu64 ",%05" PRIu64, be(d + 1, 2), be(d + 3, 2));
+        snprintf(ret, CRED_TEXT_MAX, "%05" PRIu64 ",%05" PRIu64, be_get(d + 1, 2), be_get(d + 3, 2));
     else if (rendering == RENDER_DEC13)
-        snprintf(ret, CRED_TEXT_MAX, "%013" PRIu64, be(d, 5));
+        snprintf(ret, CRED_TEXT_MAX, "%013" PRIu64, be_get(d, 5));
     else if (rendering == RENDER_HEX8)
         str_hex_upper(d + 1, 4, ret);
     else

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/be.h"
 #include "wire/cbor.h"
 #include "wire/hpke.h"
 
@@ -85,9 +86,8 @@ static void keys_wipe(struct seg_keys *k)
 
 static void make_nonce(uint64_t index, uint8_t ret[CRYPTO_NONCE])
 {
-    memset(ret, 0, CRYPTO_NONCE);
-    for (unsigned i = 0; i < 8; i++)
-        ret[CRYPTO_NONCE - 1 - i] = (uint8_t)(index >> (8 * i));
+    memset(ret, 0, CRYPTO_NONCE - 8);
+    be_put(ret + CRYPTO_NONCE - 8, index, 8);
 }
 
 /* ---- header ---- */
