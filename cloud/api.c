@@ -1,7 +1,9 @@
 /* Routes, authorisation, health. One table says who may do what; what it does not say is denied.
  *
  * A request is answered in this order: route (404, 405), token (401), right (403), query parameters (400), then its
- * handler. So nobody without a token learns anything but which routes exist, and those are public. */
+ * handler. So nobody without a token learns anything but which routes exist, and those are public. One that writes gets
+ * so far twice: before it waits for its turn, so that nobody without a right keeps others waiting, and in its turn,
+ * when its token may have been revoked. */
 #include "cloud/api_impl.h"
 
 #include <pthread.h>
@@ -44,12 +46,12 @@ static bool store_writable(struct cloud *c)
     struct db *db = NULL;
     int r = cloud_db_take(c, &db);
     if (r == 0)
-        r = db_begin(db);
-    cloud_db_give(c, db); /* rolls back */
+        r = db_probe(db);
+    cloud_db_give(c, db);
     return r == 0;
 }
 
-/* A check waits for its turn among the writers, which may take long: one thread does, the others say what they know. */
+/* A check may wait for another process that writes: one thread does, the others say what they know. */
 static void check_ready(struct api *a, bool *ret_store, bool *ret_keys)
 {
     pthread_mutex_lock(&a->ready_lock);
@@ -278,42 +280,50 @@ static bool query_known(struct api_call *k)
     return true;
 }
 
-static void dispatch(struct api_call *k)
+static int dispatch(struct api_call *k)
 {
     if (k->q->fault == HTTP_BODY_TOO_LARGE) {
         problem_reply(k->r, PROBLEM_TOO_LARGE, "a body may have %u bytes", HTTP_BODY_MAX);
-        return;
+        return 0;
     }
     if (k->q->fault == HTTP_QUERY_BAD) {
         problem_reply(k->r, PROBLEM_BAD_PARAMETER, "there are more than %d query parameters, or a NUL in one",
                       HTTP_QUERY_MAX);
-        return;
+        return 0;
     }
     if (k->q->fault == HTTP_FRAMING_BAD) {
         problem_reply(k->r, PROBLEM_BAD_REQUEST, "send one Content-Length, or Transfer-Encoding: chunked, not both");
-        return;
+        return 0;
     }
     if (k->q->content_encoding && strcasecmp(k->q->content_encoding, "identity") != 0) {
         problem_reply(k->r, PROBLEM_MEDIA_TYPE, "send the body as it is, without Content-Encoding");
-        return;
+        return 0;
     }
     if (!(k->route = find_route(k)))
-        return;
+        return 0;
+    if (k->q->fault == HTTP_CROWDED) {
+        http_header(k->r, "Retry-After", "1");
+        problem_reply(k->r, PROBLEM_UNAVAILABLE, "too many requests wait for the store; nothing was done, try again");
+        return 0;
+    }
     if (k->route->scope != SCOPE_OPEN) {
         int r = cloud_db_take(k->cloud, &k->db);
         if (r != 0) {
             call_outcome(k, r, "store");
-            return;
+            return 0;
         }
         if (!authorised(k))
-            return;
+            return 0;
     }
     if (!query_known(k))
-        return;
+        return 0;
+    if (k->route->effect != READS && !k->q->in_turn)
+        return HTTP_IN_TURN;
     if (k->route->effect == WRITES)
         api_write(k);
     else
         k->route->fn(k);
+    return 0;
 }
 
 void api_get(struct api_call *k, const char *path)
@@ -334,17 +344,20 @@ static const char *known_method(const char *m)
     return "other";
 }
 
-static void on_request(void *arg, const struct http_request *q, struct http_reply *ret)
+static int on_request(void *arg, const struct http_request *q, struct http_reply *ret)
 {
     struct api *a = arg;
     int64_t began = clock_ms();
     struct api_call k = {.api = a, .cloud = a->cloud, .q = q, .r = ret};
-    dispatch(&k);
+    int r = dispatch(&k);
     cloud_db_give(a->cloud, k.db);
+    if (r != 0)
+        return r;
     count_request(a, k.route, ret->status);
     /* The pattern, never the path or the query: ids and names of people stand there. */
     log_debug("api.request", "method=%s route=%s status=%u ms=%lld", known_method(q->method),
               k.route ? k.route->pattern : "-", ret->status, (long long)(clock_ms() - began));
+    return 0;
 }
 
 const uint8_t *api_cursor_key(const struct api *a)
@@ -370,6 +383,7 @@ static int make_cursor_key(const char *key_file, uint8_t ret[CRYPTO_KEY])
 int api_start(struct cloud *c, struct ingest *in, struct api **ret_api)
 {
     const struct settings *set = cloud_settings(c);
+    const uint64_t all = set->api.connections, each = set->api.per_address;
     char crt[512], key[512];
     int r;
     if ((r = cloud_path(c, "pki/api.crt", crt, sizeof crt)) < 0 ||
@@ -386,8 +400,9 @@ int api_start(struct cloud *c, struct ingest *in, struct api **ret_api)
         .cert_file = crt,
         .key_file = key,
         .threads = (unsigned)set->api.threads,
-        .connections = (unsigned)set->api.connections,
-        .per_address = (unsigned)set->api.per_address,
+        .connections = (unsigned)all,
+        .per_address = (unsigned)each,
+        .waiting = (unsigned)((each > 0 && each < all ? each : all) + 1) / 2, /* the other half is for who reads */
         .request_ms = set->api.request_timeout,
         .idle_ms = set->api.idle,
         .fn = on_request,

@@ -36,6 +36,8 @@ int db_commit(struct db *db);
 void db_rollback(struct db *db);        /* no-op outside a transaction */
 bool db_writing(const struct db *db);   /* inside db_begin() .. db_commit()/db_rollback(), and not undone yet */
 unsigned db_depth(const struct db *db); /* how many db_begin() are not ended */
+/* Whether one could begin: 0, also while somebody else of this process writes, who is not waited for. */
+int db_probe(struct db *db);
 /* A read transaction: several SELECTs over one state of the store. Inside a write transaction it is part of that. */
 int db_begin_read(struct db *db);
 void db_end_read(struct db *db);

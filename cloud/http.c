@@ -3,13 +3,20 @@
  * libmicrohttpd calls on_request() once when the headers are in, then for each piece of the body, then once more. A
  * response queued in the very first call makes 0.9.75 answer `Connection: close` (800 requests/s instead of 30,000), so
  * the first call only makes the call's state. The exception is a body that is declared too large: there closing is
- * right. */
+ * right.
+ *
+ * A request that waits for its turn is suspended: libmicrohttpd looks at its connection no more, not even for the
+ * peer's end, until it is resumed, and then calls on_request() once again, on the connection's own thread, which sends
+ * the reply. What it borrowed from libmicrohttpd stays where it is meanwhile. Nothing may be suspended when the daemon
+ * is stopped. */
 #include "cloud/http.h"
 
 #include <microhttpd.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +28,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/queue.h"
 #include "base/str.h"
 #include "cloud/patience.h"
 
@@ -37,6 +45,7 @@
 #define HTTP_OTHER_FDS 512
 /* Who takes a reply slower than that is not waited for; a page of 1,000 punches is some 600 kB. */
 #define HTTP_REPLY_BYTES_PER_MS 16
+#define TURN_WAIT_MS 60000 /* until it looks again; a turn wakes it at once */
 
 struct http {
     struct MHD_Daemon *daemon;
@@ -46,11 +55,18 @@ struct http {
     http_fn *fn;
     void *arg;
     unsigned port;
+    struct queue *turns; /* struct http_call *, each of a suspended connection; NULL: nobody waits here */
+    pthread_t in_turn;
+    atomic_bool stopping;
 };
 
 struct http_call {
+    struct MHD_Connection *conn;
     struct buf body;
     size_t seen; /* bytes of the body that arrived, kept or not */
+    bool answered;
+    struct http_request q;
+    struct http_reply r;
 };
 
 void http_header(struct http_reply *r, const char *name, const char *fmt, ...)
@@ -226,10 +242,53 @@ static void *on_request_line(void *arg, const char *uri, struct MHD_Connection *
     return NULL;
 }
 
-static enum MHD_Result answer(struct http *h, struct MHD_Connection *conn, const char *method, const char *path,
-                              const struct http_call *call, enum http_fault fault)
+/* ---- one request ---- */
+
+/* Its reply goes to the client; once. */
+static enum MHD_Result send_reply(struct http *h, struct http_call *call)
 {
-    struct http_request q = {
+    struct http_reply *r = &call->r;
+    patience_set(h->patience, peer_of(call->conn), h->request_ms + r->body.len / HTTP_REPLY_BYTES_PER_MS, false);
+    if (!r->body.failed)
+        return queue_reply(h, call->conn, r);
+    /* past its maximum: the connection is closed, nothing half is sent */
+    log_error("http.reply", "status=%u error=\"reply too large or memory short, connection closed\"", r->status);
+    return MHD_NO;
+}
+
+/* The reply of a suspended call; its connection goes on. */
+static void reply_late(struct http *h, struct http_call *call, enum http_fault fault)
+{
+    call->q.fault = fault;
+    call->answered = h->fn(h->arg, &call->q, &call->r) == 0;
+    ASSERT(call->answered);
+    MHD_resume_connection(call->conn);
+}
+
+static void wait_for_turn(struct http *h, struct http_call *call)
+{
+    ASSERT(h->turns && call->q.fault == HTTP_SOUND);
+    call->q.in_turn = true;
+    MHD_suspend_connection(call->conn);
+    if (queue_push(h->turns, &call) != 0) /* else it is the other thread's */
+        reply_late(h, call, HTTP_CROWDED);
+}
+
+static void *run_in_turn(void *arg)
+{
+    struct http *h = arg;
+    struct http_call *call;
+    for (int r; (r = queue_pop_wait(h->turns, &call, TURN_WAIT_MS)) != QUEUE_CLOSED;)
+        if (r == 0)
+            reply_late(h, call, atomic_load(&h->stopping) ? HTTP_CROWDED : HTTP_SOUND);
+    return NULL;
+}
+
+static enum MHD_Result answer(struct http *h, const char *method, const char *path, struct http_call *call,
+                              enum http_fault fault)
+{
+    struct MHD_Connection *conn = call->conn;
+    call->q = (struct http_request){
         .method = method,
         .path = path,
         .authorization = MHD_lookup_connection_value(conn, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION),
@@ -242,21 +301,14 @@ static enum MHD_Result answer(struct http *h, struct MHD_Connection *conn, const
         .fault = fault,
     };
     if (fault == HTTP_SOUND)
-        MHD_get_connection_values_n(conn, MHD_GET_ARGUMENT_KIND, on_query, &q);
-    struct http_reply r = {.status = 500};
-    buf_init(&r.body, HTTP_REPLY_MAX);
+        MHD_get_connection_values_n(conn, MHD_GET_ARGUMENT_KIND, on_query, &call->q);
+    call->r.status = 500;
+    buf_init(&call->r.body, HTTP_REPLY_MAX);
     patience_set(h->patience, peer_of(conn), PATIENCE_ENDLESS, false); /* it waits for us */
-    h->fn(h->arg, &q, &r);
-    patience_set(h->patience, peer_of(conn), h->request_ms + r.body.len / HTTP_REPLY_BYTES_PER_MS, false);
-    enum MHD_Result ok = MHD_NO; /* a reply past its maximum: the connection is closed, nothing half is sent */
-    if (r.body.failed)
-        log_error("http.reply", "status=%u error=\"reply too large or memory short, connection closed\"", r.status);
-    else
-        ok = queue_reply(h, conn, &r);
-    buf_done(&r.body);
-    if (r.more_done)
-        r.more_done(r.more_arg);
-    return ok;
+    if (h->fn(h->arg, &call->q, &call->r) == 0)
+        return send_reply(h, call);
+    wait_for_turn(h, call);
+    return MHD_YES;
 }
 
 struct framing {
@@ -297,11 +349,14 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *conn, const 
     if (!call) {
         if (!(call = calloc(1, sizeof *call)))
             return MHD_NO;
+        call->conn = conn;
         buf_init(&call->body, HTTP_BODY_MAX);
         *con_cls = call;
         enum http_fault fault = heard(conn);
-        return fault != HTTP_SOUND ? answer(h, conn, method, path, call, fault) : MHD_YES;
+        return fault != HTTP_SOUND ? answer(h, method, path, call, fault) : MHD_YES;
     }
+    if (call->answered) /* in its turn */
+        return send_reply(h, call);
     if (*data_n > 0) {
         call->seen += *data_n;
         if (!call->body.failed)
@@ -309,7 +364,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *conn, const 
         *data_n = 0;
         return call->seen > HTTP_DISCARD_MAX ? MHD_NO : MHD_YES;
     }
-    return answer(h, conn, method, path, call, call->body.failed ? HTTP_BODY_TOO_LARGE : HTTP_SOUND);
+    return answer(h, method, path, call, call->body.failed ? HTTP_BODY_TOO_LARGE : HTTP_SOUND);
 }
 
 static void on_completed(void *arg, struct MHD_Connection *conn, void **con_cls, enum MHD_RequestTerminationCode why)
@@ -320,6 +375,9 @@ static void on_completed(void *arg, struct MHD_Connection *conn, void **con_cls,
     if (!call)
         return;
     buf_wipe(&call->body); /* names and card numbers */
+    buf_done(&call->r.body);
+    if (call->r.more_done)
+        call->r.more_done(call->r.more_arg);
     free(call);
     *con_cls = NULL;
 }
@@ -434,9 +492,29 @@ static struct MHD_Daemon *start_daemon(struct http *h, const struct http_options
     };
     /* ITC: at its limit it does not watch the listening socket, by whose end its threads are told to stop otherwise. */
     const unsigned flags = MHD_USE_AUTO | MHD_USE_ITC | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_ERROR_LOG |
-                           (o->cert_file ? MHD_USE_TLS : 0u);
+                           (o->waiting > 0 ? MHD_ALLOW_SUSPEND_RESUME : 0u) | (o->cert_file ? MHD_USE_TLS : 0u);
     return MHD_start_daemon(flags, 0, NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, NULL,
                             MHD_OPTION_ARRAY, items, MHD_OPTION_END);
+}
+
+static int start_turns(struct http *h, unsigned waiting)
+{
+    int r = waiting == 0 ? 0 : queue_new(sizeof(struct http_call *), waiting, &h->turns);
+    if (r == 0 && h->turns && (r = -pthread_create(&h->in_turn, NULL, run_in_turn, h)) != 0) {
+        queue_free(h->turns);
+        h->turns = NULL;
+    }
+    return r;
+}
+
+/* Who waits, and who would from now on, is answered at once; nobody is suspended when this returns. */
+static void stop_turns(struct http *h)
+{
+    if (!h->turns)
+        return;
+    atomic_store(&h->stopping, true);
+    queue_close(h->turns);
+    pthread_join(h->in_turn, NULL);
 }
 
 int http_start(const struct http_options *o, struct http **ret_http)
@@ -454,7 +532,7 @@ int http_start(const struct http_options *o, struct http **ret_http)
     if ((o->cert_file && ((r = file_read(o->cert_file, &h->cert)) < 0 || (r = file_read(o->key_file, &h->key)) < 0 ||
                           (r = buf_add(&h->cert, "", 1)) < 0 || (r = buf_add(&h->key, "", 1)) < 0)) ||
         (r = descriptors_for(o->connections)) < 0 || (r = patience_new(o->connections, &h->patience)) < 0 ||
-        (r = open_listener(o->listen, &fd, &h->port)) < 0)
+        (r = start_turns(h, o->waiting)) < 0 || (r = open_listener(o->listen, &fd, &h->port)) < 0)
         goto fail;
     if (!(h->daemon = start_daemon(h, o, fd))) {
         close(fd);
@@ -472,8 +550,10 @@ void http_stop(struct http *h)
 {
     if (!h)
         return;
+    stop_turns(h);
     if (h->daemon)
         MHD_stop_daemon(h->daemon); /* closes the listening socket and every connection */
+    queue_free(h->turns);
     patience_free(h->patience);
     buf_done(&h->cert);
     buf_wipe(&h->key);

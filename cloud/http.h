@@ -1,5 +1,9 @@
 /* The HTTPS listener: TLS, a pool of threads, whole requests within bounds, whole replies. It knows nothing of routes,
- * tokens or JSON; every request reaches one handler, on a thread of the pool. */
+ * tokens or JSON; every request reaches one handler, on a thread of the pool.
+ *
+ * A thread of the pool serves many connections, so a handler that waited there would keep all of them waiting. One that
+ * has to wait for its turn says so (HTTP_IN_TURN): its connection is laid aside, and it is called again on a thread of
+ * its own, which does one such request after the other. */
 #pragma once
 
 #include "base/buf.h"
@@ -19,6 +23,7 @@ enum http_fault {
     HTTP_BODY_TOO_LARGE, /* body is empty */
     HTTP_QUERY_BAD,      /* more than HTTP_QUERY_MAX parameters, or one with a NUL inside */
     HTTP_FRAMING_BAD,    /* where the body ends is not said once and clearly; body is empty, the connection is closed */
+    HTTP_CROWDED,        /* after HTTP_IN_TURN: too many wait, or the listener stops; it does not get its turn */
 };
 
 /* Borrowed; lives for the call. Path and query are percent-decoded; %00 stays as it was written. */
@@ -30,6 +35,7 @@ struct http_request {
     size_t n_query;
     struct bytes body;
     enum http_fault fault;
+    bool in_turn; /* on the thread of those in turn: it may wait */
 };
 
 /* The next piece of a body that is too large to be held whole; into an empty buffer of HTTP_REPLY_MAX. 0: there is
@@ -55,7 +61,10 @@ struct http_reply {
 /* Adds a header; one that does not fit is a bug of ours. */
 void http_header(struct http_reply *r, const char *name, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
-typedef void http_fn(void *arg, const struct http_request *q, struct http_reply *ret);
+/* 0: the reply is made. HTTP_IN_TURN: nothing is; the handler is called again for this request, with `in_turn` or with
+ * HTTP_CROWDED, and answers then. */
+enum { HTTP_IN_TURN = 1 };
+typedef int http_fn(void *arg, const struct http_request *q, struct http_reply *ret);
 
 struct http_options {
     const char *listen;               /* "127.0.0.1:8443", "[::]:8443"; port 0: a free one */
@@ -63,6 +72,7 @@ struct http_options {
     unsigned threads;                 /* 1 .. 64 */
     unsigned connections;             /* at most, all together */
     unsigned per_address;             /* at most, of one address; 0: no limit, for behind a proxy */
+    unsigned waiting;                 /* requests that wait for their turn; 0: fn asks for none */
     uint64_t request_ms; /* for the TLS handshake and a request line; again for headers and body; for the reply */
     uint64_t idle_ms;    /* from a reply to the next request line */
     http_fn *fn;
@@ -70,6 +80,6 @@ struct http_options {
 };
 struct http;
 int http_start(const struct http_options *o, struct http **ret_http);
-/* Waits for the handlers that run; takes NULL. */
+/* Waits for the handlers that run; who waits for his turn is answered HTTP_CROWDED. Takes NULL. */
 void http_stop(struct http *h);
 unsigned http_port(const struct http *h);

@@ -169,7 +169,7 @@ static void write_all(struct metrics *m, struct buf *b)
     write_gateways(b, m->cloud);
 }
 
-static void on_request(void *arg, const struct http_request *q, struct http_reply *ret)
+static int on_request(void *arg, const struct http_request *q, struct http_reply *ret)
 {
     if (strcmp(q->path, "/metrics") != 0) {
         problem_reply(ret, PROBLEM_NOT_FOUND, "there is /metrics here and nothing else");
@@ -181,6 +181,7 @@ static void on_request(void *arg, const struct http_request *q, struct http_repl
         ret->type = "text/plain; version=0.0.4; charset=utf-8";
         write_all(arg, &ret->body);
     }
+    return 0;
 }
 
 int metrics_start(struct cloud *c, struct ingest *in, struct api *a, struct metrics **ret_metrics)

@@ -71,6 +71,18 @@ static void gate_enter(struct db *db)
     db->writing = true;
 }
 
+/* Nobody is inside: as gate_enter(), else false. */
+static bool gate_try(struct db *db)
+{
+    struct db_gate *g = db->gate;
+    pthread_mutex_lock(&g->lock);
+    db->writing = g->serving == g->next;
+    if (db->writing)
+        g->next++;
+    pthread_mutex_unlock(&g->lock);
+    return db->writing;
+}
+
 static void gate_leave(struct db *db)
 {
     struct db_gate *g = db->gate;
@@ -178,21 +190,37 @@ static int run_sql(struct db *db, const char *sql)
     return from_sqlite(db, rc, sql);
 }
 
+/* The gate is ours, and is left when it fails. */
+static int begin(struct db *db)
+{
+    roll_back(db);
+    int r = run_sql(db, "BEGIN IMMEDIATE");
+    if (r != 0)
+        gate_leave(db);
+    return r == -EBUSY ? DB_BUSY : r;
+}
+
 int db_begin(struct db *db)
 {
+    int r = 0;
     if (db->undone)
         return -ECANCELED;
     if (db->depth == 0) {
         gate_enter(db);
-        roll_back(db);
-        int r = run_sql(db, "BEGIN IMMEDIATE");
-        if (r != 0) {
-            gate_leave(db);
-            return r == -EBUSY ? DB_BUSY : r;
-        }
+        r = begin(db);
     }
-    db->depth++;
-    return 0;
+    if (r == 0)
+        db->depth++;
+    return r;
+}
+
+int db_probe(struct db *db)
+{
+    ASSERT(db->depth == 0);
+    int r = gate_try(db) ? begin(db) : 0;
+    if (r == 0)
+        db_rollback(db);
+    return r;
 }
 
 static void end_one(struct db *db)

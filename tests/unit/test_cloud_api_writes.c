@@ -2,6 +2,7 @@
 #include "cloud/api.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "cloud/once.h"
 #include "tests/unit/cloud_fixture.h"
@@ -471,6 +472,116 @@ static void test_credentials_have_tags(void **state)
     expect(with("POST", card, f.acme, NULL, header), 412, "precondition-failed");
 }
 
+/* ---- a write that takes long ---- */
+
+#define POSTS 14
+#define AT_ONCE 9 /* one at it and per_address / 2 that wait */
+
+static atomic_uint refused;
+
+struct posting {
+    const char *token;
+    struct reply reply;
+};
+
+static void *post_person(void *arg)
+{
+    struct posting *p = arg;
+    p->reply = post(&f.s, "/v1/people", p->token, "{\"name\":\"Patient\"}");
+    if (p->reply.status == 503)
+        atomic_fetch_add(&refused, 1);
+    return NULL;
+}
+
+/* Many more who write than there are threads, while the store is held as an erasure of a large one holds it: reads are
+ * answered, on a connection that is kept, too; what was let in is done once, the rest is told to come again. */
+static void test_readers_wait_for_no_writer(void **state)
+{
+    pthread_t t[POSTS];
+    struct posting p[POSTS];
+    unsigned made = 0;
+    struct db *db = NULL;
+    const char *again[20];
+    char url[96];
+    size_t n = 0;
+    const uint64_t per_address = f.set.api.per_address;
+    api_stop(api);
+    f.set.api.per_address = 16;
+    start();
+    snprintf(url, sizeof url, "https://localhost:%u/v1/gateways", f.s.port);
+    while (n < ARRAY_LEN(again) - 1)
+        again[n++] = url; /* one connection after the other request */
+    again[n] = NULL;
+    assert_int_equal(cloud_db_take(f.c, &db), 0);
+    assert_int_equal(cloud_begin(f.c, db), 0);
+    for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+        p[i].token = f.acme;
+        assert_int_equal(pthread_create(&t[i], NULL, post_person, &p[i]), 0);
+    }
+    while (atomic_load(&refused) < POSTS - AT_ONCE) /* the test's own time-out ends this */
+        usleep(10000);
+    for (int i = 0; i < 6; i++) {
+        struct reply r = get(&f.s, "/v1/gateways", f.acme);
+        assert_int_equal(r.status, 200);
+        reply_done(&r);
+    }
+    struct scratch kept = f.s;
+    kept.is_api = false;
+    struct reply r = request(&kept, "GET", "/v1/gateways", f.acme, BYTES_NONE, again);
+    size_t answers = 1; /* what follows the first stands in its body */
+    for (const char *at = r.body; (at = strstr(at, "HTTP/1.1 200")); at++)
+        answers++;
+    assert_int_equal(answers, ARRAY_LEN(again));
+    reply_done(&r);
+    expect(get(&f.s, "/v1/people/zz", f.acme), 404, "not-found");
+    assert_int_equal(count_people("Patient"), 0);
+    cloud_db_give(f.c, db);
+    for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+        pthread_join(t[i], NULL);
+        made += p[i].reply.status == 201;
+        if (p[i].reply.status != 201) {
+            assert_problem(&p[i].reply, 503, "unavailable");
+            assert_string_equal(reply_header(&p[i].reply, "Retry-After"), "1");
+        }
+        reply_done(&p[i].reply);
+    }
+    assert_int_equal(made, AT_ONCE);
+    assert_int_equal(count_people("Patient"), AT_ONCE);
+    api_stop(api);
+    f.set.api.per_address = per_address;
+    start();
+}
+
+/* Who has no right does not wait, and whose token is revoked while he waits writes nothing. */
+static void test_right_counts_before_and_in_turn(void **state)
+{
+    pthread_t first, second;
+    char text[TOKEN_TEXT_MAX];
+    struct token token;
+    struct posting stays = {.token = f.acme}, leaves = {.token = text};
+    struct db *db = NULL;
+    size_t before = count_people("Patient");
+    assert_int_equal(cloud_db_take(f.c, &db), 0);
+    assert_int_equal(token_add(f.c, db, "acme", "leaving", 0, text, &token), 0);
+    assert_int_equal(cloud_begin(f.c, db), 0);
+    expect(post(&f.s, "/v1/people", "pct_0", "{\"name\":\"Nobody\"}"), 401, "token-unknown");
+    expect(post(&f.s, "/v1/people", f.operator_token, "{\"name\":\"Nobody\"}"), 403, "forbidden");
+    assert_int_equal(pthread_create(&first, NULL, post_person, &stays), 0);
+    usleep(300000); /* mostly the first is in its turn by then, and the second waits behind it */
+    assert_int_equal(pthread_create(&second, NULL, post_person, &leaves), 0);
+    usleep(300000);
+    assert_int_equal(token_revoke(f.c, db, token.id), 0);
+    assert_int_equal(cloud_commit(f.c, db), 0);
+    cloud_db_give(f.c, db);
+    pthread_join(first, NULL);
+    pthread_join(second, NULL);
+    assert_int_equal(stays.reply.status, 201);
+    assert_problem(&leaves.reply, 401, "token-unknown");
+    assert_int_equal(count_people("Patient"), before + 1);
+    reply_done(&stays.reply);
+    reply_done(&leaves.reply);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -490,6 +601,8 @@ int main(void)
         cmocka_unit_test(test_one_of_many_writers_wins),
         cmocka_unit_test(test_live_members),
         cmocka_unit_test(test_credentials_have_tags),
+        cmocka_unit_test(test_readers_wait_for_no_writer),
+        cmocka_unit_test(test_right_counts_before_and_in_turn),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

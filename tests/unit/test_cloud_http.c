@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <sys/socket.h>
 
@@ -48,29 +49,30 @@ static void in_pieces(struct http_reply *ret, int fail_at)
 }
 
 /* Tells what arrived: method, path, faults, parameters, body's size. */
-static void echo(void *arg, const struct http_request *q, struct http_reply *ret)
+static int echo(void *arg, const struct http_request *q, struct http_reply *ret)
 {
     ret->status = 200;
     ret->type = "text/plain";
     if (strcmp(q->path, "/big") == 0) {
         for (int i = 0; i < 100000; i++)
             buf_addf(&ret->body, "line %d\n", i);
-        return;
+        return 0;
     }
     if (strcmp(q->path, "/pieces") == 0 || strcmp(q->path, "/cut") == 0) {
         in_pieces(ret, q->path[1] == 'c' ? 10 : 0);
-        return;
+        return 0;
     }
     if (strcmp(q->path, "/toobig") == 0) {
         while (!ret->body.failed)
             buf_addf(&ret->body, "%01000d", 0);
-        return;
+        return 0;
     }
     http_header(ret, "X-Test", "%s-%d", "seven", 7);
     buf_addf(&ret->body, "%s %s fault=%d n=%zu body=%zu auth=%s", q->method, q->path, q->fault, q->n_query, q->body.n,
              q->authorization ? q->authorization : "-");
     for (size_t i = 0; i < q->n_query; i++)
         buf_addf(&ret->body, " [%s=%s]", q->query[i].name, q->query[i].value);
+    return 0;
 }
 
 static struct http_options options(void)
@@ -352,16 +354,227 @@ static void test_start_errors(void **state)
     http_stop(h);
 }
 
+/* ---- requests that wait for their turn ---- */
+
+#define WAITING 4
+
+/* "POST /n" waits for its turn, and then until the test lets it go. */
+struct turns {
+    struct http *h;
+    unsigned port;
+    atomic_uint asked, done[16];
+    sem_t begun, go;
+};
+
+static int take_turn(void *arg, const struct http_request *q, struct http_reply *ret)
+{
+    struct turns *t = arg;
+    ret->status = 200;
+    ret->type = "text/plain";
+    if (strcmp(q->method, "POST") != 0) {
+        buf_addf(&ret->body, "read");
+    } else if (q->fault == HTTP_CROWDED) {
+        ret->status = 503;
+        buf_addf(&ret->body, "crowded");
+    } else if (!q->in_turn) {
+        atomic_fetch_add(&t->asked, 1);
+        return HTTP_IN_TURN;
+    } else {
+        int n = atoi(q->path + 1);
+        sem_post(&t->begun);
+        sem_wait(&t->go);
+        atomic_fetch_add(&t->done[n], 1);
+        buf_addf(&ret->body, "%d %.*s", n, (int)q->body.n, (const char *)q->body.p);
+    }
+    return 0;
+}
+
+static void turns_start(struct turns *t, unsigned threads)
+{
+    *t = (struct turns){0};
+    sem_init(&t->begun, 0, 0);
+    sem_init(&t->go, 0, 0);
+    const struct http_options o = {.listen = "127.0.0.1:0",
+                                   .threads = threads,
+                                   .connections = 32,
+                                   .waiting = WAITING,
+                                   .request_ms = 1000,
+                                   .idle_ms = 60000,
+                                   .fn = take_turn,
+                                   .arg = t};
+    assert_int_equal(http_start(&o, &t->h), 0);
+    t->port = http_port(t->h);
+}
+
+static int turns_connect(const struct turns *t)
+{
+    unsigned port = s.port;
+    s.port = t->port;
+    int fd = connect_raw();
+    s.port = port;
+    return fd;
+}
+
+static void send_text(int fd, const char *text)
+{
+    assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+}
+
+static void send_write(int fd, int n)
+{
+    char text[128];
+    snprintf(text, sizeof text, "POST /%d HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nbody%02d", n, n);
+    send_text(fd, text);
+}
+
+/* One whole reply, no byte further; its status. */
+static int recv_reply(int fd, char ret_body[64])
+{
+    char head[1024];
+    size_t n = 0;
+    while (n < 4 || memcmp(head + n - 4, "\r\n\r\n", 4) != 0) {
+        assert_true(n < sizeof head - 1);
+        assert_int_equal(recv(fd, head + n, 1, 0), 1);
+        n++;
+    }
+    head[n] = '\0';
+    const char *length = strstr(head, "Content-Length: ");
+    assert_non_null(length);
+    n = strtoul(length + 16, NULL, 10);
+    assert_true(n < 64);
+    assert_int_equal(recv(fd, ret_body, n, MSG_WAITALL), (ssize_t)n);
+    ret_body[n] = '\0';
+    return atoi(head + 9);
+}
+
+static void assert_read(int fd)
+{
+    char body[64];
+    send_text(fd, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_int_equal(recv_reply(fd, body), 200);
+    assert_string_equal(body, "read");
+}
+
+static void wait_until_asked(struct turns *t, unsigned n)
+{
+    while (atomic_load(&t->asked) < n) /* the test's own time-out ends this */
+        usleep(1000);
+}
+
+/* One is at it for longer than any deadline, as many wait as may, more are refused; all the while reads are answered,
+ * on old connections and new ones, even by a single thread. */
+static void reads_go_on(unsigned threads)
+{
+    struct turns t;
+    int kept[6], w[WAITING + 1], surplus[3];
+    char body[64], text[16];
+    turns_start(&t, threads);
+    for (size_t i = 0; i < ARRAY_LEN(kept); i++)
+        assert_read(kept[i] = turns_connect(&t));
+    for (int i = 0; i <= WAITING; i++) {
+        send_write(w[i] = turns_connect(&t), i);
+        if (i == 0)
+            sem_wait(&t.begun);
+        else
+            wait_until_asked(&t, (unsigned)i + 1);
+    }
+    send_text(w[1], "GET /behind HTTP/1.1\r\nHost: x\r\n\r\n");
+    close(w[2]); /* went away; what it sent is done all the same */
+    for (int round = 0; round < 3; round++, sleep(1)) {
+        send_write(surplus[round] = turns_connect(&t), 10 + round);
+        assert_int_equal(recv_reply(surplus[round], body), 503);
+        assert_string_equal(body, "crowded");
+        assert_read(surplus[round]);
+        for (size_t i = 0; i < ARRAY_LEN(kept); i++)
+            assert_read(kept[i]);
+        int fd = turns_connect(&t);
+        assert_read(fd);
+        close(fd);
+    }
+    for (int i = 0; i <= WAITING; i++)
+        sem_post(&t.go);
+    for (int i = 0; i <= WAITING; i++) {
+        if (i == 2)
+            continue;
+        assert_int_equal(recv_reply(w[i], body), 200);
+        snprintf(text, sizeof text, "%d body%02d", i, i);
+        assert_string_equal(body, text);
+        if (i == 1)
+            assert_int_equal(recv_reply(w[1], body), 200);
+        assert_read(w[i]);
+        close(w[i]);
+    }
+    send_write(surplus[0], 10); /* again, as it was told */
+    sem_post(&t.go);
+    assert_int_equal(recv_reply(surplus[0], body), 200);
+    for (size_t i = 0; i < ARRAY_LEN(t.done); i++)
+        assert_int_equal(atomic_load(&t.done[i]), i <= WAITING || i == 10);
+    http_stop(t.h);
+    for (size_t i = 0; i < ARRAY_LEN(kept); i++)
+        close(kept[i]);
+    for (size_t i = 0; i < ARRAY_LEN(surplus); i++)
+        close(surplus[i]);
+}
+
+static void test_who_waits_keeps_nobody_waiting(void **state)
+{
+    reads_go_on(1);
+    reads_go_on(3);
+}
+
+static void *stop(void *arg)
+{
+    struct turns *t = arg;
+    http_stop(t->h);
+    return NULL;
+}
+
+/* The one at it is finished, who waits is done or told that he was not, and nobody hangs. */
+static void test_stop_while_some_wait(void **state)
+{
+    struct turns t;
+    pthread_t stopper;
+    int w[WAITING];
+    char body[64];
+    turns_start(&t, 3);
+    for (int i = 0; i < WAITING; i++) {
+        send_write(w[i] = turns_connect(&t), i);
+        wait_until_asked(&t, (unsigned)i + 1);
+    }
+    sem_wait(&t.begun);
+    assert_int_equal(pthread_create(&stopper, NULL, stop, &t), 0);
+    usleep(200000); /* mostly it stops before the first has ended */
+    for (int i = 0; i < WAITING; i++)
+        sem_post(&t.go);
+    pthread_join(stopper, NULL);
+    assert_int_equal(atomic_load(&t.done[0]), 1);
+    for (int i = 0; i < WAITING; i++) {
+        ssize_t n = recv(w[i], body, 12, MSG_WAITALL);
+        unsigned done = atomic_load(&t.done[i]);
+        assert_true(done <= 1);
+        assert_true(n <= 0 || (n == 12 && memcmp(body, done ? "HTTP/1.1 200" : "HTTP/1.1 503", 12) == 0));
+        close(w[i]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_decoding),     cmocka_unit_test(test_too_many_parameters),
-        cmocka_unit_test(test_headers),      cmocka_unit_test(test_bodies),
-        cmocka_unit_test(test_bad_framing),  cmocka_unit_test(test_endless_body_is_cut),
-        cmocka_unit_test(test_tls),          cmocka_unit_test(test_plain_and_silent),
-        cmocka_unit_test(test_concurrent),   cmocka_unit_test(test_reply_too_large_sends_nothing_half),
-        cmocka_unit_test(test_pieces),       cmocka_unit_test(test_pieces_that_end_early),
+        cmocka_unit_test(test_decoding),
+        cmocka_unit_test(test_too_many_parameters),
+        cmocka_unit_test(test_headers),
+        cmocka_unit_test(test_bodies),
+        cmocka_unit_test(test_bad_framing),
+        cmocka_unit_test(test_endless_body_is_cut),
+        cmocka_unit_test(test_tls),
+        cmocka_unit_test(test_plain_and_silent),
+        cmocka_unit_test(test_concurrent),
+        cmocka_unit_test(test_reply_too_large_sends_nothing_half),
+        cmocka_unit_test(test_pieces),
+        cmocka_unit_test(test_pieces_that_end_early),
         cmocka_unit_test(test_start_errors),
+        cmocka_unit_test(test_who_waits_keeps_nobody_waiting),
+        cmocka_unit_test(test_stop_while_some_wait),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
