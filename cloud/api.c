@@ -121,7 +121,7 @@ static const struct api_route routes[] = {
     {"GET", "/v1/credentials/waiting", SCOPE_TENANT, READS, api_credentials_waiting, page_query},
     {"GET", "/v1/credentials/{id}", SCOPE_TENANT, READS, api_credentials_get, NULL},
     {"POST", "/v1/credentials/{id}/unassign", SCOPE_TENANT, WRITES, api_credentials_unassign, NULL},
-    {"GET", "/v1/gateways", SCOPE_TENANT, READS, api_gateways_list, NULL},
+    {"GET", "/v1/gateways", SCOPE_TENANT, READS, api_gateways_list, page_query},
     {"GET", "/v1/gateways/{id}", SCOPE_TENANT, READS, api_gateways_get, NULL},
     {"PATCH", "/v1/gateways/{id}", SCOPE_TENANT, WRITES, api_gateways_patch, NULL},
     {"GET", "/v1/gateways/{id}/events", SCOPE_TENANT, READS, api_gateway_events, page_query},

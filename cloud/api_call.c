@@ -123,13 +123,14 @@ void call_page(struct api_call *k, const char *const *filters, json_t *items, co
 
 static const char *const no_filters[] = {NULL};
 
-bool call_span(struct api_call *k, struct call_span *ret_span)
+bool call_span(struct api_call *k, size_t n, struct call_span *ret_span)
 {
     struct call_span span = {0};
+    ASSERT(n <= ID_LEN);
     char pos[CURSOR_POS_MAX + 1];
     if (!call_limit(k, &span.limit) || !call_cursor(k, no_filters, pos))
         return false;
-    if (pos[0] && str_unhex(pos, span.id, ID_LEN) < 0) {
+    if (pos[0] && str_unhex(pos, span.id, n) < 0) {
         problem_reply(k->r, PROBLEM_BAD_CURSOR, "this cursor is of another version; begin again without a cursor");
         return false;
     }
@@ -138,10 +139,10 @@ bool call_span(struct api_call *k, struct call_span *ret_span)
     return true;
 }
 
-void call_page_by_id(struct api_call *k, json_t *items, const uint8_t *last)
+void call_page_by_id(struct api_call *k, json_t *items, const uint8_t *last, size_t n)
 {
     char hex[2 * ID_LEN + 1];
-    call_page(k, no_filters, items, last ? str_hex(last, ID_LEN, hex) : NULL);
+    call_page(k, no_filters, items, last ? str_hex(last, n, hex) : NULL);
 }
 
 void call_outcome(struct api_call *k, int r, const char *what)

@@ -8,8 +8,11 @@
 
 void api_gateways_list(struct api_call *k)
 {
+    struct call_span span;
     struct gateway_list list = {0};
-    int r = gateway_list(k->db, k->tenant, &list);
+    if (!call_span(k, GW_LEN, &span))
+        return;
+    int r = gateway_page(k->db, k->tenant, span.after, span.limit, &list);
     if (r != 0) {
         call_outcome(k, r, "list of gateways");
         return;
@@ -17,8 +20,8 @@ void api_gateways_list(struct api_call *k)
     json_t *items = json_array();
     for (size_t i = 0; i < list.n; i++)
         json_array_append_new(items, report_gateway(&list.items[i], false));
+    call_page_by_id(k, items, list.more ? list.items[list.n - 1].gw : NULL, GW_LEN);
     gateway_list_done(&list);
-    call_page(k, NULL, items, NULL);
 }
 
 /* What it says of itself, and what is noted of its uploads. */

@@ -70,15 +70,15 @@ bool call_cursor(struct api_call *k, const char *const *filters, char ret_pos[CU
 /* {"items": items (stolen), "next": cursor or null (pos NULL)}. */
 void call_page(struct api_call *k, const char *const *filters, json_t *items, const char *pos);
 
-/* Lists without filters in the order of 16-byte ids: ?limit and ?cursor, and the page with the id it ends at (NULL: it
- * is the last). */
+/* Lists without filters in the order of ids of n bytes, at most ID_LEN: ?limit and ?cursor, and the page with the id it
+ * ends at (NULL: it is the last). */
 struct call_span {
     size_t limit;
     uint8_t id[ID_LEN];
     const uint8_t *after; /* id, or NULL: from the start */
 };
-bool call_span(struct api_call *k, struct call_span *ret_span);
-void call_page_by_id(struct api_call *k, json_t *items, const uint8_t *last);
+bool call_span(struct api_call *k, size_t n, struct call_span *ret_span);
+void call_page_by_id(struct api_call *k, json_t *items, const uint8_t *last, size_t n);
 
 /* Answers for an outcome of the store that is not 0: 404, 409, 400, or 500 and a line in the log. `what` names the
  * resource: "person". */

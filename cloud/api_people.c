@@ -15,7 +15,7 @@ void api_people_list(struct api_call *k)
 {
     struct call_span span;
     struct person_list list = {0};
-    if (!call_span(k, &span))
+    if (!call_span(k, ID_LEN, &span))
         return;
     int r = people_list(k->cloud, k->db, k->tenant, span.after, span.limit, &list);
     if (r != 0) {
@@ -25,7 +25,7 @@ void api_people_list(struct api_call *k)
     json_t *items = json_array();
     for (size_t i = 0; i < list.n; i++)
         json_array_append_new(items, api_person_json(&list.items[i]));
-    call_page_by_id(k, items, list.more ? list.items[list.n - 1].id : NULL);
+    call_page_by_id(k, items, list.more ? list.items[list.n - 1].id : NULL, ID_LEN);
     person_list_done(&list);
 }
 

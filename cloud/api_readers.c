@@ -30,7 +30,7 @@ void api_readers_list(struct api_call *k)
 {
     struct call_span span;
     struct reader_list list = {0};
-    if (!call_span(k, &span))
+    if (!call_span(k, ID_LEN, &span))
         return;
     int r = reader_list(k->cloud, k->db, k->tenant, span.after, span.limit, &list);
     if (r != 0) {
@@ -40,7 +40,7 @@ void api_readers_list(struct api_call *k)
     json_t *items = json_array();
     for (size_t i = 0; i < list.n; i++)
         json_array_append_new(items, reader_json(&list.items[i]));
-    call_page_by_id(k, items, list.more ? list.items[list.n - 1].id : NULL);
+    call_page_by_id(k, items, list.more ? list.items[list.n - 1].id : NULL, ID_LEN);
     reader_list_done(&list);
 }
 

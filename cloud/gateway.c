@@ -118,22 +118,28 @@ int gateway_find(struct db *db, const uint8_t gw[GW_LEN], uint64_t gen, struct g
     return r;
 }
 
-int gateway_list(struct db *db, const char *tenant, struct gateway_list *ret_list)
+int gateway_page(struct db *db, const char *tenant, const uint8_t *after, size_t limit, struct gateway_list *ret_list)
 {
     struct db_stmt *s;
     struct rows l;
     int r = db_stmt(db,
                     "SELECT " COLUMNS FROM "WHERE (?1 IS NULL OR g.tenant_id = ?1) AND g.gen ="
                     " (SELECT max(n.gen) FROM gateway n WHERE n.gw = g.gw AND (?1 IS NULL OR n.tenant_id = ?1))"
-                    " ORDER BY g.gw",
+                    " AND g.gw > ?2 ORDER BY g.gw",
                     &s);
     if (r != 0)
         return r;
     db_bind_text(s, 1, tenant);
-    r = rows_collect(s, 0, sizeof(struct gateway), from_row, NULL, &l);
+    db_bind_blob(s, 2, after != NULL ? BYTES(after, GW_LEN) : BYTES_NONE);
+    r = rows_collect(s, limit, sizeof(struct gateway), from_row, NULL, &l);
     if (r == 0)
-        *ret_list = (struct gateway_list){.items = l.items, .n = l.n};
+        *ret_list = (struct gateway_list){.items = l.items, .n = l.n, .more = l.more};
     return r;
+}
+
+int gateway_list(struct db *db, const char *tenant, struct gateway_list *ret_list)
+{
+    return gateway_page(db, tenant, NULL, 0, ret_list);
 }
 
 void gateway_list_done(struct gateway_list *l)

@@ -27,6 +27,7 @@ struct gateway {
 struct gateway_list {
     struct gateway *items;
     size_t n;
+    bool more; /* of gateway_page(): behind the last one there are others */
 };
 
 /* Checks the request (self-signature, CSR's CN = gateway id), signs the certificate, gives the generation previous + 1
@@ -44,6 +45,8 @@ int gateway_write_crl(struct cloud *c, struct db *db);
 int gateway_get(struct db *db, const char *tenant, const uint8_t gw[GW_LEN], struct gateway *ret_gateway);
 /* tenant NULL: all tenants. The newest generation of each, by id. */
 int gateway_list(struct db *db, const char *tenant, struct gateway_list *ret_list);
+/* The same in pages: those behind `after` (NULL: from the first), at most `limit`. */
+int gateway_page(struct db *db, const char *tenant, const uint8_t *after, size_t limit, struct gateway_list *ret_list);
 void gateway_list_done(struct gateway_list *l);
 int gateway_set_site(
     struct cloud *c, struct db *db, const char *tenant, const uint8_t gw[GW_LEN],

@@ -295,7 +295,7 @@ static void test_query_is_strict(void **state)
     static const char *const bad[] = {
         "/v1/people?limit=0",     "/v1/people?limit=1001",      "/v1/people?limit=-1",
         "/v1/people?limit=abc",   "/v1/people?limit=1&limit=2", "/v1/people?lim=1",
-        "/v1/people?limit=",      "/v1/people/1?x=1",           "/v1/gateways?limit=5",
+        "/v1/people?limit=",      "/v1/people/1?x=1",           "/v1/gateways?site=5",
         "/v1/people?limit=1%200", "/v1/people?%ff=1",           "/healthz?x=1&a&b&c&d&e&f&g&h&i&j&k&l&m&n&o&p"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         expect_problem("GET", bad[i], f.acme, NULL, 400, "bad-parameter");
@@ -578,6 +578,44 @@ static void test_gateways(void **state)
     expect_problem("PATCH", path, f.globex, "{\"site\":\"x\"}", 404, "not-found");
 }
 
+/* Seven more of a third customer, two at a time: each once, in order, and none of the others'. */
+static void test_gateways_come_in_pages(void **state)
+{
+    char path[512] = "/v1/gateways?limit=2", text[TOKEN_TEXT_MAX], last[2 * GW_LEN + 1] = "";
+    uint8_t gw[GW_LEN];
+    struct token token;
+    struct tenant t;
+    struct db *db = NULL;
+    size_t seen = 0, pages = 0;
+    assert_int_equal(cloud_db_take(f.c, &db), 0);
+    assert_int_equal(tenant_add(f.c, db, "initech", &t), 0);
+    assert_int_equal(token_add(f.c, db, "initech", "test", 0, text, &token), 0);
+    for (int i = 0; i < 7; i++)
+        fixture_gateway(&f, db, "initech", "Yard", gw);
+    cloud_db_give(f.c, db);
+    for (bool more = true; more; pages++) {
+        size_t i;
+        json_t *g;
+        struct reply r = get(&f.s, path, text);
+        assert_int_equal(r.status, 200);
+        json_array_foreach(json_object_get(r.json, "items"), i, g)
+        {
+            const char *id = json_string_value(json_object_get(g, "id"));
+            assert_true(strcmp(last, id) < 0);
+            assert_int_equal(str_copy(last, sizeof last, id), 0);
+            seen++;
+        }
+        more = json_is_string(json_object_get(r.json, "next"));
+        snprintf(path, sizeof path, "/v1/gateways?limit=2&cursor=%s", reply_text(&r, "next"));
+        if (more && pages == 0)
+            expect_problem("GET", path, f.acme, NULL, 400, "bad-cursor");
+        reply_done(&r);
+    }
+    assert_int_equal(seen, 7);
+    assert_int_equal(pages, 4);
+    expect_problem("GET", "/v1/gateways?cursor=abc", text, NULL, 400, "bad-cursor");
+}
+
 static void test_status(void **state)
 {
     struct reply r = get(&f.s, "/v1/status", f.operator_token);
@@ -719,6 +757,7 @@ int main(void)
         cmocka_unit_test(test_inbox_pages),
         cmocka_unit_test(test_gateways),
         cmocka_unit_test(test_status),
+        cmocka_unit_test(test_gateways_come_in_pages),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
