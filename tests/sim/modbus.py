@@ -7,14 +7,12 @@ Faults count replies: `--drop 7` loses every 7th reply (the request was carried 
 """
 import argparse
 import os
-import signal
 import socket
 import sys
-import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from simlib import Cards, Ledger, Loop, Pacer, PtyLine, read_ledger, stdin_commands  # noqa: E402
+from simlib import Cards, Ledger, Loop, Pacer, PtyLine, Simulator, read_ledger  # noqa: E402
 
 
 class ModbusError(Exception):
@@ -149,7 +147,7 @@ class Faults:
         return self.seen[kind] % self.every[kind] == 0
 
 
-class Line:
+class Line(Simulator):
     """The devices of one line, and the line."""
 
     def __init__(self, devices, ledger, tcp=None, rtu=None, dead=(), resume=None):
@@ -163,7 +161,6 @@ class Line:
         for d in devices.values():
             d.resume([e for e in resume or () if e.get("unit") == d.unit and e["reader"] == ledger.name])
         self.requests = 0
-        self.thread = None
         self.line = self.listener = None
         if rtu:
             self.line = PtyLine(rtu)
@@ -320,19 +317,6 @@ class Line:
             self.ledger.close()
             self.loop.close()
 
-    # As a class in a test: `with Line(...) as sim: sim.call(sim.command, ["present"])`.
-    def __enter__(self):
-        self.thread = threading.Thread(target=self.run, daemon=True)
-        self.thread.start()
-        return self
-
-    def __exit__(self, *exc):
-        self.loop.stop()
-        self.thread.join()
-
-    def call(self, fn, *args):
-        self.loop.call(lambda: fn(*args))
-
 
 def numbers(text):
     return [int(n) for n in text.split(",") if n]
@@ -373,8 +357,4 @@ def serve(a, make):
         arg = {"delay": a.delay_ms, "exception": a.exception_code}.get(kind)
         line.faults.set(kind, getattr(a, kind.replace("-", "_")), arg)
     line.paused = a.paused
-    signal.signal(signal.SIGTERM, lambda *_: line.loop.stop())
-    signal.signal(signal.SIGINT, lambda *_: line.loop.stop())
-    stdin_commands(line.loop, line.command, a.quit_at_eof)
-    print("ready", line.address, flush=True)
-    line.run()
+    line.serve(a.quit_at_eof)

@@ -16,13 +16,11 @@ import functools
 import operator
 import os
 import random
-import signal
 import sys
-import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from simlib import Cards, Ledger, Loop, Pacer, PtyLine, read_ledger, stdin_commands  # noqa: E402
+from simlib import Cards, Ledger, Loop, Pacer, PtyLine, Simulator, read_ledger  # noqa: E402
 
 
 PAUSE = 0.05
@@ -57,7 +55,7 @@ def frame(card, layout="A", lower=False):
     return digits if layout == "C" else b"\x02" + digits + end[layout]
 
 
-class Serial125:
+class Serial125(Simulator):
     def __init__(self, link, ledger=None, name="serial", layout="A", rate=0.0, count=None, distinct=0, seed=1,
                  garbage=0.0, bad=0.0, split=False, start=0, id_bytes=5, reverse="none"):
         self.loop = Loop()
@@ -71,7 +69,6 @@ class Serial125:
         self.noise = random.Random(f"noise/{seed}/{name}")
         self.seq = start
         self.paused = False
-        self.thread = None
 
     def present(self, card=None):
         card = card or self.cards.next()
@@ -149,19 +146,6 @@ class Serial125:
             self.ledger.close()
             self.loop.close()
 
-    # As a class in a test: `with Serial125(link) as sim: sim.call(sim.present)`.
-    def __enter__(self):
-        self.thread = threading.Thread(target=self.run, daemon=True)
-        self.thread.start()
-        return self
-
-    def __exit__(self, *exc):
-        self.loop.stop()
-        self.thread.join()
-
-    def call(self, fn, *args):
-        self.loop.call(lambda: fn(*args))
-
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -188,11 +172,7 @@ def main():
     sim = Serial125(a.link, a.ledger, a.name, a.layout, a.rate, count, a.cards, a.seed, a.garbage, a.bad, a.split,
                     start, a.id_bytes, a.reverse)
     sim.paused = a.paused
-    signal.signal(signal.SIGTERM, lambda *_: sim.loop.stop())
-    signal.signal(signal.SIGINT, lambda *_: sim.loop.stop())
-    stdin_commands(sim.loop, sim.command, a.quit_at_eof)
-    print("ready", sim.address, flush=True)
-    sim.run()
+    sim.serve(a.quit_at_eof)
 
 
 if __name__ == "__main__":

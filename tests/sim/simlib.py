@@ -10,6 +10,8 @@ import os
 import pty
 import random
 import selectors
+import signal
+import threading
 import time
 import tty
 
@@ -209,3 +211,28 @@ def stdin_commands(loop, fn, quit_at_eof=False):
         loop.on_read(0, readable)
     except (OSError, ValueError, PermissionError):
         pass  # closed or a plain file: no commands then
+
+
+class Simulator:
+    """Has a loop, an address, command(words) and run(), which ends with the loop."""
+
+    def serve(self, quit_at_eof):
+        """As a program: prints `ready <address>`; returns when it is stopped."""
+        signal.signal(signal.SIGTERM, lambda *_: self.loop.stop())
+        signal.signal(signal.SIGINT, lambda *_: self.loop.stop())
+        stdin_commands(self.loop, self.command, quit_at_eof)
+        print("ready", self.address, flush=True)
+        self.run()
+
+    # As an object in a test: `with Serial125(link) as sim: sim.call(sim.present)`.
+    def __enter__(self):
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+        return self
+
+    def __exit__(self, *exc):
+        self.loop.stop()
+        self.thread.join()
+
+    def call(self, fn, *args):
+        self.loop.call(lambda: fn(*args))

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/file.h"
 #include "daemon/settings.h"
+#include "tests/unit/settings_print.h"
 
 #define GOOD_BUS "buses:\n  - {name: b, serial: /dev/ttyX}\n"
 
@@ -93,20 +93,11 @@ static void test_mistakes(void **state)
 
 static void test_example(void **state)
 {
-    struct buf file;
-    char *made = NULL;
-    size_t n = 0;
-    (void)state;
-    buf_init(&file, 65536);
-    assert_int_equal(file_read(SOURCE_DIR "/config/punchgate.yaml", &file), 0);
-    FILE *f = open_memstream(&made, &n);
-    assert_non_null(f);
-    conf_print_example(f, &settings_table);
-    fclose(f);
-    assert_string_equal(buf_str(&file), made);
-    /* As it stands it lacks only the buses' addresses. */
+    char *made = assert_example_is_current(&settings_table, SOURCE_DIR "/config/punchgate.yaml");
     struct settings s;
     struct conf *c = NULL;
+    (void)state;
+    /* As it stands it lacks only the buses' addresses. */
     int r = parse(made, &s, &c);
     if (r == CONF_BAD)
         assert_non_null(strstr(conf_text(c), "wants one of serial, usb and tcp"));
@@ -114,27 +105,12 @@ static void test_example(void **state)
         assert_int_equal(r, 0);
     conf_free(c);
     free(made);
-    buf_done(&file);
 }
 
-/* The list of keys in the manual page is the table's own, and the only one there. */
 static void test_manual_is_current(void **state)
 {
-    char *text = NULL;
-    size_t n = 0;
-    FILE *f = open_memstream(&text, &n);
-    struct buf CLEANUP(buf_done) page;
     (void)state;
-    buf_init(&page, 1 << 20);
-    assert_non_null(f);
-    conf_print_mdoc(f, &settings_table);
-    fclose(f);
-    assert_int_equal(file_read(SOURCE_DIR "/docs/man/punchgate.yaml.5", &page), 0);
-    const char *keys = strstr(buf_str(&page), ".Sh KEYS\n");
-    assert_non_null(keys);
-    if (strncmp(keys + strlen(".Sh KEYS\n"), text, n) != 0)
-        fail_msg("docs/man/punchgate.yaml.5 should have below KEYS\n%s", text);
-    free(text);
+    assert_manual_is_current(&settings_table, SOURCE_DIR "/docs/man/punchgate.yaml.5");
 }
 
 int main(void)
