@@ -163,8 +163,18 @@ static int64_t days_from_civil(int64_t y, unsigned m, unsigned d)
     return era * 146097 + doe - 719468;
 }
 
+/* The years that RFC 3339 can write. */
+#define YEAR_0 INT64_C(-62167219200000000)
+#define YEAR_10000 INT64_C(253402300800000000)
+
 char *str_time(int64_t us, char *ret)
 {
+    /* A clock gone mad must not print a wrong but plausible date. */
+    if (us < YEAR_0 || us >= YEAR_10000) {
+        snprintf(ret, 32, "%s", us < YEAR_0 ? "0000-01-01T00:00:00.000000Z" : "9999-12-31T23:59:59.999999Z");
+        return ret;
+    }
+
     int64_t days = us / 86400000000;
     int64_t rest = us % 86400000000;
     if (rest < 0) {
@@ -181,10 +191,6 @@ char *str_time(int64_t us, char *ret)
     unsigned m = (unsigned)(mp < 10 ? mp + 3 : mp - 9);
     int64_t y = yoe + era * 400 + (m <= 2);
     unsigned sec = (unsigned)(rest / 1000000);
-    if (y < 0 || y > 9999) { /* beyond RFC 3339: a clock gone mad must not print a wrong but plausible date */
-        snprintf(ret, 32, "%s", y < 0 ? "0000-01-01T00:00:00.000000Z" : "9999-12-31T23:59:59.999999Z");
-        return ret;
-    }
     snprintf(ret, 32, "%04u-%02u-%02uT%02u:%02u:%02u.%06uZ", (unsigned)y, m, d, sec / 3600, sec / 60 % 60, sec % 60,
              (unsigned)(rest % 1000000));
     return ret;
@@ -273,6 +279,9 @@ int str_untime(const char *s, int64_t *ret_us)
     }
     if (zone(&s, &off) < 0 || *s != '\0')
         return -EINVAL;
-    *ret_us = base + (int64_t)(h * 3600 + mi * 60 + sec) * 1000000 + us - off;
+    int64_t t = base + (int64_t)(h * 3600 + mi * 60 + sec) * 1000000 + us - off;
+    if (t < YEAR_0 || t >= YEAR_10000) /* an offset or a leap second led out of what can be written */
+        return -EINVAL;
+    *ret_us = t;
     return 0;
 }
