@@ -1,15 +1,21 @@
-/* PSA, wrapped. Keys are kept as bytes and imported for each operation: 2.28 has 32 key slots in all, fewer than the
- * cloud has open segments, and computes the AES key schedule in every call anyway, so a kept slot would save nothing.
- * Its PSA has no locking (3.6's has): one mutex around every call serves both. */
+/* mbedTLS, wrapped, by two of its interfaces. PSA keeps what is the platform's or has a private key: randomness, ECDH,
+ * ECDSA. Its 2.28 has no locking (3.6's has), so one mutex around every PSA call serves both; it has 32 key slots in
+ * all, fewer than the cloud has open segments, so private keys are kept as bytes and imported for each operation.
+ * SHA-256, HMAC and AES-GCM, thousands a second, go by gcm.h and md.h, the same in 2.28 and 3.6: their contexts are the
+ * caller's, so threads need not meet in the mutex, and a key schedule is computed once. What these share inside is the
+ * AES tables and the CPU's features, found at the first key: psa_crypto_init() sets one, before there are threads. */
 #include "base/crypto.h"
 
+#include <mbedtls/cipher.h>
+#include <mbedtls/gcm.h>
+#include <mbedtls/md.h>
 #include <psa/crypto.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct crypto_aead {
-    uint8_t key[CRYPTO_KEY];
+    mbedtls_gcm_context gcm;
 };
 
 struct crypto_key {
@@ -18,6 +24,21 @@ struct crypto_key {
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+static int from_mbedtls(int e)
+{
+    switch (e) {
+    case 0:
+        return 0;
+    case MBEDTLS_ERR_GCM_AUTH_FAILED:
+        return CRYPTO_BAD;
+    case MBEDTLS_ERR_CIPHER_ALLOC_FAILED:
+    case MBEDTLS_ERR_MD_ALLOC_FAILED:
+        return -ENOMEM;
+    default:
+        return -EIO;
+    }
+}
 
 static int from_psa(psa_status_t s)
 {
@@ -78,63 +99,43 @@ int crypto_random(void *ret, size_t n)
     return from_psa(s);
 }
 
-static psa_status_t hash_parts(const struct bytes *parts, size_t n, uint8_t ret[CRYPTO_HASH])
+static int hash_parts(const struct bytes *parts, size_t n, uint8_t ret[CRYPTO_HASH])
 {
-    psa_hash_operation_t op = PSA_HASH_OPERATION_INIT;
-    size_t len;
-    psa_status_t s = psa_hash_setup(&op, PSA_ALG_SHA_256);
-    for (size_t i = 0; s == PSA_SUCCESS && i < n; i++)
-        s = psa_hash_update(&op, parts[i].p, parts[i].n);
-    if (s == PSA_SUCCESS)
-        s = psa_hash_finish(&op, ret, CRYPTO_HASH, &len);
-    psa_hash_abort(&op);
-    return s;
+    mbedtls_md_context_t md;
+    mbedtls_md_init(&md);
+    int e = mbedtls_md_setup(&md, mbedtls_md_info_from_type(MBEDTLS_MD_SHA256), 0);
+    if (e == 0)
+        e = mbedtls_md_starts(&md);
+    for (size_t i = 0; e == 0 && i < n; i++)
+        e = mbedtls_md_update(&md, parts[i].p, parts[i].n);
+    if (e == 0)
+        e = mbedtls_md_finish(&md, ret);
+    mbedtls_md_free(&md);
+    return from_mbedtls(e);
 }
 
 int crypto_sha256(struct bytes data, uint8_t ret[CRYPTO_HASH])
 {
-    pthread_mutex_lock(&lock);
-    psa_status_t s = hash_parts(&data, 1, ret);
-    pthread_mutex_unlock(&lock);
-    return from_psa(s);
-}
-
-static psa_status_t import(psa_key_type_t type, psa_algorithm_t alg, psa_key_usage_t usage, struct bytes key,
-                           psa_key_id_t *ret_id)
-{
-    psa_key_attributes_t attr = PSA_KEY_ATTRIBUTES_INIT;
-    psa_set_key_type(&attr, type);
-    psa_set_key_algorithm(&attr, alg);
-    psa_set_key_usage_flags(&attr, usage);
-    return psa_import_key(&attr, key.p, key.n, ret_id);
+    return hash_parts(&data, 1, ret);
 }
 
 int crypto_hmac(struct bytes key, const struct bytes *parts, size_t n, uint8_t ret[CRYPTO_HASH])
 {
-    static const uint8_t zeros[CRYPTO_HASH];
-    psa_mac_operation_t op = PSA_MAC_OPERATION_INIT;
-    uint8_t out[CRYPTO_HASH];
-    psa_key_id_t id = 0;
-    size_t len;
-
-    if (key.n == 0) /* HMAC pads with zeros, so this is the same key; PSA refuses an empty one */
-        key = BYTES(zeros, sizeof zeros);
-    pthread_mutex_lock(&lock);
-    psa_status_t s = import(PSA_KEY_TYPE_HMAC, PSA_ALG_HMAC(PSA_ALG_SHA_256),
-                            PSA_KEY_USAGE_SIGN_MESSAGE | PSA_KEY_USAGE_SIGN_HASH, key, &id);
-    if (s == PSA_SUCCESS)
-        s = psa_mac_sign_setup(&op, id, PSA_ALG_HMAC(PSA_ALG_SHA_256));
-    for (size_t i = 0; s == PSA_SUCCESS && i < n; i++)
-        s = psa_mac_update(&op, parts[i].p, parts[i].n);
-    if (s == PSA_SUCCESS)
-        s = psa_mac_sign_finish(&op, out, sizeof out, &len);
-    psa_mac_abort(&op);
-    psa_destroy_key(id);
-    pthread_mutex_unlock(&lock);
-    if (s == PSA_SUCCESS)
+    uint8_t out[CRYPTO_HASH]; /* a part may lie where the result goes */
+    mbedtls_md_context_t md;
+    mbedtls_md_init(&md);
+    int e = mbedtls_md_setup(&md, mbedtls_md_info_from_type(MBEDTLS_MD_SHA256), 1);
+    if (e == 0)
+        e = mbedtls_md_hmac_starts(&md, key.p, key.n);
+    for (size_t i = 0; e == 0 && i < n; i++)
+        e = mbedtls_md_hmac_update(&md, parts[i].p, parts[i].n);
+    if (e == 0)
+        e = mbedtls_md_hmac_finish(&md, out);
+    mbedtls_md_free(&md);
+    if (e == 0)
         memcpy(ret, out, sizeof out);
     crypto_wipe(out, sizeof out);
-    return from_psa(s);
+    return from_mbedtls(e);
 }
 
 int crypto_hkdf_extract(struct bytes salt, struct bytes ikm, uint8_t ret_prk[CRYPTO_HASH])
@@ -169,57 +170,48 @@ int crypto_aead_new(const uint8_t key[CRYPTO_KEY], struct crypto_aead **ret_aead
     struct crypto_aead *a = malloc(sizeof *a);
     if (a == NULL)
         return -ENOMEM;
-    memcpy(a->key, key, sizeof a->key);
-    *ret_aead = a;
-    return 0;
+    mbedtls_gcm_init(&a->gcm);
+    int e = mbedtls_gcm_setkey(&a->gcm, MBEDTLS_CIPHER_ID_AES, key, 8 * CRYPTO_KEY);
+    if (e == 0)
+        *ret_aead = a;
+    else
+        crypto_aead_free(a);
+    return from_mbedtls(e);
 }
 
 void crypto_aead_free(struct crypto_aead *a)
 {
     if (a == NULL)
         return;
-    crypto_wipe(a, sizeof *a);
+    mbedtls_gcm_free(&a->gcm); /* wipes */
     free(a);
-}
-
-/* PSA may look at a pointer whose length is 0. */
-static const uint8_t *nonnull(struct bytes b)
-{
-    static const uint8_t nothing;
-    return b.p == NULL ? &nothing : b.p;
 }
 
 int crypto_aead_seal(struct crypto_aead *a, const uint8_t nonce[CRYPTO_NONCE], struct bytes aad, struct bytes plain,
                      uint8_t *ret)
 {
-    psa_key_id_t id = 0;
-    size_t len;
-    pthread_mutex_lock(&lock);
-    psa_status_t s = import(PSA_KEY_TYPE_AES, PSA_ALG_GCM, PSA_KEY_USAGE_ENCRYPT, BYTES(a->key, sizeof a->key), &id);
-    if (s == PSA_SUCCESS)
-        s = psa_aead_encrypt(id, PSA_ALG_GCM, nonce, CRYPTO_NONCE, nonnull(aad), aad.n, nonnull(plain), plain.n, ret,
-                             plain.n + CRYPTO_TAG, &len);
-    psa_destroy_key(id);
-    pthread_mutex_unlock(&lock);
-    return from_psa(s);
+    return from_mbedtls(mbedtls_gcm_crypt_and_tag(&a->gcm, MBEDTLS_GCM_ENCRYPT, plain.n, nonce, CRYPTO_NONCE, aad.p,
+                                                  aad.n, plain.p, ret, CRYPTO_TAG, ret + plain.n));
 }
 
 int crypto_aead_open(struct crypto_aead *a, const uint8_t nonce[CRYPTO_NONCE], struct bytes aad, struct bytes sealed,
                      uint8_t *ret)
 {
-    psa_key_id_t id = 0;
-    size_t len;
-    uint8_t nothing;
     if (sealed.n < CRYPTO_TAG)
         return CRYPTO_BAD;
-    pthread_mutex_lock(&lock);
-    psa_status_t s = import(PSA_KEY_TYPE_AES, PSA_ALG_GCM, PSA_KEY_USAGE_DECRYPT, BYTES(a->key, sizeof a->key), &id);
-    if (s == PSA_SUCCESS)
-        s = psa_aead_decrypt(id, PSA_ALG_GCM, nonce, CRYPTO_NONCE, nonnull(aad), aad.n, sealed.p, sealed.n,
-                             sealed.n == CRYPTO_TAG ? &nothing : ret, sealed.n - CRYPTO_TAG, &len);
-    psa_destroy_key(id);
-    pthread_mutex_unlock(&lock);
-    return from_psa(s);
+    size_t n = sealed.n - CRYPTO_TAG;
+    return from_mbedtls(mbedtls_gcm_auth_decrypt(&a->gcm, n, nonce, CRYPTO_NONCE, aad.p, aad.n, sealed.p + n,
+                                                 CRYPTO_TAG, sealed.p, ret));
+}
+
+static psa_status_t import(psa_key_type_t type, psa_algorithm_t alg, psa_key_usage_t usage, struct bytes key,
+                           psa_key_id_t *ret_id)
+{
+    psa_key_attributes_t attr = PSA_KEY_ATTRIBUTES_INIT;
+    psa_set_key_type(&attr, type);
+    psa_set_key_algorithm(&attr, alg);
+    psa_set_key_usage_flags(&attr, usage);
+    return psa_import_key(&attr, key.p, key.n, ret_id);
 }
 
 static psa_status_t import_private(enum crypto_use use, const uint8_t scalar[32], psa_key_id_t *ret_id)
@@ -313,10 +305,11 @@ int crypto_sign(struct crypto_key *k, const struct bytes *parts, size_t n, uint8
     uint8_t hash[CRYPTO_HASH];
     size_t len;
     ASSERT(k->use == CRYPTO_ECDSA);
+    int r = hash_parts(parts, n, hash);
+    if (r != 0)
+        return r;
     pthread_mutex_lock(&lock);
-    psa_status_t s = hash_parts(parts, n, hash);
-    if (s == PSA_SUCCESS)
-        s = import_private(k->use, k->scalar, &id);
+    psa_status_t s = import_private(k->use, k->scalar, &id);
     if (s == PSA_SUCCESS)
         s = psa_sign_hash(id, PSA_ALG_DETERMINISTIC_ECDSA(PSA_ALG_SHA_256), hash, sizeof hash, ret_sig, CRYPTO_SIG,
                           &len);
@@ -331,11 +324,12 @@ int crypto_verify(const uint8_t point[CRYPTO_POINT], const struct bytes *parts, 
     uint8_t hash[CRYPTO_HASH];
     if (point[0] != 0x04)
         return CRYPTO_BAD;
+    int r = hash_parts(parts, n, hash);
+    if (r != 0)
+        return r;
     pthread_mutex_lock(&lock);
-    psa_status_t s = hash_parts(parts, n, hash);
-    if (s == PSA_SUCCESS)
-        s = import(PSA_KEY_TYPE_ECC_PUBLIC_KEY(PSA_ECC_FAMILY_SECP_R1), PSA_ALG_ECDSA(PSA_ALG_SHA_256),
-                   PSA_KEY_USAGE_VERIFY_HASH, BYTES(point, CRYPTO_POINT), &id);
+    psa_status_t s = import(PSA_KEY_TYPE_ECC_PUBLIC_KEY(PSA_ECC_FAMILY_SECP_R1), PSA_ALG_ECDSA(PSA_ALG_SHA_256),
+                            PSA_KEY_USAGE_VERIFY_HASH, BYTES(point, CRYPTO_POINT), &id);
     if (s == PSA_SUCCESS)
         s = psa_verify_hash(id, PSA_ALG_ECDSA(PSA_ALG_SHA_256), hash, sizeof hash, sig, CRYPTO_SIG);
     psa_destroy_key(id);

@@ -1,5 +1,6 @@
-/* All cryptography, over the PSA API of mbedTLS: one source for 2.28 and 3.6. The only file that includes
- * psa/crypto.h is crypto.c. 2.28's PSA has no locking: one mutex inside makes every call thread-safe. Never fork
+/* All cryptography, over mbedTLS: one source for 2.28 and 3.6. The only file that includes psa/crypto.h is crypto.c.
+ * Call crypto_init() before there are threads; then every call is thread-safe, but for a struct crypto_aead, which one
+ * thread at a time may use. Calls with a private or public key, and crypto_random(), wait for each other. Never fork
  * after crypto_init(). Secrets are wiped by their owner with crypto_wipe(); comparison is constant-time.
  *
  * Points are uncompressed (65 bytes, 0x04 first), scalars and x coordinates 32 bytes big-endian, signatures r||s.
@@ -30,7 +31,7 @@ int crypto_hmac(struct bytes key, const struct bytes *parts, size_t n, uint8_t r
 int crypto_hkdf_extract(struct bytes salt, struct bytes ikm, uint8_t ret_prk[CRYPTO_HASH]);
 int crypto_hkdf_expand(struct bytes prk, struct bytes info, uint8_t *ret, size_t n);
 
-/* AES-256-GCM under a kept key. */
+/* AES-256-GCM under a kept key: its schedule is computed once. */
 struct crypto_aead;
 int crypto_aead_new(const uint8_t key[CRYPTO_KEY], struct crypto_aead **ret_aead);
 void crypto_aead_free(struct crypto_aead *a);
