@@ -102,23 +102,26 @@ bool call_cursor(struct api_call *k, const char *const *filters, char ret_pos[CU
     return true;
 }
 
-void call_page(struct api_call *k, const char *const *filters, json_t *items, const char *pos)
+bool call_next(struct api_call *k, const char *const *filters, const char *pos, char ret[CURSOR_TEXT_MAX])
 {
     struct cursor_binding b;
-    char text[CURSOR_TEXT_MAX];
-    json_t *next = NULL;
-    if (pos) {
-        int r = bind(k, filters, &b);
-        if (r == 0)
-            r = cursor_make(api_cursor_key(k->api), &b, BYTES_STR(pos), text);
-        if (r < 0) {
-            json_decref(items);
-            call_outcome(k, r, "cursor");
-            return;
-        }
-        next = json_string(text);
+    ret[0] = '\0';
+    int r = pos ? bind(k, filters, &b) : 0;
+    if (r == 0 && pos)
+        r = cursor_make(api_cursor_key(k->api), &b, BYTES_STR(pos), ret);
+    if (r < 0)
+        call_outcome(k, r, "cursor");
+    return r >= 0;
+}
+
+void call_page(struct api_call *k, const char *const *filters, json_t *items, const char *pos)
+{
+    char next[CURSOR_TEXT_MAX];
+    if (!call_next(k, filters, pos, next)) {
+        json_decref(items);
+        return;
     }
-    problem_json(k->r, 200, json_pack("{s:o, s:o}", "items", items, "next", next ? next : json_null()));
+    problem_json(k->r, 200, json_pack("{s:o, s:o}", "items", items, "next", json_text_or_null(next)));
 }
 
 static const char *const no_filters[] = {NULL};

@@ -10,38 +10,58 @@
 #include "cloud/api_impl.h"
 #include "cloud/feed.h"
 
-static json_t *with(const struct feed_item *item, const char *type, const char *member, json_t *value)
+struct page {
+    struct buf *body;
+    bool begun; /* an item stands before */
+};
+
+static json_t *gateway_json(const struct gateway *g)
 {
-    return json_pack("{s:I, s:s, s:o}", "seq", (json_int_t)item->entry.seq, "type", type, member, value);
+    return json_pack("{s:o, s:I, s:o}", "id", json_hex(g->gw, GW_LEN), "generation", (json_int_t)g->gen, "site",
+                     problem_text(g->site));
 }
 
-static json_t *item_json(const struct feed_item *item)
+static void write_change(struct buf *b, const struct feed_item *item)
 {
-    const struct gateway *g = &item->gateway;
     switch (item->entry.kind) {
     case CHANGE_PUNCH:
     case CHANGE_PENDING:
-        return with(item, "punch", "punch", api_punch_json(&item->punch));
+        text_raw(b, "\"punch\",\"punch\":");
+        text_punch(b, &item->punch);
+        break;
     case CHANGE_PERSON:
-        return with(item, "person", "person", api_person_json(&item->person));
+        text_raw(b, "\"person\",\"person\":");
+        problem_dump(b, api_person_json(&item->person));
+        break;
     case CHANGE_CREDENTIAL:
-        return with(item, "credential", "credential", api_credential_json(&item->credential));
+        text_raw(b, "\"credential\",\"credential\":");
+        problem_dump(b, api_credential_json(&item->credential));
+        break;
     case CHANGE_GATEWAY:
-        return with(item, "gateway", "gateway",
-                    json_pack("{s:o, s:I, s:o}", "id", json_hex(g->gw, GW_LEN), "generation", (json_int_t)g->gen,
-                              "site", problem_text(g->site)));
+        text_raw(b, "\"gateway\",\"gateway\":");
+        problem_dump(b, gateway_json(&item->gateway));
+        break;
     case CHANGE_REMOVED:
-        return with(item, "punch.removed", "id", api_punch_id(item->entry.id, (uint64_t)item->entry.number));
+        text_raw(b, "\"punch.removed\",\"id\":");
+        text_punch_id(b, item->entry.id, (uint64_t)item->entry.number);
+        break;
     case CHANGE_ERASED:
-        return with(item, "person.erased", "id", json_hex(item->entry.id, ID_LEN));
+        text_raw(b, "\"person.erased\",\"id\":");
+        text_hex(b, item->entry.id, ID_LEN);
+        break;
     }
-    return NULL;
 }
 
 static int on_item(void *arg, const struct feed_item *item)
 {
-    json_t *o = item_json(item);
-    return o && json_array_append_new(arg, o) == 0 ? 0 : -ENOMEM;
+    struct page *p = arg;
+    text_raw(p->body, p->begun ? ",{\"seq\":" : "{\"seq\":");
+    text_int(p->body, item->entry.seq);
+    text_raw(p->body, ",\"type\":");
+    write_change(p->body, item);
+    text_raw(p->body, "}");
+    p->begun = true;
+    return p->body->failed ? -ENOMEM : 0;
 }
 
 static void restarted(struct api_call *k)
@@ -91,17 +111,22 @@ void api_changes_list(struct api_call *k)
     char next[80];
     if (!call_limit(k, &limit) || !read_after(k, &pos))
         return;
-    json_t *items = json_array();
-    int r = feed_read(k->cloud, k->db, k->tenant, limit, on_item, items, &pos, &more);
+    struct page page = {.body = &k->r->body};
+    text_raw(page.body, "{\"items\":[");
+    int r = feed_read(k->cloud, k->db, k->tenant, limit, on_item, &page, &pos, &more);
+    if (r == CHANGES_LOST) {
+        restarted(k);
+        return;
+    }
     if (r != 0) {
-        json_decref(items);
-        if (r == CHANGES_LOST)
-            restarted(k);
-        else
-            call_outcome(k, r, "list of changes");
+        call_outcome(k, r, "list of changes");
         return;
     }
     snprintf(next, sizeof next, "%llu.%lld.%lld", (unsigned long long)cloud_epoch(k->cloud), (long long)pos.began,
              (long long)pos.after);
-    problem_json(k->r, 200, json_pack("{s:o, s:s, s:b}", "items", items, "next", next, "more", (int)more));
+    text_raw(page.body, "],\"next\":");
+    text_string(page.body, next);
+    text_raw(page.body, more ? ",\"more\":true}\n" : ",\"more\":false}\n");
+    k->r->status = 200;
+    k->r->type = "application/json";
 }

@@ -7,16 +7,6 @@
 #include "cloud/credential.h"
 #include "cloud/query.h"
 
-json_t *api_cred_json(const struct cred *c, unsigned rendering)
-{
-    char data[2 * CRED_MAX + 1], number[CRED_TEXT_MAX];
-    const char *tech = tech_name(c->tech), *shown = rendering_name(rendering);
-    str_hex_upper(c->data, cred_len(c), data);
-    cred_render(c, rendering, number);
-    return json_pack("{s:s, s:i, s:s, s:o, s:s}", "tech", tech ? tech : "unknown", "bits", (int)c->bits, "data", data,
-                     "number", problem_text(number), "rendering", shown ? shown : "hex");
-}
-
 json_t *api_credential_json(const struct credential *c)
 {
     json_t *o = api_cred_json(&c->cred, c->rendering);

@@ -117,7 +117,7 @@ static int export_more(void *arg, struct buf *ret)
     }
     for (size_t i = 0; i < l.n; i++) {
         buf_add(ret, ",", x->begun ? 1 : 0);
-        problem_dump(ret, api_punch_json(&l.items[i]));
+        text_punch(ret, &l.items[i]);
         x->begun = true;
     }
     x->after = l.next;

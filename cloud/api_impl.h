@@ -67,6 +67,8 @@ bool call_query_id(struct api_call *k, const char *name, void *ret, size_t n, bo
 /* ?cursor for this route, its {...}, tenant and the named query parameters (NULL-terminated), as NUL-terminated text;
  * "" when absent. */
 bool call_cursor(struct api_call *k, const char *const *filters, char ret_pos[CURSOR_POS_MAX + 1]);
+/* The cursor of the page behind pos; pos NULL: there is none, "". False: the reply is made. */
+bool call_next(struct api_call *k, const char *const *filters, const char *pos, char ret[CURSOR_TEXT_MAX]);
 /* {"items": items (stolen), "next": cursor or null (pos NULL)}. */
 void call_page(struct api_call *k, const char *const *filters, json_t *items, const char *pos);
 
@@ -113,6 +115,19 @@ json_t *json_time(int64_t us);
 json_t *json_time_or_null(int64_t us, int64_t null_value);
 json_t *json_text_or_null(const char *s); /* null for "" */
 
+/* ---- api_text.c: the same as text, appended. Memory short or the buffer full: its failed is set ---- */
+
+struct cred;
+struct punch_row;
+void text_raw(struct buf *b, const char *s); /* JSON already */
+void text_string(struct buf *b, const char *s);
+void text_int(struct buf *b, int64_t v);
+#define TEXT_HEX_MAX 32
+void text_hex(struct buf *b, const void *p, size_t n); /* at most TEXT_HEX_MAX bytes */
+void text_time(struct buf *b, int64_t us);
+void text_punch_id(struct buf *b, const uint8_t *segid, uint64_t index);
+void text_punch(struct buf *b, const struct punch_row *p);
+
 /* ---- handlers ---- */
 void api_people_list(struct api_call *k);
 void api_people_create(struct api_call *k);
@@ -146,13 +161,10 @@ void api_tenants_get(struct api_call *k);
 
 void api_changes_list(struct api_call *k);
 
-struct cred;
 struct credential;
 struct person;
-struct punch_row;
 json_t *api_person_json(const struct person *p);
 json_t *api_credential_json(const struct credential *c);
-json_t *api_punch_json(const struct punch_row *p);
 /* The segment's id and the index within it: what never changes about a punch. */
 json_t *api_punch_id(const uint8_t *segid, uint64_t index);
 /* {"tech", "bits", "data", "number", "rendering"} */

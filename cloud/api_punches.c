@@ -15,77 +15,6 @@
 
 static const char *const filters[] = {"person", "site", "reader", "from", "to", "state", NULL};
 
-/* Whole hex ids and index: what design section 1 calls the identity of a record. */
-json_t *api_punch_id(const uint8_t *segid, uint64_t index)
-{
-    char hex[2 * SEGID_LEN + 1], text[sizeof hex + 24];
-    snprintf(text, sizeof text, "%s-%llu", str_hex(segid, SEGID_LEN, hex), (unsigned long long)index);
-    return json_string(text);
-}
-
-static json_t *uncertainty(uint64_t us)
-{
-    return us == CK_UNBOUNDED ? json_null() : json_integer((json_int_t)us);
-}
-
-json_t *api_original_json(int64_t real, uint64_t mono, uint8_t ck)
-{
-    static const char *const clocks[] = {"never", "rtc", "synchronised", "free"};
-    unsigned state = ck_state(ck);
-    return json_pack("{s:o, s:I, s:I, s:s, s:o}", "time", json_time(real), "real_us", (json_int_t)real, "mono_us",
-                     (json_int_t)mono, "clock", state < ARRAY_LEN(clocks) ? clocks[state] : "never", "uncertainty_us",
-                     uncertainty(ck_uncertainty(ck)));
-}
-
-static json_t *repeat(const struct punch_repeat *p)
-{
-    json_t *o = api_original_json(p->real, p->mono, p->ck);
-    json_object_set_new(o, "gseq", json_integer((json_int_t)p->gseq));
-    json_object_set_new(o, "received", json_time(p->received));
-    return o;
-}
-
-/* The first repeat; further ones, of a gateway that lost power again, in "others". */
-static json_t *repeats(const struct punch_row *p)
-{
-    if (p->n_repeats == 0)
-        return json_null();
-    json_t *o = repeat(&p->repeats[0]), *others = json_array();
-    for (size_t i = 1; i < p->n_repeats; i++)
-        json_array_append_new(others, repeat(&p->repeats[i]));
-    json_object_set_new(o, "others", others);
-    return o;
-}
-
-static const char *state_text(enum punch_state s)
-{
-    return s == PUNCH_ASSIGNED ? "assigned" : s == PUNCH_UNASSIGNED ? "unassigned" : "pending";
-}
-
-json_t *api_punch_json(const struct punch_row *p)
-{
-    bool pending = p->state == PUNCH_PENDING;
-    const char *dir = dir_name(p->dir);
-    json_t *person =
-        p->has_person ? json_pack("{s:o, s:o}", "id", json_hex(p->person, ID_LEN), "name", problem_text(p->person_name))
-                      : json_null();
-    json_t *o =
-        json_pack("{s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:I}", "id", api_punch_id(p->segid, p->index), "state",
-                  state_text(p->state), "person", person, "credential", api_cred_json(&p->cred, p->rendering),
-                  "gateway", json_hex(p->gw, GW_LEN), "site", problem_text(p->site), "reader", problem_text(p->reader),
-                  "direction", dir ? dir : "unknown", "gseq", (json_int_t)p->gseq);
-    json_object_set_new(o, "generation", json_integer((json_int_t)p->gen));
-    json_object_set_new(o, "function", p->dir >= 16 ? json_integer(p->dir - 16) : json_null());
-    json_object_set_new(o, "time", pending ? json_null() : json_time(p->time));
-    json_object_set_new(o, "uncertainty_us", pending ? json_null() : uncertainty(p->uncertainty));
-    json_object_set_new(o, "estimated", json_boolean(p->estimated));
-    json_object_set_new(o, "impossible", json_boolean(p->impossible));
-    json_object_set_new(o, "original", api_original_json(p->real, p->mono, p->ck));
-    json_object_set_new(o, "repeat", repeats(p));
-    json_object_set_new(o, "received", json_time(p->received));
-    return o;
-}
-
 static bool read_state(struct api_call *k, enum punch_state *ret)
 {
     static const char *const names[] = {"all", "assigned", "unassigned", "pending"};
@@ -185,21 +114,36 @@ static bool read_pos(struct api_call *k, const char *text, struct punch_query *q
     return false;
 }
 
+static void write_page(struct http_reply *r, const struct punch_list *l, const char *next)
+{
+    text_raw(&r->body, "{\"items\":[");
+    for (size_t i = 0; i < l->n; i++) {
+        text_raw(&r->body, i > 0 ? "," : "");
+        text_punch(&r->body, &l->items[i]);
+    }
+    text_raw(&r->body, "],\"next\":");
+    if (next[0])
+        text_string(&r->body, next);
+    else
+        text_raw(&r->body, "null");
+    text_raw(&r->body, "}\n");
+    r->status = 200;
+    r->type = "application/json";
+}
+
 static void list(struct api_call *k, struct punch_query *q)
 {
     struct punch_list l = {0};
-    char pos[CURSOR_POS_MAX + 1];
+    char pos[CURSOR_POS_MAX + 1], next[CURSOR_TEXT_MAX];
     int r = query_punches(k->cloud, k->db, q, &l);
     if (r != 0) {
         call_outcome(k, r, r == CLOUD_ABSENT ? "person" : "list of punches");
         return;
     }
-    json_t *items = json_array();
-    for (size_t i = 0; i < l.n; i++)
-        json_array_append_new(items, api_punch_json(&l.items[i]));
     if (l.more)
         write_pos(q, &l.next, pos);
-    call_page(k, filters, items, l.more ? pos : NULL);
+    if (call_next(k, filters, l.more ? pos : NULL, next))
+        write_page(k->r, &l, next);
     punch_list_done(&l);
 }
 

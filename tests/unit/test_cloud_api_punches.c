@@ -199,7 +199,7 @@ static void test_filters(void **state)
 static void test_person(void **state)
 {
     char path[256], id[33];
-    struct reply r = post(&f.s, "/v1/people", f.acme, "{\"name\":\"Ada\"}");
+    struct reply r = post(&f.s, "/v1/people", f.acme, "{\"name\":\"Ad\u00e9 \\\"the\\\\first\\\"\"}");
     strcpy(id, reply_text(&r, "id"));
     reply_done(&r);
     snprintf(path, sizeof path, "/v1/people/%s/credentials", id);
@@ -213,7 +213,7 @@ static void test_person(void **state)
     assert_int_equal(json_array_size(all), PUNCHES / 50);
     json_t *who = json_object_get(json_array_get(all, 0), "person");
     assert_string_equal(text_of(who, "id"), id);
-    assert_string_equal(text_of(who, "name"), "Ada");
+    assert_string_equal(text_of(who, "name"), "Ad\xc3\xa9 \"the\\first\""); /* what text has to escape */
     assert_string_equal(text_of(json_array_get(all, 0), "state"), "assigned");
     json_decref(all);
     assert_int_equal(count("/v1/punches?state=assigned"), PUNCHES / 50);
