@@ -13,19 +13,24 @@
 
 /* ---- the inside ---- */
 
+static int keep_plain(struct filed *f, struct bytes item)
+{
+    f->plain = malloc(item.n);
+    if (f->plain == NULL)
+        return -ENOMEM;
+    memcpy(f->plain, item.p, item.n);
+    f->plain_n = item.n;
+    return 0;
+}
+
 int filed_init(struct filed *f, struct bytes plain, const struct record *rec)
 {
     struct cbor_r r = cbor_reader(plain);
     struct bytes item = cbor_get_any(&r);
     if (item.n == 0)
         return -EINVAL;
-    f->plain = malloc(item.n);
-    if (f->plain == NULL)
-        return -ENOMEM;
-    memcpy(f->plain, item.p, item.n);
-    f->plain_n = item.n;
     f->rec = *rec;
-    return 0;
+    return keep_plain(f, item);
 }
 
 void filed_done(struct filed *f)
@@ -75,20 +80,20 @@ static int encode(const struct filed *f, uint8_t *mem, size_t size, size_t *ret_
 /* A record is decoded with its padding. */
 static int decode_record(struct bytes plain, struct record *ret)
 {
-    uint8_t padded[RECORD_PLAIN_MAX] = {0};
+    uint8_t padded[RECORD_PLAIN_MAX];
     size_t n = plain.n <= 96 ? 96 : (plain.n + 31) / 32 * 32;
     if (n > sizeof padded)
         return -EBADMSG;
     memcpy(padded, plain.p, plain.n);
+    memset(padded + plain.n, 0, n - plain.n);
     int r = record_decode(BYTES(padded, n), ret);
-    crypto_wipe(padded, sizeof padded);
+    crypto_wipe(padded, n);
     return r != 0 || ret->kind != RECORD_PUNCH ? -EBADMSG : 0;
 }
 
 static int decode(struct bytes in, struct filed *ret)
 {
     struct filed f = {0};
-    struct record rec;
     struct cbor_r r = cbor_reader(in);
     cbor_get_array(&r, 12, 12);
     cbor_get_uint(&r, 1);
@@ -112,10 +117,10 @@ static int decode(struct bytes in, struct filed *ret)
         p->ck = (uint8_t)cbor_get_uint(&r, UINT8_MAX);
         p->received = cbor_get_int(&r);
     }
-    if (!cbor_done(&r) || decode_record(plain, &rec) != 0)
+    if (!cbor_done(&r) || decode_record(plain, &f.rec) != 0)
         return -EBADMSG;
     f.stored = true;
-    int e = filed_init(&f, plain, &rec);
+    int e = keep_plain(&f, plain);
     if (e == 0)
         *ret = f;
     return e;
@@ -253,9 +258,10 @@ static int visit(const struct scope *s, struct db_stmt *st, uint32_t month, cons
     struct seal_place p = place(s, month == SEAL_PENDING, ref, pid);
     r = seal_get(o.keys.seal, &p, db_blob(st, 2), plain, sizeof plain, &n);
     crypto_wipe(&o.keys, sizeof o.keys);
-    if (r == 0)
+    if (r == 0) {
         r = decode(BYTES(plain, n), &f);
-    crypto_wipe(plain, sizeof plain);
+        crypto_wipe(plain, n);
+    }
     if (r == SEAL_BAD || r == -EBADMSG) {
         log_error("store.row", "table=%s reason=\"does not open\" action=\"passed over\"", p.table);
         return 0;

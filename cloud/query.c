@@ -80,23 +80,24 @@ struct search {
     uint8_t key_id[KEY_ID_LEN]; /* the person's */
     bool pending;               /* which table is walked */
     size_t cap, n;
-    struct hit *heap;
+    struct hit *hits; /* cap of them, n in use */
+    struct hit **heap;
 };
 
-static void swap(struct hit *a, struct hit *b)
+static void swap(struct hit **a, struct hit **b)
 {
-    struct hit t = *a;
+    struct hit *t = *a;
     *a = *b;
     *b = t;
 }
 
-static void sift_down(struct hit *h, size_t n, size_t i)
+static void sift_down(struct hit **h, size_t n, size_t i)
 {
     for (;;) {
         size_t worst = i, l = 2 * i + 1, r = l + 1;
-        if (l < n && compare_pos(&h[l].pos, &h[worst].pos) > 0)
+        if (l < n && compare_pos(&h[l]->pos, &h[worst]->pos) > 0)
             worst = l;
-        if (r < n && compare_pos(&h[r].pos, &h[worst].pos) > 0)
+        if (r < n && compare_pos(&h[r]->pos, &h[worst]->pos) > 0)
             worst = r;
         if (worst == i)
             return;
@@ -105,9 +106,9 @@ static void sift_down(struct hit *h, size_t n, size_t i)
     }
 }
 
-static void sift_up(struct hit *h, size_t i)
+static void sift_up(struct hit **h, size_t i)
 {
-    while (i > 0 && compare_pos(&h[i].pos, &h[(i - 1) / 2].pos) > 0) {
+    while (i > 0 && compare_pos(&h[i]->pos, &h[(i - 1) / 2]->pos) > 0) {
         swap(&h[i], &h[(i - 1) / 2]);
         i = (i - 1) / 2;
     }
@@ -116,22 +117,21 @@ static void sift_up(struct hit *h, size_t i)
 static void keep(struct search *x, const struct punch_pos *pos, const uint8_t key_id[KEY_ID_LEN], enum key_kind kind,
                  struct filed *f)
 {
-    struct hit *h;
-    if (x->n < x->cap) {
-        h = &x->heap[x->n++];
-    } else if (compare_pos(pos, &x->heap[0].pos) < 0) {
-        h = &x->heap[0];
-        filed_done(&h->f);
-    } else {
+    bool full = x->n == x->cap;
+    if (full && compare_pos(pos, &x->heap[0]->pos) >= 0)
         return;
-    }
+    struct hit *h = full ? x->heap[0] : &x->hits[x->n];
+    if (full)
+        filed_done(&h->f);
     *h = (struct hit){.pos = *pos, .kind = kind, .f = *f};
     memcpy(h->key_id, key_id, KEY_ID_LEN);
     f->plain = NULL;
-    if (h == x->heap)
+    if (full) {
         sift_down(x->heap, x->n, 0);
-    else
-        sift_up(x->heap, x->n - 1);
+    } else {
+        x->heap[x->n] = h;
+        sift_up(x->heap, x->n++);
+    }
 }
 
 /* ---- one row ---- */
@@ -145,6 +145,7 @@ int sites_init(struct sites *x, const struct scope *s)
 void sites_done(struct sites *x)
 {
     gateway_list_done(&x->gateways);
+    crypto_wipe(x->people, sizeof x->people);
 }
 
 const char *sites_of(struct sites *x, const uint8_t gw[GW_LEN], uint64_t gen)
@@ -226,10 +227,29 @@ static int walk(struct search *x)
 
 /* ---- the answer ---- */
 
+/* CLOUD_ABSENT. */
+static int person_of(struct sites *x, const uint8_t key_id[KEY_ID_LEN], const struct known **ret)
+{
+    struct known *k = &x->people[key_id[0] % PEOPLE_SLOTS];
+    struct person p;
+    if (!k->known || memcmp(k->key_id, key_id, KEY_ID_LEN) != 0) {
+        int r = people_by_key(x->s, key_id, &p);
+        if (r != 0)
+            return r;
+        memcpy(k->key_id, key_id, KEY_ID_LEN);
+        memcpy(k->id, p.id, ID_LEN);
+        memcpy(k->name, p.name, sizeof k->name);
+        k->known = true;
+        crypto_wipe(&p, sizeof p);
+    }
+    *ret = k;
+    return 0;
+}
+
 int query_row(struct sites *x, const uint8_t key_id[KEY_ID_LEN], enum key_kind kind, const struct filed *f,
               struct punch_row *row)
 {
-    struct person p;
+    const struct known *p;
     memcpy(row->segid, f->segid, SEGID_LEN);
     row->index = f->index;
     row->state = f->flags & FILED_PENDING ? PUNCH_PENDING : kind == KEY_PERSON ? PUNCH_ASSIGNED : PUNCH_UNASSIGNED;
@@ -253,19 +273,19 @@ int query_row(struct sites *x, const uint8_t key_id[KEY_ID_LEN], enum key_kind k
     memcpy(row->repeats, f->repeats, sizeof row->repeats);
     if (kind != KEY_PERSON)
         return 0;
-    int r = people_by_key(x->s, key_id, &p);
+    int r = person_of(x, key_id, &p);
     if (r == 0) {
         row->has_person = true;
-        memcpy(row->person, p.id, ID_LEN);
-        str_copy(row->person_name, sizeof row->person_name, p.name);
+        memcpy(row->person, p->id, ID_LEN);
+        memcpy(row->person_name, p->name, sizeof row->person_name);
     }
     return r < 0 ? r : 0;
 }
 
 static int by_pos(const void *a, const void *b)
 {
-    const struct hit *x = a, *y = b;
-    return compare_pos(&x->pos, &y->pos);
+    const struct hit *const *x = a, *const *y = b;
+    return compare_pos(&(*x)->pos, &(*y)->pos);
 }
 
 static int answer(struct search *x, struct punch_list *ret)
@@ -280,9 +300,9 @@ static int answer(struct search *x, struct punch_list *ret)
     if (l.items == NULL)
         return -ENOMEM;
     for (; r == 0 && l.n < n; l.n++)
-        r = query_row(&x->sites, x->heap[l.n].key_id, x->heap[l.n].kind, &x->heap[l.n].f, &l.items[l.n]);
+        r = query_row(&x->sites, x->heap[l.n]->key_id, x->heap[l.n]->kind, &x->heap[l.n]->f, &l.items[l.n]);
     if (l.more)
-        l.next = x->heap[n - 1].pos;
+        l.next = x->heap[n - 1]->pos;
     if (r != 0)
         punch_list_done(&l);
     else
@@ -332,10 +352,12 @@ int query_punches(struct cloud *c, struct db *db, const struct punch_query *q, s
         r = scope_init(c, db, q->tenant, &s);
     if (r == 0) {
         struct search x = {.q = q, .s = &s, .cap = q->limit + 1};
+        x.hits = calloc(x.cap, sizeof *x.hits);
         x.heap = calloc(x.cap, sizeof *x.heap);
-        r = x.heap == NULL ? -ENOMEM : search(&x, ret_list);
+        r = x.hits == NULL || x.heap == NULL ? -ENOMEM : search(&x, ret_list);
         for (size_t i = 0; i < x.n; i++)
-            filed_done(&x.heap[i].f);
+            filed_done(&x.hits[i].f);
+        free(x.hits);
         free(x.heap);
         sites_done(&x.sites);
     }

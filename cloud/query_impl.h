@@ -4,10 +4,18 @@
 #include "cloud/filed.h"
 #include "cloud/gateway.h"
 
-/* Sites by gateway and generation, looked up once a request. */
+/* What rows share, looked up once a request: sites by gateway and generation; the people opened last, each in the slot
+ * of its key id's first byte. All of one state of the store, so inside a read transaction. */
+#define PEOPLE_SLOTS 32
 struct sites {
     const struct scope *s;
     struct gateway_list gateways; /* newest generations; older ones are added as they come */
+    struct known {
+        bool known;
+        uint8_t key_id[KEY_ID_LEN];
+        uint8_t id[ID_LEN];
+        char name[NAME_MAX_LEN + 1];
+    } people[PEOPLE_SLOTS];
 };
 int sites_init(struct sites *x, const struct scope *s);
 void sites_done(struct sites *x);

@@ -126,6 +126,6 @@ int seal_get(const uint8_t key[CRYPTO_KEY], const struct seal_place *at, struct 
     } else if (r == CRYPTO_BAD) {
         r = SEAL_BAD;
     }
-    crypto_wipe(padded, sizeof padded);
+    crypto_wipe(padded, n);
     return r;
 }
