@@ -355,7 +355,8 @@ static int drive(const struct person *p, struct db *db, const char *sql_between,
 {
     struct http_request q = {.method = "GET"};
     struct http_reply r = {0};
-    struct api_call k = {.api = api, .cloud = f.c, .q = &q, .r = &r, .tenant = "acme"};
+    size_t n_routes;
+    struct api_call k = {.api = api, .cloud = f.c, .q = &q, .r = &r, .route = api_routes(&n_routes), .tenant = "acme"};
     int more = 0;
     buf_init(&r.body, HTTP_REPLY_MAX);
     assert_int_equal(cloud_db_take(f.c, &k.db), 0);
