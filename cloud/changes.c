@@ -49,10 +49,36 @@ static struct seal_place place(const struct scope *s, int64_t seq, uint8_t n8[8]
 
 /* ---- writing ---- */
 
+static int draw_ahead(const struct scope *s, int64_t *ret_seq)
+{
+    struct draws *d = s->draws;
+    int r = d->begun ? 0 : changes_last(s, &d->last);
+    if (r != 0)
+        return r > 0 ? -EBADMSG : r;
+    d->begun = true;
+    *ret_seq = ++d->last;
+    return 0;
+}
+
+int changes_drawn(const struct scope *s)
+{
+    struct db_stmt *st;
+    if (!s->draws->begun)
+        return 0;
+    int r = scope_stmt(s, "UPDATE tenant SET changes = ?2 WHERE tenant_id = ?1", &st);
+    if (r != 0)
+        return r;
+    db_bind_int(st, 2, s->draws->last);
+    s->draws->begun = false;
+    return db_must(st);
+}
+
 static int draw(const struct scope *s, int64_t *ret_seq)
 {
     struct db_stmt *st;
     int64_t seq = 0;
+    if (s->draws != NULL)
+        return draw_ahead(s, ret_seq);
     int r = scope_stmt(s, "UPDATE tenant SET changes = changes + 1 WHERE tenant_id = ?1 RETURNING changes", &st);
     if (r != 0)
         return r;

@@ -14,6 +14,7 @@
 #include "base/queue.h"
 #include "base/str.h"
 #include "cloud/broker.h"
+#include "cloud/changes.h"
 #include "cloud/clockbook.h"
 #include "cloud/erasure.h"
 #include "cloud/filing.h"
@@ -219,6 +220,7 @@ static void gather(struct ingest *in, unsigned ms)
 
 static int file_item(struct ingest *in, struct item *it, struct tally *t)
 {
+    struct draws draws = {0};
     struct scope s;
     struct gateway g;
     /* Again, under the transaction: it may have been revoked since. */
@@ -233,9 +235,11 @@ static int file_item(struct ingest *in, struct item *it, struct tally *t)
     if (r != 0)
         return r == CLOUD_FENCED ? (int)INGEST_FENCED : r > 0 ? -EBADMSG : r;
     s.holders = in->holders;
+    s.draws = &draws;
     r = filing_upload(&s, &g, it->opened, &it->up, it->m.received, t, &it->ack);
     it->has_ack = r == 0;
-    return r;
+    int written = r < 0 ? 0 : changes_drawn(&s); /* what is refused is refused behind what was filed */
+    return written != 0 ? written : r;
 }
 
 static int transact(struct ingest *in, struct item **items, size_t n)

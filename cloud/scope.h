@@ -7,6 +7,12 @@
 
 struct holders;
 
+/* Numbers of the changes feed that are drawn but not yet in the store; see changes_drawn(). */
+struct draws {
+    bool begun;
+    int64_t last;
+};
+
 struct scope {
     struct cloud *c;
     struct db *db;
@@ -14,6 +20,7 @@ struct scope {
     struct keyring *ring;
     int64_t created;         /* the tenant's: no punch of its is older */
     struct holders *holders; /* ingest's; NULL for everybody else */
+    struct draws *draws;     /* the same */
 };
 /* CLOUD_ABSENT. CLOUD_FENCED: inside a write transaction, when the keyring is of another generation than the store. So
  * whatever stages keys or files rows makes its scope inside its transaction. */
