@@ -293,7 +293,7 @@ static int answer(struct search *x, struct punch_list *ret)
     struct punch_list l = {0};
     int r = 0;
     if (x->n > 1)
-        qsort(x->heap, x->n, sizeof *x->heap, by_pos);
+        qsort(x->heap, x->n, sizeof(struct hit *), by_pos);
     l.more = x->n > x->q->limit;
     size_t n = l.more ? x->q->limit : x->n;
     l.items = calloc(n == 0 ? 1 : n, sizeof *l.items);
@@ -353,7 +353,7 @@ int query_punches(struct cloud *c, struct db *db, const struct punch_query *q, s
     if (r == 0) {
         struct search x = {.q = q, .s = &s, .cap = q->limit + 1};
         x.hits = calloc(x.cap, sizeof *x.hits);
-        x.heap = calloc(x.cap, sizeof *x.heap);
+        x.heap = calloc(x.cap, sizeof(struct hit *));
         r = x.hits == NULL || x.heap == NULL ? -ENOMEM : search(&x, ret_list);
         for (size_t i = 0; i < x.n; i++)
             filed_done(&x.hits[i].f);
