@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/str.h"
+#include "base/whole.h"
 #include "cloud/admin.h"
 #include "cloud/gateway.h"
 #include "cloud/report.h"
@@ -72,16 +73,6 @@ static void print_table(struct buf *out, const char *const *columns, size_t n, c
 }
 
 /* Takes rows. */
-static int print_rows(struct admin_call *a, const char *const *columns, size_t n, json_t *rows)
-{
-    if (admin_opt(a, "json"))
-        print_json(a->out, rows);
-    else
-        print_table(a->out, columns, n, rows);
-    json_decref(rows);
-    return EXIT_OK;
-}
-
 /* A line for an outcome that is not 0; returns the exit code. */
 static int failed(struct admin_call *a, int r, const char *what)
 {
@@ -95,6 +86,18 @@ static int failed(struct admin_call *a, int r, const char *what)
     else
         buf_addf(a->err, "punchcloud: %s: %s\n", what, r < 0 ? error_str(r) : "unexpected outcome");
     return EXIT_FAILED;
+}
+
+static int print_rows(struct admin_call *a, const char *const *columns, size_t n, json_t *rows)
+{
+    if (!rows)
+        return failed(a, -ENOMEM, "list");
+    if (admin_opt(a, "json"))
+        print_json(a->out, rows);
+    else
+        print_table(a->out, columns, n, rows);
+    json_decref(rows);
+    return EXIT_OK;
 }
 
 static json_t *time_json(int64_t us)
@@ -124,8 +127,8 @@ int admin_tenant_list(struct admin_call *a)
         return failed(a, r, "list of tenants");
     json_t *rows = json_array();
     for (size_t i = 0; i < list.n; i++)
-        json_array_append_new(
-            rows, json_pack("{s:s, s:o}", "tenant", list.items[i].id, "created", time_json(list.items[i].created)));
+        whole_append(&rows,
+                     json_pack("{s:s, s:o}", "tenant", list.items[i].id, "created", time_json(list.items[i].created)));
     tenant_list_done(&list);
     return print_rows(a, columns, ARRAY_LEN(columns), rows);
 }
@@ -207,7 +210,7 @@ int admin_token_list(struct admin_call *a)
         return failed(a, r, "list of tokens");
     json_t *rows = json_array();
     for (size_t i = 0; i < list.n; i++)
-        json_array_append_new(rows, token_json(&list.items[i]));
+        whole_append(&rows, token_json(&list.items[i]));
     token_list_done(&list);
     return print_rows(a, columns, ARRAY_LEN(columns), rows);
 }
@@ -272,7 +275,7 @@ int admin_gateway_list(struct admin_call *a)
         return failed(a, r, "list of gateways");
     json_t *rows = json_array();
     for (size_t i = 0; i < list.n; i++)
-        json_array_append_new(rows, report_gateway(&list.items[i], true));
+        whole_append(&rows, report_gateway(&list.items[i], true));
     gateway_list_done(&list);
     return print_rows(a, gateway_columns, ARRAY_LEN(gateway_columns), rows);
 }

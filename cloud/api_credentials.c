@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/str.h"
+#include "base/whole.h"
 #include "cloud/api_impl.h"
 #include "cloud/credential.h"
 #include "cloud/query.h"
@@ -10,11 +11,11 @@
 json_t *api_credential_json(const struct credential *c)
 {
     json_t *o = api_cred_json(&c->cred, c->rendering);
-    json_object_set_new(o, "id", json_hex(c->id, ID_LEN));
-    json_object_set_new(o, "person", json_hex(c->person, ID_LEN));
-    json_object_set_new(o, "from", json_time_or_null(c->from, TIME_MIN));
-    json_object_set_new(o, "until", json_time_or_null(c->until, TIME_MAX));
-    json_object_set_new(o, "created", json_time(c->created));
+    whole_set(&o, "id", json_hex(c->id, ID_LEN));
+    whole_set(&o, "person", json_hex(c->person, ID_LEN));
+    whole_set(&o, "from", json_time_or_null(c->from, TIME_MIN));
+    whole_set(&o, "until", json_time_or_null(c->until, TIME_MAX));
+    whole_set(&o, "created", json_time(c->created));
     return o;
 }
 
@@ -31,7 +32,7 @@ void api_credentials_of(struct api_call *k)
     }
     json_t *items = json_array();
     for (size_t i = 0; i < list.n; i++)
-        json_array_append_new(items, api_credential_json(&list.items[i]));
+        whole_append(&items, api_credential_json(&list.items[i]));
     credential_list_done(&list);
     call_page(k, NULL, items, NULL);
 }
@@ -128,7 +129,7 @@ static void assign(struct api_call *k, const uint8_t person[ID_LEN], const struc
     }
     json_t *o = api_credential_json(&made);
     call_tag(k, o, NULL);
-    json_object_set_new(o, "refiled", json_integer((json_int_t)refiled));
+    whole_set(&o, "refiled", json_integer((json_int_t)refiled));
     call_created(k, "/v1/credentials/", made.id, ID_LEN, o);
 }
 
@@ -205,7 +206,7 @@ void api_credentials_unassign(struct api_call *k)
     json_t *o = api_credential_json(&c);
     call_location(k, "/v1/credentials/", k->param);
     call_tag(k, o, NULL);
-    json_object_set_new(o, "refiled", json_integer((json_int_t)refiled));
+    whole_set(&o, "refiled", json_integer((json_int_t)refiled));
     problem_json(k->r, 200, o);
 }
 
@@ -231,9 +232,9 @@ void api_credentials_waiting(struct api_call *k)
     json_t *items = json_array();
     for (size_t i = 0; i < list.n; i++) {
         const struct waiting *w = &list.items[i];
-        json_array_append_new(items, json_pack("{s:o, s:o, s:o, s:I}", "credential",
-                                               api_cred_json(&w->cred, w->rendering), "first_seen", json_time(w->first),
-                                               "last_seen", json_time(w->last), "count", (json_int_t)w->count));
+        whole_append(&items, json_pack("{s:o, s:o, s:o, s:I}", "credential", api_cred_json(&w->cred, w->rendering),
+                                       "first_seen", json_time(w->first), "last_seen", json_time(w->last), "count",
+                                       (json_int_t)w->count));
         at.last = w->last;
         memcpy(at.id, w->id, ID_LEN);
     }

@@ -1,6 +1,7 @@
 /* /v1/people/{id}/erasure and /v1/erasures: making a person forgotten, and the record that it was done. */
 #include "base/log.h"
 #include "base/str.h"
+#include "base/whole.h"
 #include "cloud/api_impl.h"
 #include "cloud/erasure.h"
 
@@ -15,7 +16,7 @@ static json_t *wait_json(const struct erasure_wait *w)
 {
     json_t *keys = json_array();
     for (size_t i = 0; i < w->n_rkids; i++)
-        json_array_append_new(keys, json_hex(w->rkids[i], RKID_LEN));
+        whole_append(&keys, json_hex(w->rkids[i], RKID_LEN));
     return json_pack("{s:o, s:I, s:o, s:o}", "gateway", json_hex(w->gw, GW_LEN), "generation", (json_int_t)w->gen,
                      "last_status", json_time_or_null(w->status, 0), "recipient_keys", keys);
 }
@@ -29,7 +30,7 @@ static int originals_json(struct api_call *k, int64_t requested, json_t **ret_js
         return r;
     json_t *items = json_array();
     for (size_t i = 0; i < l.n; i++)
-        json_array_append_new(items, wait_json(&l.items[i]));
+        whole_append(&items, wait_json(&l.items[i]));
     erasure_wait_list_done(&l);
     *ret_json = json_pack("{s:n, s:o}", "erased", "waits_for", items);
     return *ret_json == NULL ? -ENOMEM : 0;
@@ -51,7 +52,7 @@ static void answer(struct api_call *k, json_t *o, int64_t requested)
         call_outcome(k, r, "erasure");
         return;
     }
-    json_object_set_new(o, "originals", originals);
+    whole_set(&o, "originals", originals);
     problem_json(k->r, 200, o);
 }
 
@@ -129,7 +130,7 @@ void api_erasures_list(struct api_call *k)
     }
     json_t *items = json_array();
     for (size_t i = 0; i < list.n; i++)
-        json_array_append_new(items, erasure_json(&list.items[i]));
+        whole_append(&items, erasure_json(&list.items[i]));
     call_page_by_id(k, items, list.more ? list.items[list.n - 1].id : NULL, ID_LEN);
     erasure_list_done(&list);
 }

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "base/whole.h"
 #include "cloud/api_impl.h"
 #include "cloud/events.h"
 #include "cloud/gateway.h"
@@ -60,11 +61,11 @@ static json_t *arguments(uint64_t code, struct bytes arg)
     if (arg.n == 0)
         return o;
     if (known && (v = decoded(codes[code].arg, arg))) {
-        json_object_set_new(o, codes[code].member, v);
+        whole_set(&o, codes[code].member, v);
         return o;
     }
     char hex[2 * RECORD_PLAIN_MAX + 1];
-    json_object_set_new(o, "cbor", json_string(str_hex(arg.p, arg.n, hex)));
+    whole_set(&o, "cbor", json_string(str_hex(arg.p, arg.n, hex)));
     return o;
 }
 
@@ -114,7 +115,7 @@ void api_gateway_events(struct api_call *k)
     }
     json_t *items = json_array();
     for (size_t i = 0; i < l.n; i++)
-        json_array_append_new(items, event_json(&l.items[i]));
+        whole_append(&items, event_json(&l.items[i]));
     call_page(k, NULL, items, l.more ? str_hex(&l.next, sizeof l.next, pos) : NULL);
     event_list_done(&l);
 }

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "base/whole.h"
 #include "cloud/api_impl.h"
 #include "cloud/credential.h"
 #include "cloud/people.h"
@@ -43,7 +44,7 @@ static json_t *numbers(const struct cred *c)
         if (!cred_renders(c, r))
             continue;
         cred_render(c, r, text);
-        json_object_set_new(o, rendering_name(r), problem_text(text));
+        whole_set(&o, rendering_name(r), problem_text(text));
     }
     return o;
 }
@@ -53,8 +54,8 @@ static json_t *credentials(const struct credential_list *l)
     json_t *items = json_array();
     for (size_t i = 0; i < l->n; i++) {
         json_t *o = api_credential_json(&l->items[i]);
-        json_object_set_new(o, "numbers", numbers(&l->items[i].cred));
-        json_array_append_new(items, o);
+        whole_set(&o, "numbers", numbers(&l->items[i].cred));
+        whole_append(&items, o);
     }
     return items;
 }
@@ -66,8 +67,8 @@ static json_t *classes(void)
         {"/person", "Person"}, {"/credentials", "CredentialExported"}, {"/punches", "Punch"}};
     json_t *items = json_array();
     for (size_t i = 0; i < ARRAY_LEN(parts); i++)
-        json_array_append_new(items, json_pack("{s:s, s:s++}", "pointer", parts[i][0], "schema", "/v1/openapi.json",
-                                               "#/components/schemas/", parts[i][1]));
+        whole_append(&items, json_pack("{s:s, s:s++}", "pointer", parts[i][0], "schema", "/v1/openapi.json",
+                                       "#/components/schemas/", parts[i][1]));
     return items;
 }
 

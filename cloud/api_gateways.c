@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "base/whole.h"
 #include "cloud/api_impl.h"
 #include "cloud/gateway.h"
 #include "cloud/report.h"
@@ -19,7 +20,7 @@ void api_gateways_list(struct api_call *k)
     }
     json_t *items = json_array();
     for (size_t i = 0; i < list.n; i++)
-        json_array_append_new(items, report_gateway(&list.items[i], false));
+        whole_append(&items, report_gateway(&list.items[i], false));
     call_page_by_id(k, items, list.more ? list.items[list.n - 1].gw : NULL, GW_LEN);
     gateway_list_done(&list);
 }

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "base/whole.h"
 #include "cloud/api_impl.h"
 #include "cloud/site.h"
 
@@ -24,7 +25,7 @@ void api_sites_list(struct api_call *k)
     }
     json_t *items = json_array();
     for (size_t i = 0; i < list.n; i++)
-        json_array_append_new(items, site_json(&list.items[i]));
+        whole_append(&items, site_json(&list.items[i]));
     call_page_by_id(k, items, list.more ? list.items[list.n - 1].id : NULL, ID_LEN);
     site_list_done(&list);
 }

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "base/whole.h"
 #include "cloud/api_impl.h"
 #include "cloud/tenant.h"
 
@@ -21,7 +22,7 @@ static json_t *tenant_json(struct api_call *k, const struct tenant *t)
 }
 
 /* Those behind `after` by name; *ret_last: where the next page begins, NULL when there is none. */
-static bool page(struct api_call *k, const struct tenant_list *list, const char *after, size_t limit, json_t *items,
+static bool page(struct api_call *k, const struct tenant_list *list, const char *after, size_t limit, json_t **items,
                  const char **ret_last)
 {
     const char *last = NULL;
@@ -29,14 +30,14 @@ static bool page(struct api_call *k, const struct tenant_list *list, const char 
         const struct tenant *t = &list->items[i];
         if (strcmp(t->id, after) <= 0)
             continue;
-        if (json_array_size(items) == limit) {
+        if (json_array_size(*items) == limit) {
             *ret_last = last;
             return true;
         }
         json_t *o = tenant_json(k, t);
         if (!o)
             return false;
-        json_array_append_new(items, o);
+        whole_append(items, o);
         last = t->id;
     }
     *ret_last = NULL;
@@ -57,7 +58,7 @@ void api_tenants_list(struct api_call *k)
         return;
     }
     json_t *items = json_array();
-    if (page(k, &list, pos, limit, items, &last))
+    if (page(k, &list, pos, limit, &items, &last))
         call_page(k, NULL, items, last);
     else
         json_decref(items);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "base/whole.h"
 
 static const char *const count_names[COUNT_MAX] = {
     [COUNT_PUNCHES] = "punches",
@@ -28,22 +29,22 @@ json_t *report_gateway(const struct gateway *g, bool with_tenant)
 {
     char id[2 * GW_LEN + 1], site[2 * ID_LEN + 1];
     json_t *o = json_object(), *counts = g->has_status ? json_object() : json_null();
-    json_object_set_new(o, "id", json_string(str_hex(g->gw, GW_LEN, id)));
+    whole_set(&o, "id", json_string(str_hex(g->gw, GW_LEN, id)));
     if (with_tenant)
-        json_object_set_new(o, "tenant", json_string(g->tenant));
-    json_object_set_new(o, "site", json_string(g->site));
-    json_object_set_new(o, "site_id", json_string(str_hex(g->site_id, ID_LEN, site)));
-    json_object_set_new(o, "generation", json_integer((json_int_t)g->gen));
-    json_object_set_new(o, "certificate", json_string(g->serial));
-    json_object_set_new(o, "added", time_or_null(g->added));
-    json_object_set_new(o, "revoked", time_or_null(g->revoked));
-    json_object_set_new(o, "online", g->has_status ? json_boolean(g->online) : json_null());
-    json_object_set_new(o, "last_status", time_or_null(g->has_status ? g->status_received : 0));
-    json_object_set_new(o, "last_upload", time_or_null(g->last_upload));
+        whole_set(&o, "tenant", json_string(g->tenant));
+    whole_set(&o, "site", json_string(g->site));
+    whole_set(&o, "site_id", json_string(str_hex(g->site_id, ID_LEN, site)));
+    whole_set(&o, "generation", json_integer((json_int_t)g->gen));
+    whole_set(&o, "certificate", json_string(g->serial));
+    whole_set(&o, "added", time_or_null(g->added));
+    whole_set(&o, "revoked", time_or_null(g->revoked));
+    whole_set(&o, "online", g->has_status ? json_boolean(g->online) : json_null());
+    whole_set(&o, "last_status", time_or_null(g->has_status ? g->status_received : 0));
+    whole_set(&o, "last_upload", time_or_null(g->last_upload));
     for (size_t i = 0; g->has_status && i < COUNT_MAX; i++)
         if (count_names[i])
-            json_object_set_new(counts, count_names[i], json_integer((json_int_t)g->counts[i]));
-    json_object_set_new(o, "counts", counts);
+            whole_set(&counts, count_names[i], json_integer((json_int_t)g->counts[i]));
+    whole_set(&o, "counts", counts);
     return o;
 }
 
@@ -62,10 +63,10 @@ int report_status(struct cloud *c, struct db *db, struct ingest *in, json_t **re
         bool refusal = ingest_count_refusal((enum ingest_count)i);
         if (refusal && str_starts(name, "refused_")) /* it stands under "refused" */
             name += strlen("refused_");
-        json_object_set_new(refusal ? refused : accepted, name, json_integer((json_int_t)counts[i]));
+        whole_set(refusal ? &refused : &accepted, name, json_integer((json_int_t)counts[i]));
     }
     for (size_t i = 0; i < list.n; i++)
-        json_array_append_new(gateways, report_gateway(&list.items[i], true));
+        whole_append(&gateways, report_gateway(&list.items[i], true));
     gateway_list_done(&list);
     *ret_json =
         json_pack("{s:s, s:I, s:b, s:b, s:o, s:o, s:o}", "version", PUNCH_VERSION, "epoch", (json_int_t)cloud_epoch(c),

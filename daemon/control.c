@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/ctl.h"
 #include "base/str.h"
+#include "base/whole.h"
 #include "daemon/gateway.h"
 #include "readers/lights.h"
 
@@ -55,8 +56,8 @@ static json_t *lights_json(const struct lights *l)
     for (size_t i = 0; i < lights_count(l); i++) {
         struct lights_view v;
         lights_at(l, i, &v);
-        json_array_append_new(a, json_pack("{s:s, s:s, s:b, s:o}", "at", v.place, "role", v.role, "working", v.working,
-                                           "failures", number(v.failures)));
+        whole_append(&a, json_pack("{s:s, s:s, s:b, s:o}", "at", v.place, "role", v.role, "working", v.working,
+                                   "failures", number(v.failures)));
     }
     return a;
 }
@@ -84,7 +85,7 @@ static void status_json(struct control *k, struct ctl_conn *c)
     gateway_view(k->gateway, &v);
     json_t *readers = json_array();
     for (size_t i = 0; i < gateway_readers(k->gateway); i++)
-        json_array_append_new(readers, reader_json(k->gateway, i));
+        whole_append(&readers, reader_json(k->gateway, i));
     json_t *o = json_pack("{s:s, s:o, s:s, s:I, s:o, s:o, s:o, s:o, s:b, s:s, s:o, s:o, s:o}", "gateway",
                           str_hex(v.gw, GW_LEN, gw), "generation", number(v.gen), "version", PUNCH_VERSION, "started",
                           (json_int_t)v.started, "punches", number(v.punches), "duplicates", number(v.duplicates),
@@ -92,9 +93,9 @@ static void status_json(struct control *k, struct ctl_conn *c)
                           "clock", clock_names[ck_state(v.ck) & 3], "uplink", link_json(&v), "sender",
                           sender_json(&v.sender), "readers", readers);
     if (o) {
-        json_object_set_new(o, "records", number(spool_records(v.spool)));
-        json_object_set_new(o, "unacked", number(spool_unacked(v.spool)));
-        json_object_set_new(o, "lights", lights_json(v.lights));
+        whole_set(&o, "records", number(spool_records(v.spool)));
+        whole_set(&o, "unacked", number(spool_unacked(v.spool)));
+        whole_set(&o, "lights", lights_json(v.lights));
     }
     out_json(c, o);
 }
@@ -146,8 +147,8 @@ static void spool_json(struct control *k, struct ctl_conn *c)
             json_pack("{s:o, s:s, s:o, s:o, s:b}", "segno", number(g->segno), "id", str_hex(g->id, SEGID_LEN, id),
                       "records", number(g->records), "next", number(g->acked), "closed", g->closed);
         if (o && g->n_holes > 0)
-            json_object_set_new(o, "damaged", number(g->n_holes));
-        json_array_append_new(segments, o);
+            whole_set(&o, "damaged", number(g->n_holes));
+        whole_append(&segments, o);
     }
     out_json(c, json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "records", number(spool_records(v.spool)), "unacked",
                           number(spool_unacked(v.spool)), "bytes", number(spool_bytes(v.spool)), "budget",
