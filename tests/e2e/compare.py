@@ -4,9 +4,11 @@ Every card of a run is presented once, so a card names its presentation. The rul
   acknowledged is in the API     Modbus: the flag was cleared; serial: a tail line with the card's tag was printed
   committed is in the API        every tail line, by (segment, index), with the very same times
   the API is in what was presented, each presentation at most once
-  in order                       the API's list is in the order of presentation, and so is gseq
+  in order                       the API's list is in the order of presentation, and so is gseq, but for times that are
+                                 within each other's uncertainty
   original time                  not before the presentation and, for a cleared flag, not after the clearing
 """
+import datetime
 import hashlib
 import hmac
 import json
@@ -107,12 +109,28 @@ def _times(sim, present, clear, item):
 
 
 def _order(sim, presents, items):
-    out, last_seq, last_gseq = [], 0, 0
+    out, seen = [], []
     for it in items:
         p = presents.get(it["credential"]["data"].upper())
         if p is None:
             continue
-        if p["seq"] < last_seq or it["gseq"] < last_gseq:
-            out.append(f"order: {sim.name} seq {p['seq']} gseq {it['gseq']} is listed after seq {last_seq} gseq {last_gseq}")
-        last_seq, last_gseq = max(last_seq, p["seq"]), max(last_gseq, it["gseq"])
+        late = [(seq, a) for seq, a in seen if (seq > p["seq"] or a["gseq"] > it["gseq"]) and not _one_time(a, it)]
+        if late:
+            seq, a = late[0]
+            out.append(f"order: {sim.name} seq {p['seq']} gseq {it['gseq']} of {_when(it)} is listed after "
+                       f"seq {seq} gseq {a['gseq']} of {_when(a)}")
+        seen.append((p["seq"], it))
     return out
+
+
+def _when(item):
+    return f"{item['time']} +- {item['uncertainty_us']} us"
+
+
+def _one_time(first, second):
+    """Whether their times, as listed, say no more than that either may have been before the other."""
+    if None in (first["time"], second["time"]):
+        return False
+    a, b = (datetime.datetime.fromisoformat(it["time"].replace("Z", "+00:00")) for it in (first, second))
+    bound = (first["uncertainty_us"] or 0) + (second["uncertainty_us"] or 0)
+    return datetime.timedelta(0) <= b - a <= datetime.timedelta(microseconds=bound)

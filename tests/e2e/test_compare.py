@@ -1,12 +1,17 @@
 #!/usr/bin/python3
 """The comparison itself: silent when all is well, and it accuses of each wrong by its name."""
 import copy
+import datetime
 
 from compare import compare, tag_of
 from lab import main
 from proc import check
 
 KEY = bytes(range(32))
+
+
+def stamp(us):
+    return datetime.datetime.fromtimestamp(us / 10**6, datetime.timezone.utc).isoformat().replace("+00:00", "Z")
 
 
 class Ledger:
@@ -33,6 +38,7 @@ def world(n=20):
             card = next(e["card"] for e in sim.log if e["seq"] == seq)
             gseq, real = len(items) + 1, seq * 10**6 + 1000
             items.append({"id": f"{'ab' * 16}-{gseq}", "gseq": gseq, "reader": sim.name, "credential": {"data": card},
+                          "time": stamp(real), "uncertainty_us": 1000,
                           "original": {"real_us": real, "mono_us": real - 5}})
             tail.append({"gseq": gseq, "reader": sim.name, "tag": tag_of(KEY, sim.cred, card), "real": real,
                          "mono": real - 5, "seg": "ab" * 16, "index": gseq})
@@ -67,6 +73,12 @@ def swapped(sims, tail, items):
     items[4], items[8] = items[8], items[4]
 
 
+def overtaken(sims, tail, items, uncertainty_us=1000):
+    """The third of the gate goes behind its fourth, by 0.4 s."""
+    items[4].update(time=stamp(4 * 10**6 + 401000), uncertainty_us=uncertainty_us)
+    items.insert(7, items.pop(4))
+
+
 def wrong_time(sims, tail, items):
     items[5]["original"]["real_us"] += 1
 
@@ -90,8 +102,9 @@ def tail_of_nothing(sims, tail, items):
 
 
 WRONGS = {drop_gate: "lost", drop_lift_unseen_by_tail: "lost", twice: "doubled", listed_twice: "doubled",
-          invented: "invented", unknown_reader: "invented", swapped: "order", wrong_time: "re-dated",
-          before_it_happened: "re-dated", after_clearing: "re-dated", other_gseq: "mixed up", tail_of_nothing: "invented"}
+          invented: "invented", unknown_reader: "invented", swapped: "order", overtaken: "order",
+          wrong_time: "re-dated", before_it_happened: "re-dated", after_clearing: "re-dated", other_gseq: "mixed up",
+          tail_of_nothing: "invented"}
 
 
 def test(_args, _rng):
@@ -104,6 +117,10 @@ def test(_args, _rng):
         wrong(sims, tail, items)
         bad = compare(sims, tail, KEY, items)[1]
         check(any(b.startswith(word) for b in bad), f"{wrong.__name__} is not called {word}: {bad}")
+    sims, tail, items = world()
+    overtaken(sims, tail, items, uncertainty_us=400000)
+    bad = compare(sims, tail, KEY, items)[1]
+    check(not bad, f"accuses of an order that nobody can know: {bad}")
     print(f"{len(WRONGS)} wrongs, each accused by its name", flush=True)
 
 
