@@ -255,9 +255,14 @@ int admin_gateway_revoke(struct admin_call *a)
 {
     uint8_t gw[GW_LEN];
     int r = str_unhex(a->args->operand, gw, sizeof gw) < 0 ? CLOUD_INVALID : gateway_revoke(a->cloud, a->db, gw);
-    if (r != 0)
+    if (r != 0 && r != GATEWAY_UNLISTED)
         return failed(a, r, r == CLOUD_INVALID ? "gateway id; it has 16 hex digits" : "gateway");
     buf_addf(a->out, "revoked: %s\n", a->args->operand);
+    if (r == GATEWAY_UNLISTED) {
+        buf_addf(a->err, "punchcloud: its uploads are refused from now on, but pki/ca.crl could not be written (see "
+                         "the log), so the broker lets it in; give this command again\n");
+        return EXIT_FAILED;
+    }
     buf_addf(a->err,
              "its uploads are refused from now on; for the broker to refuse it too, give it the new pki/ca.crl\n"
              "and reload it (systemctl reload mosquitto)\n");

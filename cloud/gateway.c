@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/csr.h"
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -326,7 +327,7 @@ static int revoked_serials(struct db *db, struct buf *ret)
     return r;
 }
 
-int gateway_write_crl(struct cloud *c, struct db *db)
+static int write_crl(struct cloud *c, struct db *db)
 {
     char pki[4096];
     struct buf CLEANUP(buf_done) serials;
@@ -334,8 +335,16 @@ int gateway_write_crl(struct cloud *c, struct db *db)
     int r = cloud_path(c, "pki", pki, sizeof pki);
     if (r == 0)
         r = revoked_serials(db, &serials);
-    if (r == 0)
-        r = pki_crl_write(pki, serials.p, serials.len / PKI_SERIAL);
+    return r != 0 ? r : pki_crl_write(pki, serials.p, serials.len / PKI_SERIAL);
+}
+
+int gateway_write_crl(struct cloud *c, struct db *db)
+{
+    int r = cloud_begin(c, db); /* lists are written one after the other, each from what is committed */
+    if (r == 0) {
+        r = write_crl(c, db);
+        cloud_rollback(c, db);
+    }
     if (r != 0)
         log_error("gateway.crl", "error=%s hint=\"the broker does not learn of revoked gateways\"",
                   log_q(r < 0 ? error_str(r) : "unexpected"));
@@ -359,11 +368,13 @@ int gateway_revoke(struct cloud *c, struct db *db, const uint8_t gw[GW_LEN])
         db_bind_int(s, 2, clock_real());
         r = db_must(s);
     }
-    if (r == 0) /* within the transaction: lists are written one after the other */
-        r = gateway_write_crl(c, db);
     if (r == 0)
-        return cloud_commit(c, db);
-    cloud_rollback(c, db);
+        r = cloud_commit(c, db);
+    else
+        cloud_rollback(c, db);
+    FAULT_KILL("revoked");
+    if (r == 0 && gateway_write_crl(c, db) != 0) /* never before: the broker would refuse one that is not revoked */
+        r = GATEWAY_UNLISTED;
     return r;
 }
 

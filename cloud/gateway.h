@@ -37,9 +37,12 @@ struct gateway_list {
  * key. Own transaction. */
 int gateway_add(struct cloud *c, struct db *db, const char *tenant, const char *site, struct bytes request,
                 struct buf *ret_bundle, struct gateway *ret_gateway);
-/* Every generation of it, in all tenants; writes the broker's list. CLOUD_ABSENT. Own transaction. */
+/* Every generation of it, in all tenants; then writes the broker's list. CLOUD_ABSENT. GATEWAY_UNLISTED: it is revoked,
+ * and only the list could not be written; whoever asks again writes it, and so does the next start. Own transaction. */
+enum { GATEWAY_UNLISTED = 16 };
 int gateway_revoke(struct cloud *c, struct db *db, const uint8_t gw[GW_LEN]);
-/* pki/ca.crl, which the broker reads: the certificates of all that are revoked. Logs what goes wrong. */
+/* pki/ca.crl, which the broker reads: the certificates of all that are revoked, as the store says. Logs what goes
+ * wrong. Outside a transaction. */
 int gateway_write_crl(struct cloud *c, struct db *db);
 /* The newest generation in this tenant. CLOUD_ABSENT. */
 int gateway_get(struct db *db, const char *tenant, const uint8_t gw[GW_LEN], struct gateway *ret_gateway);

@@ -128,8 +128,8 @@ static int open_cloud(struct service *s, const struct settings *set)
     return r;
 }
 
-/* A store that was restored, or an installation from before there was a list, may differ from the one on disk. Without
- * it punchcloud still refuses who is revoked, so it runs. */
+/* Killed after a revocation and before its list, or restored, the store may differ from the list on disk. Without it
+ * punchcloud still refuses who is revoked, so it runs. */
 static void renew_crl(struct service *s)
 {
     struct db *db = NULL;

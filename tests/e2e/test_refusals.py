@@ -13,6 +13,8 @@ import signal
 import socket
 import ssl
 
+from cryptography import x509
+
 import pywire as w
 from building import Building
 from forger import ACL, CN
@@ -187,6 +189,22 @@ def statuses(lab, gw, other):
                     lambda: other.publish(w.topic(other.gw, "status"), gw.status(True)))
 
 
+def revoke_and_die(lab, gw):
+    """Killed when the revocation is committed and its list not written: the next start writes it."""
+    def listed():
+        with open(os.path.join(lab.cloud.pki, "ca.crl"), "rb") as f:
+            return len(list(x509.load_pem_x509_crl(f.read())))
+    lab.cloud.proc.stop(30 * PATIENCE)
+    lab.cloud.env = {"PUNCH_FAULT_KILL": "revoked:1"}
+    lab.cloud.start()
+    lab.cloud.ctl("gateway", "revoke", gw.id, expect=None)
+    wait_for("punchcloud to be dead", lambda: not lab.cloud.proc.alive(), 20 * PATIENCE)
+    check(listed() == 0, "the list was written before it died")
+    lab.cloud.env = {}
+    lab.cloud.start()
+    check(listed() == 2, "the next start did not list both certificates of the revoked gateway")
+
+
 def old_and_revoked(lab, gw, api):
     """After a new enrolment the old generation is refused; after a revocation, everything."""
     old_gen, seg = gw.gen, gw.segment()
@@ -198,7 +216,7 @@ def old_and_revoked(lab, gw, api):
     punch = gw.punch(new, "door", (3, 40, b"NEWGN"))
     gw.upload(new)
     gw.wait_acked(new)
-    lab.cloud.ctl("gateway", "revoke", gw.id)
+    revoke_and_die(lab, gw)
     gone = gw.segment()
     gw.punch(gone, "door", (3, 40, b"REVOK"))
     expect_refusals(lab, "a revoked gateway", "revoked", lambda: gw.upload(gone))
@@ -232,6 +250,7 @@ def broker_reload(lab, revoked, other):
 
 def hostile_gateway(args, rng):
     with Lab("hostile-gw", keep=args.keep) as lab:
+        lab.cloud.program_name = "punchcloud-fault"
         lab.cloud.init()
         lab.cloud.tenant("acme")
         api = lab.cloud.api(lab.cloud.token("acme"))

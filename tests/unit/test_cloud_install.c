@@ -207,7 +207,12 @@ static void enrolment(void **state)
     assert_string_equal(g.site, "north");
     assert_int_equal(cloud_path(x->c, "pki/ca.crl", crl, sizeof crl), 0);
     assert_int_equal(unlink(crl), 0); /* init made one */
-    assert_int_equal(gateway_revoke(x->c, x->db, a->id), 0);
+    assert_int_equal(mkdir(crl, 0700), 0);
+    assert_int_equal(gateway_revoke(x->c, x->db, a->id), GATEWAY_UNLISTED);
+    assert_int_equal(gateway_get(x->db, "zeta", a->id, &g), 0);
+    assert_true(g.revoked != 0); /* all the same */
+    assert_int_equal(rmdir(crl), 0);
+    assert_int_equal(gateway_revoke(x->c, x->db, a->id), 0); /* once more */
     assert_true(file_exists(crl));
     assert_int_equal(gateway_get(x->db, "zeta", a->id, &g), 0);
     assert_true(g.revoked != 0);
