@@ -158,6 +158,9 @@ void call_outcome(struct api_call *k, int r, const char *what)
         problem_reply(k->r, PROBLEM_CONFLICT, "more than one %s fits", what);
     } else if (r == CLOUD_INVALID) {
         problem_reply(k->r, PROBLEM_INVALID, "the %s is outside its limits", what);
+    } else if (r == CLOUD_DAMAGED) {
+        problem_reply(k->r, PROBLEM_DAMAGED, "the %s is there, but its row in the store is damaged and does not open",
+                      what);
     } else if (r == CLOUD_FENCED) {
         http_header(k->r, "Retry-After", "5");
         problem_reply(k->r, PROBLEM_UNAVAILABLE, "an erasure has to be finished first; try again");
@@ -219,4 +222,9 @@ json_t *json_time_or_null(int64_t us, int64_t null_value)
 json_t *json_text_or_null(const char *s)
 {
     return *s ? problem_text(s) : json_null();
+}
+
+json_t *json_damaged(const uint8_t id[ID_LEN])
+{
+    return json_pack("{s:o, s:b}", "id", json_hex(id, ID_LEN), "damaged", 1);
 }

@@ -21,8 +21,25 @@ static json_t *gateway_json(const struct gateway *g)
                      problem_text(g->site));
 }
 
+/* The consumer keeps what it has of it. */
+static void write_damaged(struct buf *b, const char *what, const uint8_t id[ID_LEN])
+{
+    text_raw(b, "\"damaged\",\"what\":\"");
+    text_raw(b, what);
+    text_raw(b, "\",\"id\":");
+    text_hex(b, id, ID_LEN);
+}
+
 static void write_change(struct buf *b, const struct feed_item *item)
 {
+    if (item->person.damaged) {
+        write_damaged(b, "person", item->person.id);
+        return;
+    }
+    if (item->credential.damaged) {
+        write_damaged(b, "credential", item->credential.id);
+        return;
+    }
     switch (item->entry.kind) {
     case CHANGE_PUNCH:
     case CHANGE_PENDING:

@@ -10,6 +10,8 @@
 
 json_t *api_credential_json(const struct credential *c)
 {
+    if (c->damaged)
+        return json_damaged(c->id);
     json_t *o = api_cred_json(&c->cred, c->rendering);
     whole_set(&o, "id", json_hex(c->id, ID_LEN));
     whole_set(&o, "person", json_hex(c->person, ID_LEN));

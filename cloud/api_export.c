@@ -26,6 +26,7 @@ struct exporting {
     enum punch_state state; /* PUNCH_PENDING, then PUNCH_ASSIGNED */
     struct punch_pos after;
     bool has_after, begun; /* begun: a punch stands before */
+    bool damaged;          /* something does not open */
 };
 
 static void export_free(void *arg)
@@ -54,7 +55,8 @@ static json_t *credentials(const struct credential_list *l)
     json_t *items = json_array();
     for (size_t i = 0; i < l->n; i++) {
         json_t *o = api_credential_json(&l->items[i]);
-        whole_set(&o, "numbers", numbers(&l->items[i].cred));
+        if (!l->items[i].damaged)
+            whole_set(&o, "numbers", numbers(&l->items[i].cred));
         whole_append(&items, o);
     }
     return items;
@@ -123,8 +125,9 @@ static int export_more(void *arg, struct buf *ret)
     }
     x->after = l.next;
     x->has_after = l.more;
+    x->damaged = x->damaged || l.damaged;
     if (!l.more && x->state == PUNCH_ASSIGNED) {
-        buf_addf(ret, "]}\n");
+        buf_addf(ret, "],\"damaged\":%s}\n", x->damaged ? "true" : "false");
         r = HTTP_LAST;
     } else if (!l.more) {
         x->state = PUNCH_ASSIGNED;
@@ -141,7 +144,7 @@ void api_people_export(struct api_call *k)
     if (!call_id(k, id, ID_LEN))
         return;
     int r = people_get(k->cloud, k->db, k->tenant, id, &person);
-    if (r == 0)
+    if (r == 0 || r == CLOUD_DAMAGED)
         r = credential_list(k->cloud, k->db, k->tenant, id, &list);
     struct exporting *x = r == 0 ? calloc(1, sizeof *x) : NULL;
     if (r == 0 && !x)
@@ -155,6 +158,9 @@ void api_people_export(struct api_call *k)
     str_copy(x->tenant, sizeof x->tenant, k->tenant);
     memcpy(x->person, id, ID_LEN);
     x->state = PUNCH_PENDING;
+    x->damaged = person.damaged;
+    for (size_t i = 0; i < list.n; i++)
+        x->damaged = x->damaged || list.items[i].damaged;
     write_head(&k->r->body, k->tenant, &person, &list);
     credential_list_done(&list);
     crypto_wipe(&person, sizeof person);

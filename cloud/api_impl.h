@@ -114,6 +114,8 @@ json_t *json_hex(const void *p, size_t n);
 json_t *json_time(int64_t us);
 json_t *json_time_or_null(int64_t us, int64_t null_value);
 json_t *json_text_or_null(const char *s); /* null for "" */
+/* In the place of what is there and does not open: {"id", "damaged": true} */
+json_t *json_damaged(const uint8_t id[ID_LEN]);
 
 /* ---- api_text.c: the same as text, appended. Memory short or the buffer full: its failed is set ---- */
 

@@ -8,6 +8,8 @@
 
 json_t *api_person_json(const struct person *p)
 {
+    if (p->damaged)
+        return json_damaged(p->id);
     return json_pack("{s:o, s:o, s:o, s:o}", "id", json_hex(p->id, ID_LEN), "name", problem_text(p->name), "reference",
                      json_text_or_null(p->reference), "created", json_time(p->created));
 }

@@ -21,6 +21,8 @@ static json_t *day_json(int64_t day)
 
 static json_t *reader_json(const struct reader *x)
 {
+    if (x->damaged)
+        return json_damaged(x->id);
     return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "id", json_hex(x->id, ID_LEN), "gateway",
                      json_hex(x->gw, GW_LEN), "name", problem_text(x->name), "label", json_text_or_null(x->label),
                      "site", problem_text(x->site), "first_day", day_json(x->first_day), "last_day",

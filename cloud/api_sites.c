@@ -8,6 +8,8 @@
 
 static json_t *site_json(const struct site *t)
 {
+    if (t->damaged)
+        return json_damaged(t->id);
     return json_pack("{s:o, s:o, s:o, s:o}", "id", json_hex(t->id, ID_LEN), "name", problem_text(t->name), "time_zone",
                      json_text_or_null(t->time_zone), "created", json_time(t->created));
 }
@@ -18,7 +20,7 @@ void api_sites_list(struct api_call *k)
     struct site_list list = {0};
     if (!call_span(k, ID_LEN, &span))
         return;
-    int r = site_list(k->db, k->tenant, span.after, span.limit, &list);
+    int r = site_list(k->cloud, k->db, k->tenant, span.after, span.limit, &list);
     if (r != 0) {
         call_outcome(k, r, "list of sites");
         return;
@@ -85,7 +87,7 @@ static bool named(struct api_call *k, uint8_t ret_id[ID_LEN], struct site *ret_s
 {
     if (!call_id(k, ret_id, ID_LEN))
         return false;
-    int r = site_get(k->db, k->tenant, ret_id, ret_site);
+    int r = site_get(k->cloud, k->db, k->tenant, ret_id, ret_site);
     if (r != 0) {
         call_outcome(k, r, "site");
         return false;

@@ -147,7 +147,10 @@ static void person(struct buf *b, const struct punch_row *p)
     text_raw(b, "{\"id\":");
     text_hex(b, p->person, ID_LEN);
     text_raw(b, ",\"name\":");
-    text_string(b, p->person_name);
+    if (p->person_name[0])
+        text_string(b, p->person_name);
+    else
+        text_raw(b, "null"); /* damaged */
     text_raw(b, "}");
 }
 

@@ -5,7 +5,6 @@
 
 #include "base/be.h"
 #include "base/clock.h"
-#include "base/log.h"
 #include "cloud/holder.h"
 #include "wire/cbor.h"
 
@@ -253,8 +252,9 @@ static int read_one(const struct reader *x, struct db_stmt *st, change_fn *fn, v
     *ret_seq = e.seq;
     int r = open_entry(x, st, &e);
     if (r == -EBADMSG) {
-        log_error("store.row", "table=change seq=%lld reason=\"does not open\" action=\"passed over\"",
-                  (long long)e.seq);
+        uint8_t n8[8];
+        be_put(n8, (uint64_t)e.seq, sizeof n8);
+        scope_damaged(x->s, "change", BYTES(n8, sizeof n8), PASSED_OVER);
         return 0;
     }
     return r == 0 ? fn(arg, &e) : r == KEYRING_ABSENT ? 0 : r;

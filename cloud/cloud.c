@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "cloud/changes.h"
+#include "cloud/damage.h"
 #include "cloud/erasure.h"
 #include "cloud/schema.h"
 #include "cloud/scope.h"
@@ -29,6 +30,7 @@ struct cloud {
     int lock_fd;
     uint64_t epoch;
     struct db_gate *gate;
+    struct damage damage;
 
     pthread_mutex_t lock; /* of what follows */
     size_t n_pool;
@@ -305,6 +307,18 @@ int scope_stmt(const struct scope *s, const char *sql, struct db_stmt **ret_stmt
     return r;
 }
 
+void scope_damaged(const struct scope *s, const char *table, struct bytes row, const char *action)
+{
+    if (s->damaged != NULL)
+        *s->damaged = true;
+    damage_note(&s->c->damage, s->tenant, table, row, action);
+}
+
+size_t cloud_damaged(struct cloud *c)
+{
+    return damage_count(&c->damage);
+}
+
 /* ---- opening ---- */
 
 static int open_rings(struct cloud *c, struct db *db)
@@ -361,6 +375,7 @@ int cloud_open(const struct settings *set, struct cloud **ret_cloud)
         return -ENOMEM;
     c->set = set;
     c->lock_fd = -1;
+    damage_init(&c->damage);
     pthread_mutex_init(&c->lock, NULL);
     int r = db_gate_new(&c->gate);
     if (r == 0)
@@ -403,6 +418,7 @@ void cloud_close(struct cloud *c)
     free(c->rings);
     db_gate_free(c->gate);
     pthread_mutex_destroy(&c->lock);
+    damage_done(&c->damage);
     if (c->lock_fd >= 0)
         close(c->lock_fd);
     free(c);

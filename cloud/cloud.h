@@ -20,7 +20,8 @@ enum cloud_outcome {
     CLOUD_AMBIGUOUS = 6, /* several match */
     CLOUD_NEWER = 7,     /* cloud_open: the store is of a later version; the log names both */
     CLOUD_FENCED = 8,    /* an erasure has to be finished before this tenant's data is written to again */
-    CLOUD_KEYS = 9       /* cloud_open: of a tenant's keyring no copy is usable; the log names the folders */
+    CLOUD_KEYS = 9,      /* cloud_open: of a tenant's keyring no copy is usable; the log names the folders */
+    CLOUD_DAMAGED = 10   /* it is there, but its row does not open; what is known of it is in the output all the same */
 };
 
 #define TENANT_MAX 32
@@ -47,6 +48,8 @@ int cloud_path(const struct cloud *c, const char *name, char *ret, size_t size);
 bool cloud_answers(struct cloud *c); /* the store answers a SELECT */
 bool cloud_scrubs(struct cloud *c);  /* the store is rewritten after an erasure: whoever writes waits, and rightly */
 bool cloud_ready(struct cloud *c);   /* the store answers a SELECT and the last escrow write went well */
+
+size_t cloud_damaged(struct cloud *c); /* rows found since the start that do not open (damage.h) */
 
 /* All keyrings together. */
 struct cloud_rings {

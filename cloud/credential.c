@@ -246,7 +246,7 @@ int credential_list(struct cloud *c, struct db *db, const char *tenant, const ui
     int r = scope_init(c, db, tenant, &s);
     if (r == 0)
         r = people_find(&s, person, &p);
-    if (r == 0)
+    if (r == 0 || r == CLOUD_DAMAGED)
         r = assignment_each_of_key(&s, p.key, collect, &l);
     if (r != 0) {
         credential_list_done(&l);

@@ -19,6 +19,7 @@ struct credential {
     uint8_t rendering;   /* how the number is shown */
     int64_t from, until; /* us, [from, until) */
     int64_t created;
+    bool damaged; /* its row does not open: nothing is known but the id */
 };
 struct credential_list {
     struct credential *items;
@@ -36,8 +37,8 @@ int credential_assign(struct cloud *c, struct db *db, const char *tenant, const 
 int credential_unassign(struct cloud *c, struct db *db, const char *tenant, const uint8_t id[ID_LEN], int64_t until,
                         struct credential *ret_credential, uint64_t *ret_refiled);
 int credential_get(struct cloud *c, struct db *db, const char *tenant, const uint8_t id[ID_LEN],
-                   struct credential *ret_credential); /* CLOUD_ABSENT */
-/* Those of one person, ended ones too, by from. CLOUD_ABSENT: no such person. */
+                   struct credential *ret_credential); /* CLOUD_ABSENT, CLOUD_DAMAGED */
+/* Those of one person, ended and damaged ones too, by from. CLOUD_ABSENT: no such person. */
 int credential_list(struct cloud *c, struct db *db, const char *tenant, const uint8_t person[ID_LEN],
                     struct credential_list *ret_list);
 void credential_list_done(struct credential_list *l);

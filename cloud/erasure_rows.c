@@ -101,7 +101,7 @@ static int add_card(void *arg, const struct assignment *a)
     struct erasure_plan *p = w->p;
     uint8_t cidx[CIDX_LEN];
     p->counts.credentials++;
-    if (a->cred.from >= a->cred.until) /* taken back before it was held */
+    if (a->cred.damaged || a->cred.from >= a->cred.until) /* which card is not known; taken back before it was held */
         return 0;
     int r = p->n_holds == TOMB_CARDS_MAX ? -ENOBUFS : holder_cidx(w->s, &a->cred.cred, cidx);
     if (r != 0)
@@ -334,7 +334,7 @@ int erasure_plan_make(const struct scope *s, const uint8_t person[ID_LEN], struc
     struct erasure_plan p = {0};
     struct walk w = {.s = s, .p = &p};
     int r = people_find(s, person, &p.person);
-    if (r == 0)
+    if (r == 0 || r == CLOUD_DAMAGED)
         r = add_key(s, &p, p.person.key);
     if (r == 0)
         r = assignment_each_of_key(s, p.person.key, add_card, &w);

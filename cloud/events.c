@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/be.h"
-#include "base/log.h"
 #include "cloud/holder.h"
 
 #define EVENT_UNIT 256
@@ -78,7 +77,7 @@ static int from_row(const struct scope *s, const uint8_t key[CRYPTO_KEY], struct
     if (r == 0 && (record_decode(BYTES(ret->plain, n), &ret->rec) != 0 || ret->rec.kind == RECORD_PUNCH))
         r = SEAL_BAD;
     if (r == SEAL_BAD)
-        log_error("store.row", "table=event reason=\"does not open\" action=\"passed over\"");
+        scope_damaged(s, "event", BYTES(be, sizeof be), PASSED_OVER);
     return r;
 }
 

@@ -30,7 +30,7 @@ static int on_person(struct feed *x)
 {
     struct feed_item item = {.entry = *x->entry};
     int r = people_by_key(x->s, x->entry->key_id, &item.person);
-    if (r == 0)
+    if (r == 0 || r == CLOUD_DAMAGED)
         r = x->fn(x->arg, &item);
     crypto_wipe(&item, sizeof item);
     return r;
@@ -41,7 +41,7 @@ static int on_credential(struct feed *x)
     struct feed_item item = {.entry = *x->entry};
     struct assignment a;
     int r = assignment_get(x->s, x->entry->id, &a);
-    if (r == 0) {
+    if (r == 0 || r == CLOUD_DAMAGED) {
         item.credential = a.cred;
         r = x->fn(x->arg, &item);
     }

@@ -7,7 +7,8 @@
 #include "cloud/people.h"
 #include "cloud/query.h"
 
-/* By its kind one of the members holds what is there; CHANGE_REMOVED and CHANGE_ERASED have the entry alone. */
+/* By its kind one of the members holds what is there, or that it is damaged; CHANGE_REMOVED and CHANGE_ERASED have the
+ * entry alone. */
 struct feed_item {
     struct change entry;
     struct punch_row punch; /* CHANGE_PUNCH, CHANGE_PENDING */

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "cloud/changes.h"
 #include "wire/cbor.h"
 
@@ -263,7 +262,7 @@ static int visit(const struct scope *s, struct db_stmt *st, uint32_t month, cons
         crypto_wipe(plain, n);
     }
     if (r == SEAL_BAD || r == -EBADMSG) {
-        log_error("store.row", "table=%s reason=\"does not open\" action=\"passed over\"", p.table);
+        scope_damaged(s, p.table, BYTES(pid, PID_LEN), PASSED_OVER);
         return 0;
     }
     if (r != 0)

@@ -51,9 +51,11 @@ static int from_row(struct db_stmt *s, void *arg, void *item)
                         .revoked = db_int(s, 7),
                         .last_upload = db_int(s, 8),
                         .has_status = !db_null(s, 9)};
+    if (str_copy(g.site, sizeof g.site, db_text(s, 3)) != 0)
+        g.site[0] = '\0'; /* the site's row is damaged */
     if (str_copy(g.tenant, sizeof g.tenant, db_text(s, 0)) != 0 || db_fixed(s, 1, g.gw, GW_LEN) != 0 ||
-        str_copy(g.site, sizeof g.site, db_text(s, 3)) != 0 || db_fixed(s, 4, g.sign_point, CRYPTO_POINT) != 0 ||
-        str_copy(g.serial, sizeof g.serial, db_text(s, 5)) != 0 || db_fixed(s, 12, g.site_id, ID_LEN) != 0)
+        db_fixed(s, 4, g.sign_point, CRYPTO_POINT) != 0 || str_copy(g.serial, sizeof g.serial, db_text(s, 5)) != 0 ||
+        db_fixed(s, 12, g.site_id, ID_LEN) != 0)
         return -EBADMSG;
     if (g.has_status) {
         g.online = db_int(s, 9) != 0;

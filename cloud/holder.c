@@ -143,43 +143,58 @@ int assignment_put(const struct scope *s, const struct assignment *a)
 
 #define ASSIGNMENT_COLUMNS "id, key_id, sealed, cidx"
 
+static int assignment_decode(struct bytes plain, struct assignment *a)
+{
+    struct credential d = a->cred;
+    struct cbor_r c = cbor_reader(plain);
+    cbor_get_array(&c, 9, 9);
+    cbor_get_uint(&c, 1);
+    cbor_get_fixed(&c, d.person, ID_LEN);
+    get_cred(&c, &d.cred);
+    d.rendering = (uint8_t)cbor_get_uint(&c, UINT8_MAX);
+    d.from = cbor_get_int(&c);
+    d.until = cbor_get_int(&c);
+    d.created = cbor_get_int(&c);
+    if (!cbor_done(&c))
+        return -EBADMSG;
+    a->cred = d;
+    return 0;
+}
+
 static int assignment_row(const struct scope *s, struct db_stmt *st, struct assignment *ret)
 {
     struct assignment a = {0};
     uint8_t plain[ROW_UNIT], cidx[CIDX_LEN];
     size_t n;
     if (db_fixed(st, 0, a.cred.id, ID_LEN) != 0 || db_fixed(st, 1, a.key_id, KEY_ID_LEN) != 0 ||
-        db_fixed(st, 3, cidx, CIDX_LEN) != 0)
-        return -EBADMSG;
+        db_fixed(st, 3, cidx, CIDX_LEN) != 0) {
+        scope_damaged(s, "credential", db_blob(st, 0), PASSED_OVER);
+        return CLOUD_ABSENT;
+    }
     struct seal_place at = assignment_place(s, a.cred.id, cidx);
     int r = open_small(s, &at, a.key_id, db_blob(st, 2), plain, &n);
-    if (r != 0)
-        return r;
-    struct cbor_r c = cbor_reader(BYTES(plain, n));
-    cbor_get_array(&c, 9, 9);
-    cbor_get_uint(&c, 1);
-    cbor_get_fixed(&c, a.cred.person, ID_LEN);
-    get_cred(&c, &a.cred.cred);
-    a.cred.rendering = (uint8_t)cbor_get_uint(&c, UINT8_MAX);
-    a.cred.from = cbor_get_int(&c);
-    a.cred.until = cbor_get_int(&c);
-    a.cred.created = cbor_get_int(&c);
+    if (r == 0)
+        r = assignment_decode(BYTES(plain, n), &a);
     crypto_wipe(plain, sizeof plain);
-    if (!cbor_done(&c))
-        return -EBADMSG;
-    *ret = a;
-    return 0;
+    if (r == -EBADMSG) {
+        scope_damaged(s, "credential", BYTES(a.cred.id, ID_LEN), SHOWN_DAMAGED);
+        a.cred.damaged = true;
+        r = CLOUD_DAMAGED;
+    }
+    if (r >= 0)
+        *ret = a;
+    return r;
 }
 
-static int assignment_walk(const struct scope *s, struct db_stmt *st, assignment_fn *fn, void *arg)
+static int assignment_walk(const struct scope *s, struct db_stmt *st, bool damaged, assignment_fn *fn, void *arg)
 {
     struct assignment a;
     int r;
     while ((r = db_step(st)) == DB_ROW) {
         r = assignment_row(s, st, &a);
-        if (r == CLOUD_ABSENT)
+        if (r == CLOUD_ABSENT || (r == CLOUD_DAMAGED && !damaged))
             continue;
-        if (r == 0)
+        if (r >= 0)
             r = fn(arg, &a);
         if (r != 0)
             break;
@@ -195,7 +210,7 @@ int assignment_each(const struct scope *s, const uint8_t cidx[CIDX_LEN], assignm
     if (r != 0)
         return r;
     db_bind_blob(st, 2, BYTES(cidx, CIDX_LEN));
-    return assignment_walk(s, st, fn, arg);
+    return assignment_walk(s, st, false, fn, arg);
 }
 
 int assignment_each_of_key(const struct scope *s, const uint8_t key_id[KEY_ID_LEN], assignment_fn *fn, void *arg)
@@ -205,7 +220,7 @@ int assignment_each_of_key(const struct scope *s, const uint8_t key_id[KEY_ID_LE
     if (r != 0)
         return r;
     db_bind_blob(st, 2, BYTES(key_id, KEY_ID_LEN));
-    return assignment_walk(s, st, fn, arg);
+    return assignment_walk(s, st, true, fn, arg);
 }
 
 int assignment_get(const struct scope *s, const uint8_t id[ID_LEN], struct assignment *ret)

@@ -17,10 +17,14 @@ struct assignment {
     uint8_t key_id[KEY_ID_LEN]; /* the person's */
 };
 typedef int assignment_fn(void *arg, const struct assignment *a); /* non-zero ends the walk */
+/* Of one card; a damaged row is passed over, so that it neither stops ingest nor keeps the card from being handed out
+ * anew. */
 int assignment_each(const struct scope *s, const uint8_t cidx[CIDX_LEN], assignment_fn *fn, void *arg);
+/* Of one person, damaged ones too. */
 int assignment_each_of_key(const struct scope *s, const uint8_t key_id[KEY_ID_LEN], assignment_fn *fn, void *arg);
-int assignment_get(const struct scope *s, const uint8_t id[ID_LEN], struct assignment *ret); /* CLOUD_ABSENT */
-int assignment_put(const struct scope *s, const struct assignment *a);                       /* inserts or replaces */
+int assignment_get(const struct scope *s, const uint8_t id[ID_LEN],
+                   struct assignment *ret);                            /* CLOUD_ABSENT, CLOUD_DAMAGED */
+int assignment_put(const struct scope *s, const struct assignment *a); /* inserts or replaces */
 
 struct waiting_row {
     uint8_t key_id[KEY_ID_LEN];

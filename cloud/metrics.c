@@ -113,6 +113,8 @@ static void write_store(struct buf *b, struct cloud *c)
     metrics_family(b, METRICS_GAUGE, "punchcloud_store_bytes", "Size of the store's files.");
     metrics_value(b, "punchcloud_store_bytes", LABEL("file", "store"), size_of(c, "store.db"));
     metrics_value(b, "punchcloud_store_bytes", LABEL("file", "wal"), size_of(c, "store.db-wal"));
+    one(b, METRICS_GAUGE, "punchcloud_store_damaged_rows", "Rows found since the start that do not open; 256 at most.",
+        cloud_damaged(c));
     one(b, METRICS_GAUGE, "punchcloud_epoch", "The store's epoch; it rises with each restore.", cloud_epoch(c));
     one(b, METRICS_GAUGE, "punchcloud_keyrings", "Keyrings that are open, one a customer.", k.rings);
     one(b, METRICS_GAUGE, "punchcloud_keyring_keys", "Keys in all keyrings.", k.keys);

@@ -110,7 +110,24 @@ int people_create(struct cloud *c, struct db *db, const char *tenant, const char
     return r;
 }
 
-/* Columns id, key_id, sealed. CLOUD_ABSENT: its key is gone. */
+static int decode(struct bytes plain, struct person *p)
+{
+    struct cbor_r c = cbor_reader(plain);
+    cbor_get_array(&c, 4, 4);
+    cbor_get_uint(&c, 1);
+    struct bytes name = cbor_get_text(&c, 0, NAME_MAX_LEN), reference = cbor_get_text(&c, 0, REFERENCE_MAX_LEN);
+    int64_t created = cbor_get_int(&c);
+    if (!cbor_done(&c))
+        return SEAL_BAD;
+    p->created = created;
+    if (name.n > 0)
+        memcpy(p->name, name.p, name.n);
+    if (reference.n > 0)
+        memcpy(p->reference, reference.p, reference.n);
+    return 0;
+}
+
+/* Columns id, key_id, sealed. CLOUD_ABSENT: its key is gone, or cannot even be named. */
 static int from_row(const struct scope *s, struct db_stmt *st, struct person *ret)
 {
     struct person p = {0};
@@ -118,31 +135,27 @@ static int from_row(const struct scope *s, struct db_stmt *st, struct person *re
     enum key_kind kind;
     uint8_t plain[PERSON_UNIT];
     size_t n;
-    if (db_fixed(st, 0, p.id, ID_LEN) != 0 || db_fixed(st, 1, p.key, ID_LEN) != 0)
-        return -EBADMSG;
+    if (db_fixed(st, 0, p.id, ID_LEN) != 0 || db_fixed(st, 1, p.key, ID_LEN) != 0) {
+        scope_damaged(s, "person", db_blob(st, 0), PASSED_OVER);
+        return CLOUD_ABSENT;
+    }
     int r = keyring_rows(s->ring, p.key, &kind, &keys);
     if (r != 0)
         return r == KEYRING_ABSENT ? CLOUD_ABSENT : r;
     struct seal_place at = place(s, p.id);
     r = seal_get(keys.seal, &at, db_blob(st, 2), plain, sizeof plain, &n);
     crypto_wipe(&keys, sizeof keys);
-    if (r != 0)
-        return r < 0 ? r : -EBADMSG;
-
-    struct cbor_r c = cbor_reader(BYTES(plain, n));
-    cbor_get_array(&c, 4, 4);
-    cbor_get_uint(&c, 1);
-    struct bytes name = cbor_get_text(&c, 0, NAME_MAX_LEN), reference = cbor_get_text(&c, 0, REFERENCE_MAX_LEN);
-    p.created = cbor_get_int(&c);
-    if (!cbor_done(&c))
-        return -EBADMSG;
-    if (name.n > 0)
-        memcpy(p.name, name.p, name.n);
-    if (reference.n > 0)
-        memcpy(p.reference, reference.p, reference.n);
-    *ret = p;
+    if (r == 0)
+        r = decode(BYTES(plain, n), &p);
     crypto_wipe(plain, sizeof plain);
-    return 0;
+    if (r == SEAL_BAD) {
+        scope_damaged(s, "person", BYTES(p.id, ID_LEN), SHOWN_DAMAGED);
+        p.damaged = true;
+        r = CLOUD_DAMAGED;
+    }
+    if (r >= 0)
+        *ret = p;
+    return r;
 }
 
 static int one(const struct scope *s, struct db_stmt *st, struct person *ret)
@@ -221,7 +234,8 @@ int people_update(struct cloud *c, struct db *db, const char *tenant, const uint
 
 static int listed(struct db_stmt *st, void *arg, void *item)
 {
-    return from_row(arg, st, item); /* CLOUD_ABSENT: erased, its row says nothing any more */
+    int r = from_row(arg, st, item); /* CLOUD_ABSENT: erased, its row says nothing any more */
+    return r == CLOUD_DAMAGED ? 0 : r;
 }
 
 int people_list(struct cloud *c, struct db *db, const char *tenant, const uint8_t *after, size_t limit,

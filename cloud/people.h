@@ -9,6 +9,7 @@ struct person {
     char name[NAME_MAX_LEN + 1];
     char reference[REFERENCE_MAX_LEN + 1]; /* "" = none */
     int64_t created;                       /* us */
+    bool damaged;                          /* its row does not open: nothing is known but id and key */
 };
 struct person_list {
     struct person *items;
@@ -23,8 +24,9 @@ int people_create(struct cloud *c, struct db *db, const char *tenant, const char
 int people_update(struct cloud *c, struct db *db, const char *tenant, const uint8_t id[ID_LEN], const char *name,
                   const char *reference, struct person *ret_person);
 int people_get(struct cloud *c, struct db *db, const char *tenant, const uint8_t id[ID_LEN],
-               struct person *ret_person); /* CLOUD_ABSENT */
-/* In the order of their (random) ids, beginning after `after` (NULL: from the start), at most limit. */
+               struct person *ret_person); /* CLOUD_ABSENT, CLOUD_DAMAGED */
+/* Damaged ones, too, in the order of their (random) ids, beginning after `after` (NULL: from the start), at most limit.
+ */
 int people_list(struct cloud *c, struct db *db, const char *tenant, const uint8_t *after, size_t limit,
                 struct person_list *ret_list);
 void person_list_done(struct person_list *l);

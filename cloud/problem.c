@@ -31,6 +31,7 @@ static const struct {
     [PROBLEM_MEDIA_TYPE] = {415, "media-type", "The body's type is not supported"},
     [PROBLEM_IDEMPOTENCY] = {422, "idempotency-mismatch", "The Idempotency-Key belongs to another request"},
     [PROBLEM_INTERNAL] = {500, "internal", "The service failed"},
+    [PROBLEM_DAMAGED] = {500, "damaged", "What is stored does not open"},
     [PROBLEM_UNAVAILABLE] = {503, "unavailable", "The service is not ready"},
 };
 

@@ -79,6 +79,7 @@ struct search {
     bool has_key;
     uint8_t key_id[KEY_ID_LEN]; /* the person's */
     bool pending;               /* which table is walked */
+    bool damaged;
     size_t cap, n;
     struct hit *hits; /* cap of them, n in use */
     struct hit **heap;
@@ -234,7 +235,7 @@ static int person_of(struct sites *x, const uint8_t key_id[KEY_ID_LEN], const st
     struct person p;
     if (!k->known || memcmp(k->key_id, key_id, KEY_ID_LEN) != 0) {
         int r = people_by_key(x->s, key_id, &p);
-        if (r != 0)
+        if (r != 0 && r != CLOUD_DAMAGED)
             return r;
         memcpy(k->key_id, key_id, KEY_ID_LEN);
         memcpy(k->id, p.id, ID_LEN);
@@ -301,6 +302,7 @@ static int answer(struct search *x, struct punch_list *ret)
         return -ENOMEM;
     for (; r == 0 && l.n < n; l.n++)
         r = query_row(&x->sites, x->heap[l.n]->key_id, x->heap[l.n]->kind, &x->heap[l.n]->f, &l.items[l.n]);
+    l.damaged = x->damaged;
     if (l.more)
         l.next = x->heap[n - 1]->pos;
     if (r != 0)
@@ -329,7 +331,7 @@ static int search(struct search *x, struct punch_list *ret_list)
     if (x->q->person != NULL) {
         struct person p;
         r = people_find(x->s, x->q->person, &p);
-        if (r != 0)
+        if (r != 0 && r != CLOUD_DAMAGED)
             return r;
         x->has_key = true;
         memcpy(x->key_id, p.key, KEY_ID_LEN);
@@ -352,6 +354,7 @@ int query_punches(struct cloud *c, struct db *db, const struct punch_query *q, s
         r = scope_init(c, db, q->tenant, &s);
     if (r == 0) {
         struct search x = {.q = q, .s = &s, .cap = q->limit + 1};
+        s.damaged = &x.damaged;
         x.hits = calloc(x.cap, sizeof *x.hits);
         x.heap = calloc(x.cap, sizeof(struct hit *));
         r = x.hits == NULL || x.heap == NULL ? -ENOMEM : search(&x, ret_list);

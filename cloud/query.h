@@ -25,7 +25,7 @@ struct punch_row {
     enum punch_state state; /* PUNCH_ASSIGNED, PUNCH_UNASSIGNED or PUNCH_PENDING */
     bool has_person;
     uint8_t person[ID_LEN];
-    char person_name[NAME_MAX_LEN + 1];
+    char person_name[NAME_MAX_LEN + 1]; /* "": damaged */
     struct cred cred;
     uint8_t rendering;
     uint8_t gw[GW_LEN];
@@ -76,6 +76,7 @@ struct punch_list {
     size_t n;
     bool more; /* then `next` is where the following page begins */
     struct punch_pos next;
+    bool damaged; /* some that were looked at do not open: they are missing, or their person's name is */
 };
 
 /* CLOUD_ABSENT: no such person. CLOUD_INVALID: without person, from or to missing or more than 31 days apart;

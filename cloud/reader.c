@@ -142,13 +142,13 @@ static int open_texts(const struct reading *g, struct bytes sealed, struct reade
     struct seal_place at = place(g->s, x->id);
     int r = seal_get(g->k.seal, &at, sealed, plain, sizeof plain, &n);
     if (r != 0)
-        return r < 0 ? r : -EBADMSG;
+        return r;
     struct cbor_r c = cbor_reader(BYTES(plain, n));
     cbor_get_array(&c, 3, 3);
     cbor_get_uint(&c, 1);
     struct bytes name = cbor_get_text(&c, 0, READER_NAME_MAX), label = cbor_get_text(&c, 0, LABEL_MAX_LEN);
     if (!cbor_done(&c))
-        return -EBADMSG;
+        return SEAL_BAD;
     if (name.n > 0)
         memcpy(x->name, name.p, name.n);
     if (label.n > 0)
@@ -158,13 +158,28 @@ static int open_texts(const struct reading *g, struct bytes sealed, struct reade
 
 static int from_row(struct db_stmt *st, void *arg, void *item)
 {
+    const struct reading *g = arg;
     struct reader *x = item;
     x->first_day = db_int(st, 3);
     x->last_day = db_int(st, 4);
-    if (db_fixed(st, 0, x->id, ID_LEN) != 0 || db_fixed(st, 1, x->gw, GW_LEN) != 0 ||
-        str_copy(x->site, sizeof x->site, db_text(st, 2)) != 0)
-        return -EBADMSG;
-    return open_texts(arg, db_blob(st, 5), x);
+    if (db_fixed(st, 0, x->id, ID_LEN) != 0 || db_fixed(st, 1, x->gw, GW_LEN) != 0) {
+        scope_damaged(g->s, "reader", db_blob(st, 0), PASSED_OVER);
+        return CLOUD_ABSENT;
+    }
+    if (str_copy(x->site, sizeof x->site, db_text(st, 2)) != 0)
+        x->site[0] = '\0'; /* the site's row is damaged */
+    int r = open_texts(g, db_blob(st, 5), x);
+    if (r != SEAL_BAD)
+        return r;
+    scope_damaged(g->s, "reader", BYTES(x->id, ID_LEN), SHOWN_DAMAGED);
+    x->damaged = true;
+    return CLOUD_DAMAGED;
+}
+
+static int listed(struct db_stmt *st, void *arg, void *item)
+{
+    int r = from_row(st, arg, item);
+    return r == CLOUD_DAMAGED ? 0 : r;
 }
 
 static int get(const struct reading *g, const uint8_t id[ID_LEN], struct reader *ret)
@@ -210,7 +225,7 @@ int reader_list(struct cloud *c, struct db *db, const char *tenant, const uint8_
         r = scope_stmt(&s, SELECT " AND r.id > ?2 ORDER BY r.id", &st);
     if (r == 0) {
         db_bind_blob(st, 2, after != NULL ? BYTES(after, ID_LEN) : BYTES_NONE);
-        r = rows_collect(st, limit, sizeof(struct reader), from_row, &g, &l);
+        r = rows_collect(st, limit, sizeof(struct reader), listed, &g, &l);
     }
     crypto_wipe(&g.k, sizeof g.k);
     if (r == 0)

@@ -15,6 +15,7 @@ struct reader {
     char label[LABEL_MAX_LEN + 1]; /* what people call it; "" = none */
     char site[SITE_MAX_LEN + 1];   /* where its gateway stands */
     int64_t first_day, last_day;   /* days since 1970-01-01, UTC */
+    bool damaged;                  /* its row does not open: name and label are not known */
 };
 struct reader_list {
     struct reader *items;
@@ -25,8 +26,9 @@ struct reader_list {
 /* A punch of that day; inside the caller's transaction. Writes only when it tells something new. */
 int reader_seen(const struct scope *s, const uint8_t gw[GW_LEN], const char *name, int64_t day);
 int reader_get(struct cloud *c, struct db *db, const char *tenant, const uint8_t id[ID_LEN],
-               struct reader *ret_reader); /* CLOUD_ABSENT */
-/* In the order of their ids, beginning after `after` (NULL: from the start), at most limit (0: all). */
+               struct reader *ret_reader); /* CLOUD_ABSENT, CLOUD_DAMAGED */
+/* Damaged ones, too, in the order of their ids, beginning after `after` (NULL: from the start), at most limit (0: all).
+ */
 int reader_list(struct cloud *c, struct db *db, const char *tenant, const uint8_t *after, size_t limit,
                 struct reader_list *ret_list);
 void reader_list_done(struct reader_list *l);

@@ -21,6 +21,7 @@ struct scope {
     int64_t created;         /* the tenant's: no punch of its is older */
     struct holders *holders; /* ingest's; NULL for everybody else */
     struct draws *draws;     /* the same */
+    bool *damaged;           /* set when a row was met that does not open; NULL: nobody asks */
 };
 /* CLOUD_ABSENT. CLOUD_FENCED: inside a write transaction, when the keyring is of another generation than the store. So
  * whatever stages keys or files rows makes its scope inside its transaction. */
@@ -42,6 +43,11 @@ int cloud_ring_create(struct cloud *c, const char *tenant, struct keyring **ret_
 
 /* A prepared statement with the tenant bound as ?1. */
 int scope_stmt(const struct scope *s, const char *sql, struct db_stmt **ret_stmt);
+
+/* A row of this tenant does not open: tells, counts, and sets *s->damaged. */
+#define SHOWN_DAMAGED "shown as damaged"
+#define PASSED_OVER "passed over"
+void scope_damaged(const struct scope *s, const char *table, struct bytes row, const char *action);
 
 #define DAY_US (86400LL * 1000000)
 int64_t day_of(int64_t us);     /* days since 1970-01-01, rounded down */

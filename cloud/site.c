@@ -42,45 +42,62 @@ bool time_zone_valid(const char *zone)
     }
 }
 
-static int from_row(struct db_stmt *s, void *arg, void *item)
+static int from_row(const struct scope *s, struct db_stmt *st, struct site *ret)
 {
-    struct site *t = item;
-    t->created = db_int(s, 3);
-    if (db_fixed(s, 0, t->id, ID_LEN) != 0 || str_copy(t->name, sizeof t->name, db_text(s, 1)) != 0 ||
-        str_copy(t->time_zone, sizeof t->time_zone, db_text(s, 2)) != 0)
-        return -EBADMSG;
-    return 0;
+    struct site t = {.created = db_int(st, 3)};
+    if (db_fixed(st, 0, t.id, ID_LEN) != 0) {
+        scope_damaged(s, "site", db_blob(st, 0), PASSED_OVER);
+        return CLOUD_ABSENT;
+    }
+    t.damaged = !site_name_valid(db_text(st, 1)) || str_copy(t.name, sizeof t.name, db_text(st, 1)) != 0 ||
+                str_copy(t.time_zone, sizeof t.time_zone, db_text(st, 2)) != 0;
+    if (t.damaged)
+        scope_damaged(s, "site", BYTES(t.id, ID_LEN), SHOWN_DAMAGED);
+    *ret = t;
+    return t.damaged ? CLOUD_DAMAGED : 0;
 }
 
-int site_get(struct db *db, const char *tenant, const uint8_t id[ID_LEN], struct site *ret_site)
+static int find(const struct scope *s, const uint8_t id[ID_LEN], struct site *ret)
 {
-    struct db_stmt *s;
-    struct site t = {0};
-    int r = db_stmt(db, "SELECT " COLUMNS " FROM site WHERE tenant_id = ?1 AND id = ?2", &s);
+    struct db_stmt *st;
+    int r = scope_stmt(s, "SELECT " COLUMNS " FROM site WHERE tenant_id = ?1 AND id = ?2", &st);
     if (r != 0)
         return r;
-    db_bind_text(s, 1, tenant);
-    db_bind_blob(s, 2, BYTES(id, ID_LEN));
-    r = db_step(s);
-    r = r == DB_ROW ? from_row(s, NULL, &t) : r == 0 ? CLOUD_ABSENT : r;
-    db_done(s);
-    if (r == 0)
-        *ret_site = t;
+    db_bind_blob(st, 2, BYTES(id, ID_LEN));
+    r = db_step(st);
+    r = r == DB_ROW ? from_row(s, st, ret) : r == 0 ? CLOUD_ABSENT : r;
+    db_done(st);
     return r;
 }
 
-int site_list(struct db *db, const char *tenant, const uint8_t *after, size_t limit, struct site_list *ret_list)
+int site_get(struct cloud *c, struct db *db, const char *tenant, const uint8_t id[ID_LEN], struct site *ret_site)
 {
-    struct db_stmt *s;
+    struct scope s;
+    int r = scope_init(c, db, tenant, &s);
+    return r != 0 ? r : find(&s, id, ret_site);
+}
+
+static int listed(struct db_stmt *st, void *arg, void *item)
+{
+    int r = from_row(arg, st, item);
+    return r == CLOUD_DAMAGED ? 0 : r;
+}
+
+int site_list(struct cloud *c, struct db *db, const char *tenant, const uint8_t *after, size_t limit,
+              struct site_list *ret_list)
+{
+    struct scope s;
+    struct db_stmt *st;
     struct rows l;
     if (limit == 0)
         return CLOUD_INVALID;
-    int r = db_stmt(db, "SELECT " COLUMNS " FROM site WHERE tenant_id = ?1 AND id > ?2 ORDER BY id", &s);
-    if (r != 0)
-        return r;
-    db_bind_text(s, 1, tenant);
-    db_bind_blob(s, 2, after != NULL ? BYTES(after, ID_LEN) : BYTES_NONE);
-    r = rows_collect(s, limit, sizeof(struct site), from_row, NULL, &l);
+    int r = scope_init(c, db, tenant, &s);
+    if (r == 0)
+        r = scope_stmt(&s, "SELECT " COLUMNS " FROM site WHERE tenant_id = ?1 AND id > ?2 ORDER BY id", &st);
+    if (r == 0) {
+        db_bind_blob(st, 2, after != NULL ? BYTES(after, ID_LEN) : BYTES_NONE);
+        r = rows_collect(st, limit, sizeof(struct site), listed, &s, &l);
+    }
     if (r == 0)
         *ret_list = (struct site_list){.items = l.items, .n = l.n, .more = l.more};
     return r;
@@ -211,7 +228,7 @@ static int tell_gateways(const struct scope *s, const uint8_t id[ID_LEN])
 static int update(const struct scope *s, const uint8_t id[ID_LEN], const char *name, const char *time_zone,
                   struct site *ret)
 {
-    int r = site_get(s->db, s->tenant, id, ret);
+    int r = find(s, id, ret);
     if (r != 0)
         return r;
     bool renamed = name != NULL && strcmp(name, ret->name) != 0;

@@ -11,6 +11,7 @@ struct site {
     char name[SITE_MAX_LEN + 1];
     char time_zone[TIME_ZONE_MAX + 1]; /* "" = not said */
     int64_t created;                   /* us */
+    bool damaged;                      /* its row cannot be: nothing is known but the id */
 };
 struct site_list {
     struct site *items;
@@ -34,9 +35,12 @@ int site_update(struct cloud *c, struct db *db, const char *tenant, const uint8_
 /* CLOUD_ABSENT. CLOUD_CONFLICT: *ret_gateways stand there, or stood there in an earlier generation whose punches name
  * the site. Own transaction. */
 int site_remove(struct cloud *c, struct db *db, const char *tenant, const uint8_t id[ID_LEN], uint64_t *ret_gateways);
-int site_get(struct db *db, const char *tenant, const uint8_t id[ID_LEN], struct site *ret_site); /* CLOUD_ABSENT */
-/* In the order of their (random) ids, beginning after `after` (NULL: from the start), at most limit. */
-int site_list(struct db *db, const char *tenant, const uint8_t *after, size_t limit, struct site_list *ret_list);
+int site_get(struct cloud *c, struct db *db, const char *tenant, const uint8_t id[ID_LEN],
+             struct site *ret_site); /* CLOUD_ABSENT, CLOUD_DAMAGED */
+/* Damaged ones, too, in the order of their (random) ids, beginning after `after` (NULL: from the start), at most limit.
+ */
+int site_list(struct cloud *c, struct db *db, const char *tenant, const uint8_t *after, size_t limit,
+              struct site_list *ret_list);
 void site_list_done(struct site_list *l);
 
 /* The site of this name, made when there is none; inside the caller's transaction. CLOUD_INVALID. */

@@ -34,6 +34,13 @@ class Service:
             merged["properties"] = {**merged.get("properties", {}), **part.get("properties", {})}
         return {**merged, **{k: v for k, v in schema.items() if k not in ("$ref", "allOf")}}
 
+    def choose(self, schema, value):
+        """Of alternatives the first that has all the value's members; a title beside them stays."""
+        for one in schema.get("anyOf", []):
+            if set(value) <= set(self.follow(one)["properties"]):
+                return {**one, **{k: v for k, v in schema.items() if k != "anyOf"}}
+        return schema
+
     def export_operation(self):
         """The path that gives everything about one person, and the schema of its answer."""
         for path, item in self.document["paths"].items():
@@ -48,7 +55,7 @@ class Service:
         while True:
             page = self.get(listing, **query)
             for item in page["items"]:
-                if item["name"] == name:
+                if item.get("name") == name:
                     return item["id"]
             if not page["next"]:
                 sys.exit(f"nobody is called {name}")
@@ -67,7 +74,7 @@ def plain(value):
 
 def report(service, schema, value, name="", indent=0):
     """A line a value, in the order of the schema; what the schema does not know is an error."""
-    schema, pad = service.follow(schema), "  " * indent
+    schema, pad = service.follow(service.choose(schema, value)), "  " * indent
     if isinstance(value, dict):
         print(f"{pad}{label(schema, name)}:")
         known, more = schema.get("properties", {}), schema.get("additionalProperties")

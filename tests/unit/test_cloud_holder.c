@@ -218,13 +218,15 @@ static void rows_cannot_be_pointed_elsewhere(void **state)
     assert_int_equal(l.n, 1);
     credential_list_done(&l);
     assert_int_equal(db_script(x->db, "UPDATE credential SET cidx = (SELECT max(cidx) FROM credential)"), 0);
-    int r[2] = {credential_list(x->c, x->db, TENANT, anna.id, &l), 0};
-    if (r[0] == 0)
+    const struct person *each[] = {&anna, &bob};
+    size_t damaged = 0;
+    for (size_t i = 0; i < ARRAY_LEN(each); i++) {
+        assert_int_equal(credential_list(x->c, x->db, TENANT, each[i]->id, &l), 0);
+        assert_int_equal(l.n, 1);
+        damaged += l.items[0].damaged;
         credential_list_done(&l);
-    r[1] = credential_list(x->c, x->db, TENANT, bob.id, &l);
-    if (r[1] == 0)
-        credential_list_done(&l);
-    assert_int_equal(r[0] + r[1], -EBADMSG); /* whose index was the greater is chance: the other one's row is refused */
+    }
+    assert_int_equal(damaged, 1); /* whose index was the greater is chance: the other one's row is refused */
 }
 
 static void by_number(void **state)

@@ -145,7 +145,7 @@ static void version_1_is_upgraded(void **state)
     assert_int_equal(ask_n(x, PUNCH_ASSIGNED, NULL), 1);
     assert_int_equal(gateway_get(x->db, TENANT, g->id, &found), 0);
     assert_string_equal(found.site, "North gate");
-    assert_int_equal(site_list(x->db, TENANT, NULL, 10, &sites), 0); /* one for each name */
+    assert_int_equal(site_list(x->c, x->db, TENANT, NULL, 10, &sites), 0); /* one for each name */
     assert_int_equal(sites.n, 2);
     site_list_done(&sites);
     assert_int_equal(gateway_get(x->db, TENANT, far->id, &found), 0);
