@@ -37,8 +37,8 @@ void buf_reset(struct buf *b)
     b->failed = false;
 }
 
-/* Room for `n` more bytes and a NUL. Growth copies by hand so that a secret does not stay in freed memory. */
-static int reserve(struct buf *b, size_t n)
+/* And for a NUL. Growth copies by hand so that a secret does not stay in freed memory. */
+int buf_reserve(struct buf *b, size_t n)
 {
     if (n > b->max - b->len) {
         b->failed = true;
@@ -69,7 +69,7 @@ static int reserve(struct buf *b, size_t n)
 
 int buf_add(struct buf *b, const void *p, size_t n)
 {
-    int r = reserve(b, n);
+    int r = buf_reserve(b, n);
     if (r < 0)
         return r;
     if (n > 0)
@@ -88,7 +88,7 @@ int buf_addf(struct buf *b, const char *fmt, ...)
         b->failed = true;
         return -EINVAL;
     }
-    int r = reserve(b, (size_t)n);
+    int r = buf_reserve(b, (size_t)n);
     if (r < 0)
         return r;
     va_start(ap, fmt);

@@ -24,6 +24,8 @@ void buf_init(struct buf *b, size_t max);
 void buf_done(struct buf *b);  /* frees; takes NULL and zeroed */
 void buf_wipe(struct buf *b);  /* overwrites, then frees */
 void buf_reset(struct buf *b); /* keeps the memory */
+/* Room for n more bytes at once, instead of by doubling. */
+int buf_reserve(struct buf *b, size_t n);
 /* -ENOBUFS past max, -ENOMEM; both also set failed. */
 int buf_add(struct buf *b, const void *p, size_t n);
 int buf_addf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);

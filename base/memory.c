@@ -6,9 +6,14 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+/* A window of uploads, once more in libmosquitto: with less, a drain would ask the kernel for their pages and give them
+ * back for each of them. */
+#define HEAP_PAD (2 << 20)
+
 void memory_one_heap(void)
 {
-    mallopt(M_ARENA_MAX, 1); /* NOLINT(concurrency-mt-unsafe): there is one thread yet */
+    mallopt(M_ARENA_MAX, 1);      /* NOLINT(concurrency-mt-unsafe): there is one thread yet */
+    mallopt(M_TOP_PAD, HEAP_PAD); /* NOLINT(concurrency-mt-unsafe) */
 }
 
 /* Read-only segments are never changed, so dropping them loses nothing. (Relocated ones are writable in their headers,

@@ -19,6 +19,7 @@
 #include "daemon/gateway_impl.h"
 #include "daemon/metrics.h"
 #include "wire/cbor.h"
+#include "wire/upload.h"
 
 #define SIGHTS_MAX 256
 #define TICK_MS 1000
@@ -57,6 +58,19 @@ static void flush(struct gateway *g)
     }
 }
 
+/* What the start, a handshake or a drain went through; not amid a drain, which would want it again at once. */
+static void give_back(struct gateway *g)
+{
+    uint64_t sent = sender_counts(g->sender)->records;
+    bool draining = sent - g->sent_seen > UPLOAD_RECORDS_MAX;
+    g->sent_seen = sent;
+    g->release_due = g->release_due || draining;
+    if (draining || !g->release_due)
+        return;
+    g->release_due = false;
+    memory_release();
+}
+
 static void on_tick(void *arg)
 {
     struct gateway *g = arg;
@@ -66,10 +80,7 @@ static void on_tick(void *arg)
     gateway_lights(g);
     gateway_status_tick(g);
     gateway_send(g);
-    if (g->release_due) {
-        g->release_due = false;
-        memory_release();
-    }
+    give_back(g);
 }
 
 static void on_watchdog(void *arg)

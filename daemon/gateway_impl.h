@@ -54,7 +54,8 @@ struct gateway {
     struct reader_state *lanes;
     char quarantined[128]; /* the folder a corrupt spool went to, until the event about it is stored */
     bool link_up, spool_full, damage, status_due;
-    bool release_due; /* the start or a handshake left memory behind */
+    bool release_due;   /* the start, a handshake or a drain left memory behind */
+    uint64_t sent_seen; /* records uploaded until the last tick */
     struct holdings held;
     char link_why[96];
     uint64_t damage_segno, damage_index;

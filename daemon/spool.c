@@ -530,6 +530,14 @@ int spool_mark(struct spool *s, const char *reader, struct spool_mark *ret)
     return r == SPOOL_NONE ? r : must(r);
 }
 
+static int open_record(struct bytes key, MDB_val v, struct bytes *ret)
+{
+    if (v.mv_size < REC_EXTRA || !row_intact(key, slice(v)))
+        return SPOOL_DAMAGED;
+    *ret = BYTES((const uint8_t *)v.mv_data + REC_EXTRA, v.mv_size - REC_EXTRA);
+    return 0;
+}
+
 /* The sealed bytes borrow from the map until the transaction ends. */
 static int get_record(struct spool *s, MDB_txn *txn, uint64_t segno, uint64_t index, struct bytes *ret)
 {
@@ -537,12 +545,34 @@ static int get_record(struct spool *s, MDB_txn *txn, uint64_t segno, uint64_t in
     row_key_rec(segno, index, key);
     MDB_val k = val(BYTES(key, sizeof(key))), v;
     int r = from_mdb(mdb_get(txn, s->dbi[T_REC], &k, &v));
-    if (r != 0)
-        return r;
-    if (v.mv_size < REC_EXTRA || !row_intact(BYTES(key, sizeof(key)), slice(v)))
-        return SPOOL_DAMAGED;
-    *ret = BYTES((const uint8_t *)v.mv_data + REC_EXTRA, v.mv_size - REC_EXTRA);
-    return 0;
+    return r != 0 ? r : open_record(BYTES(key, sizeof(key)), v, ret);
+}
+
+/* Records from `first` on, one step each instead of one search, as many as fit into an upload. The last one's outcome.
+ */
+static int get_run(struct spool *s, MDB_txn *txn, uint64_t segno, uint64_t first, size_t max,
+                   struct bytes recs[UPLOAD_RECORDS_MAX], size_t *ret_n)
+{
+    MDB_cursor *cur = NULL;
+    size_t n = 0, size = UPLOAD_OVERHEAD;
+    int r = from_mdb(mdb_cursor_open(txn, s->dbi[T_REC], &cur));
+    while (r == 0 && n < max) {
+        uint8_t key[ROW_KEY_REC];
+        row_key_rec(segno, first + n, key);
+        MDB_val k = val(BYTES(key, sizeof(key))), v;
+        r = from_mdb(mdb_cursor_get(cur, &k, &v, n == 0 ? MDB_SET_KEY : MDB_NEXT));
+        if (r == 0 && !bytes_equal(slice(k), BYTES(key, sizeof(key))))
+            r = SPOOL_NONE;
+        if (r == 0)
+            r = open_record(BYTES(key, sizeof(key)), v, &recs[n]);
+        if (r != 0 || size + recs[n].n + 3 > UPLOAD_MAX)
+            break;
+        size += recs[n++].n + 3;
+    }
+    if (cur)
+        mdb_cursor_close(cur);
+    *ret_n = n;
+    return r;
 }
 
 int spool_read(struct spool *s, uint64_t segno, uint64_t index, struct buf *ret)
@@ -587,15 +617,14 @@ int spool_upload(struct spool *s, const struct spool_seg *g, uint64_t first, siz
     r = from_mdb(mdb_get(txn, s->dbi[T_HEAD], &k, &head));
     if (r == 0 && !row_intact(BYTES(key, sizeof(key)), slice(head)))
         r = SPOOL_DAMAGED;
-    size_t n = 0, size = UPLOAD_OVERHEAD;
+    size_t n = 0;
     if (max_records > UPLOAD_RECORDS_MAX)
         max_records = UPLOAD_RECORDS_MAX;
-    while (r == 0 && n < max_records && first + n < g->records) {
-        r = get_record(s, txn, g->segno, first + n, &recs[n]);
-        if (r != 0 || size + recs[n].n + 3 > UPLOAD_MAX)
-            break;
-        size += recs[n++].n + 3;
-    }
+    uint64_t left = first < g->records ? g->records - first : 0;
+    if (max_records > left)
+        max_records = (size_t)left;
+    if (r == 0)
+        r = get_run(s, txn, g->segno, first, max_records, recs, &n);
     if (n > 0) {
         if (first + n == g->records && g->closed)
             flags |= UPLOAD_CLOSED;

@@ -58,15 +58,20 @@ static int encode(struct bytes seg_signed, uint64_t first, const struct bytes *r
 int upload_encode(struct bytes seg_signed, uint64_t first, const struct bytes *recs, size_t n, unsigned flags,
                   struct buf *ret)
 {
-    size_t start = ret->len;
+    size_t start = ret->len, size = UPLOAD_OVERHEAD;
 
     if (seg_signed.n == 0 || seg_signed.n > SEG_SIGNED_MAX || n < 1 || n > UPLOAD_RECORDS_MAX ||
         first > SEG_RECORDS_MAX - n)
         return -EINVAL;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         if (!sealed_len_valid(recs[i].n))
             return -EINVAL;
-    int r = encode(seg_signed, first, recs, n, flags, ret);
+        size += recs[i].n + 3;
+    }
+    /* A buffer that may not hold so much says so when it is full. */
+    int r = size <= ret->max - ret->len ? buf_reserve(ret, size) : 0;
+    if (r == 0)
+        r = encode(seg_signed, first, recs, n, flags, ret);
     if (r == 0 && ret->len - start > UPLOAD_MAX)
         r = -ENOBUFS;
     if (r != 0)
