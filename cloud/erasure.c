@@ -55,14 +55,15 @@ static int record_row(struct db_stmt *st, struct erasure *ret)
     return 0;
 }
 
-int erasure_get(struct cloud *c, struct db *db, const char *tenant, const uint8_t id[ID_LEN],
+/* `sql` with ?2 for the id. */
+static int find(struct cloud *c, struct db *db, const char *tenant, const char *sql, const uint8_t id[ID_LEN],
                 struct erasure *ret_erasure)
 {
     struct scope s;
     struct db_stmt *st;
     int r = scope_init(c, db, tenant, &s);
     if (r == 0)
-        r = scope_stmt(&s, "SELECT " COLUMNS " FROM erasure WHERE tenant_id = ?1 AND id = ?2", &st);
+        r = scope_stmt(&s, sql, &st);
     if (r != 0)
         return r;
     db_bind_blob(st, 2, BYTES(id, ID_LEN));
@@ -70,6 +71,19 @@ int erasure_get(struct cloud *c, struct db *db, const char *tenant, const uint8_
     r = r == DB_ROW ? record_row(st, ret_erasure) : r == 0 ? CLOUD_ABSENT : r;
     db_done(st);
     return r;
+}
+
+int erasure_get(struct cloud *c, struct db *db, const char *tenant, const uint8_t id[ID_LEN],
+                struct erasure *ret_erasure)
+{
+    return find(c, db, tenant, "SELECT " COLUMNS " FROM erasure WHERE tenant_id = ?1 AND id = ?2", id, ret_erasure);
+}
+
+int erasure_of(struct cloud *c, struct db *db, const char *tenant, const uint8_t person[ID_LEN],
+               struct erasure *ret_erasure)
+{
+    return find(c, db, tenant, "SELECT " COLUMNS " FROM erasure WHERE tenant_id = ?1 AND person = ?2", person,
+                ret_erasure);
 }
 
 static int listed(struct db_stmt *st, void *arg, void *item)

@@ -37,6 +37,8 @@ int erasure_make(struct cloud *c, struct db *db, const char *tenant, const uint8
                  struct erasure *ret_erasure);
 int erasure_get(struct cloud *c, struct db *db, const char *tenant, const uint8_t id[ID_LEN],
                 struct erasure *ret_erasure); /* CLOUD_ABSENT */
+int erasure_of(struct cloud *c, struct db *db, const char *tenant, const uint8_t person[ID_LEN],
+               struct erasure *ret_erasure); /* that person's; CLOUD_ABSENT */
 /* By (random) id, beginning after `after` (NULL: from the start), at most limit. */
 int erasure_list(struct cloud *c, struct db *db, const char *tenant, const uint8_t *after, size_t limit,
                  struct erasure_list *ret_list);

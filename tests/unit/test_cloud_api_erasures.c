@@ -95,7 +95,15 @@ static void test_counted_then_done(void **state)
     reply_done(&r);
 
     get_status(path, 404);
-    r = erasure(id, f.acme, "{\"dry_run\":false}");
+    r = erasure(id, f.acme, "{\"dry_run\":false}"); /* again: the same report, nothing anew */
+    assert_int_equal(r.status, 200);
+    assert_string_equal(reply_text(&r, "id"), erased);
+    assert_int_equal(count_of(&r, "punches"), 2);
+    reply_done(&r);
+    r = erasure(id, f.acme, "{\"dry_run\":true}");
+    assert_problem(&r, 404, "not-found");
+    reply_done(&r);
+    r = erasure(id, f.globex, "{\"dry_run\":false}");
     assert_problem(&r, 404, "not-found");
     reply_done(&r);
     snprintf(path, sizeof path, "/v1/erasures/%s", erased);
