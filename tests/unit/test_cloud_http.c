@@ -86,8 +86,8 @@ static struct http_options options(void)
                                  .threads = 2,
                                  .connections = 16,
                                  .per_address = 0,
-                                 .request_ms = 2000,
-                                 .idle_ms = 1000,
+                                 .request_ms = 20000,
+                                 .idle_ms = 10000,
                                  .fn = echo};
 }
 
@@ -233,10 +233,10 @@ static void test_tls(void **state)
     assert_int_equal(curl_fails(rsa), 35); /* CBC */
 }
 
-static int connect_raw(void)
+static int connect_raw(unsigned port)
 {
     struct sockaddr_in a = {
-        .sin_family = AF_INET, .sin_port = htons((uint16_t)s.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(fd >= 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
@@ -248,7 +248,11 @@ static void test_plain_and_silent(void **state)
 {
     static const char plain[] = "GET /x HTTP/1.1\r\nHost: x\r\n\r\n";
     char got[256];
-    int a = connect_raw(), b = connect_raw();
+    struct http *h;
+    struct http_options o = options();
+    o.request_ms = 1000;
+    assert_int_equal(http_start(&o, &h), 0);
+    int a = connect_raw(http_port(h)), b = connect_raw(http_port(h));
     assert_int_equal(send(a, plain, sizeof plain - 1, MSG_NOSIGNAL), (ssize_t)(sizeof plain - 1));
     ssize_t n = recv(a, got, sizeof got, 0);
     assert_true(n <= 0 || memcmp(got, "HTTP", 4) != 0);
@@ -257,6 +261,7 @@ static void test_plain_and_silent(void **state)
     assert_true(n <= 0);
     close(a);
     close(b);
+    http_stop(h);
 }
 
 static void *hammer(void *arg)
@@ -398,7 +403,7 @@ static void turns_start(struct turns *t, unsigned threads)
                                    .threads = threads,
                                    .connections = 32,
                                    .waiting = WAITING,
-                                   .request_ms = 1000,
+                                   .request_ms = 2000,
                                    .idle_ms = 60000,
                                    .fn = take_turn,
                                    .arg = t};
@@ -408,11 +413,7 @@ static void turns_start(struct turns *t, unsigned threads)
 
 static int turns_connect(const struct turns *t)
 {
-    unsigned port = s.port;
-    s.port = t->port;
-    int fd = connect_raw();
-    s.port = port;
-    return fd;
+    return connect_raw(t->port);
 }
 
 static void send_text(int fd, const char *text)
