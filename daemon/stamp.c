@@ -77,7 +77,7 @@ bool stamp_cloud_due(const struct stamp *st, const struct stamp_clock *c)
 {
     if (c->synced)
         return false;
-    return !st->wrote_cloud || c->mono - st->wrote_cloud_mono >= STAMP_HOUR_US;
+    return !st->wrote_cloud || c->mono >= st->wrote_cloud_mono + STAMP_HOUR_US;
 }
 
 void stamp_cloud_record(int64_t now, uint64_t sent_mono, uint64_t ack_mono, struct record *ret)
