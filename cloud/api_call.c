@@ -182,7 +182,7 @@ void call_invalid(struct api_call *k, const char *member, const char *fmt, ...)
     vsnprintf(detail, sizeof detail, fmt, ap);
     va_end(ap);
     json_t *errors = json_array();
-    problem_error(errors, member, "%s", detail);
+    problem_error(&errors, member, "%s", detail);
     problem_reply_errors(k->r, PROBLEM_INVALID, errors, "1 member of the body is wrong");
 }
 

@@ -59,7 +59,7 @@ static int64_t count_chars(const char *s)
     return n;
 }
 
-static void read_string(const struct body_field *f, const char *s, struct body_value *v, json_t *errors)
+static void read_string(const struct body_field *f, const char *s, struct body_value *v, json_t **errors)
 {
     int64_t n = count_chars(s);
     if (n < 0)
@@ -78,7 +78,7 @@ static const char *const type_wanted[] = {
     [BODY_BOOL] = "true or false",
 };
 
-static void read_field(const struct body_field *f, const json_t *j, struct body_value *v, json_t *errors)
+static void read_field(const struct body_field *f, const json_t *j, struct body_value *v, json_t **errors)
 {
     if (f->nullable && json_is_null(j)) {
         *v = (struct body_value){.set = true};
@@ -111,7 +111,7 @@ static void read_field(const struct body_field *f, const json_t *j, struct body_
     }
 }
 
-static void check_members(json_t *o, const struct body_field *fields, size_t n, struct body_value *v, json_t *errors)
+static void check_members(json_t *o, const struct body_field *fields, size_t n, struct body_value *v, json_t **errors)
 {
     const char *key;
     json_t *j;
@@ -120,7 +120,7 @@ static void check_members(json_t *o, const struct body_field *fields, size_t n, 
         size_t i = 0;
         while (i < n && strcmp(fields[i].name, key) != 0)
             i++;
-        if (json_array_size(errors) >= 16) /* enough to work with; a body of 64 KiB could hold thousands */
+        if (json_array_size(*errors) >= 16) /* enough to work with; a body of 64 KiB could hold thousands */
             return;
         if (i == n)
             problem_error(errors, key, "is not a member of this body");
@@ -177,12 +177,12 @@ bool body_read(const struct http_request *q, const struct body_field *fields, si
     }
     struct body_value values[BODY_FIELDS_MAX] = {{0}};
     json_t *errors = json_array();
+    check_members(o, fields, n, values, &errors);
     if (!errors) {
         json_decref(o);
         problem_reply(ret, PROBLEM_INTERNAL, "memory is short");
         return false;
     }
-    check_members(o, fields, n, values, errors);
     size_t wrong = json_array_size(errors);
     if (wrong > 0) {
         problem_reply_errors(ret, PROBLEM_INVALID, errors, "%zu member%s of the body %s wrong", wrong,

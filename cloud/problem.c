@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/whole.h"
 
 static const struct {
     unsigned status;
@@ -81,9 +82,8 @@ static void reply(struct http_reply *ret, enum problem p, json_t *errors, const 
     snprintf(type, sizeof type, "urn:punchline:problem:%s", problems[p].slug);
     json_t *o = json_pack("{s:s, s:s, s:i, s:o}", "type", type, "title", problems[p].title, "status",
                           (int)problems[p].status, "detail", problem_text(detail));
-    if (o && errors)
-        json_object_set(o, "errors", errors);
-    json_decref(errors);
+    if (errors)
+        whole_set(&o, "errors", errors);
     dump(ret, problems[p].status, "application/problem+json", o);
 }
 
@@ -119,7 +119,7 @@ static void make_pointer(const char *name, char ret[256])
     *w = '\0';
 }
 
-void problem_error(json_t *errors, const char *name, const char *fmt, ...)
+void problem_error(json_t **errors, const char *name, const char *fmt, ...)
 {
     char pointer[256] = "", detail[384];
     if (*name)
@@ -128,6 +128,5 @@ void problem_error(json_t *errors, const char *name, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(detail, sizeof detail, fmt, ap);
     va_end(ap);
-    json_array_append_new(errors,
-                          json_pack("{s:o, s:o}", "pointer", problem_text(pointer), "detail", problem_text(detail)));
+    whole_append(errors, json_pack("{s:o, s:o}", "pointer", problem_text(pointer), "detail", problem_text(detail)));
 }

@@ -36,8 +36,9 @@ void problem_reply(struct http_reply *ret, enum problem p, const char *fmt, ...)
 void problem_reply_errors(struct http_reply *ret, enum problem p, json_t *errors, const char *fmt, ...)
     PRINTF_LIKE(4, 5);
 
-/* Appends {"pointer": "/name", "detail"} to `errors`; the name is escaped as RFC 6901 wants. */
-void problem_error(json_t *errors, const char *name, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* Appends {"pointer": "/name", "detail"} to `errors`, which is NULL then if memory is short (base/whole.h); the name is
+ * escaped as RFC 6901 wants. */
+void problem_error(json_t **errors, const char *name, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 /* A string whatever its bytes are, as above. */
 json_t *problem_text(const char *s);

@@ -160,13 +160,43 @@ static void test_many_members_are_bounded(void **state)
     json_decref(p);
 }
 
+static unsigned sound;
+
+static void *one_fails(size_t n)
+{
+    return sound-- == 0 ? NULL : malloc(n);
+}
+
+static void test_wrong_is_refused_without_memory(void **state)
+{
+    struct http_request q = {
+        .method = "POST", .path = "/", .content_type = "application/json", .body = BYTES_STR("{\"name\":5}")};
+    struct http_reply r = {0};
+    struct body_value v[N];
+    json_t *o = NULL;
+    json_malloc_t get;
+    json_free_t put;
+    buf_init(&r.body, HTTP_REPLY_MAX);
+    json_get_alloc_funcs(&get, &put);
+    json_set_alloc_funcs(one_fails, free);
+    for (unsigned i = 0; i < 60; i++) {
+        sound = i;
+        assert_false(body_read(&q, fields, N, v, &o, &r));
+        assert_true(r.status >= 400);
+    }
+    json_set_alloc_funcs(get, put);
+    buf_done(&r.body);
+}
+
 static void test_problem_quotes_any_bytes(void **state)
 {
     struct http_reply r = {0};
     buf_init(&r.body, HTTP_REPLY_MAX);
     problem_reply(&r, PROBLEM_BAD_PARAMETER, "site is \"%s\"", "\xff\x80z");
     json_t *p = json_loadb((const char *)r.body.p, r.body.len, 0, NULL);
-    assert_string_equal(json_string_value(json_object_get(p, "detail")), "site is \"??z\"");
+    const char *detail = json_string_value(json_object_get(p, "detail"));
+    assert_non_null(detail);
+    assert_string_equal(detail, "site is \"??z\"");
     json_decref(p);
     buf_done(&r.body);
 }
@@ -262,6 +292,7 @@ int main(void)
         cmocka_unit_test(test_syntax),
         cmocka_unit_test(test_members),
         cmocka_unit_test(test_many_members_are_bounded),
+        cmocka_unit_test(test_wrong_is_refused_without_memory),
         cmocka_unit_test(test_problem_quotes_any_bytes),
         cmocka_unit_test(test_cursor),
         cmocka_unit_test(test_cursor_is_bound),
