@@ -85,8 +85,10 @@ class Demo:
         self.show_head()
 
     def assign(self):
-        """Everyone has a fob for the gate and a card for the Modbus readers; two of each belong to nobody yet."""
-        self.fobs, self.cards = ([self.rng.randbytes(n).hex().upper() for _ in range(len(PEOPLE) + 2)] for n in (5, 4))
+        """Everyone has a fob for the gate and a card for the Modbus readers; two of each belong to nobody yet. With any
+        first byte, some id would be one that names no card."""
+        self.fobs, self.cards = (["04" + self.rng.randbytes(n).hex().upper() for _ in range(len(PEOPLE) + 2)]
+                                 for n in (4, 3))
         for name, fob, card in zip(PEOPLE, self.fobs, self.cards):
             person = self.api.post("/v1/people", {"name": name})["id"]
             for tech, number in (("em4100", fob), ("iso14443", card)):
