@@ -61,6 +61,7 @@ static inline void reply_done(struct reply *r)
 }
 
 /* The value of a header, or NULL; lives until the next call. */
+/* "" for none, as of a member. */
 static inline const char *reply_header(const struct reply *r, const char *name)
 {
     static char value[512];
@@ -73,7 +74,7 @@ static inline const char *reply_header(const struct reply *r, const char *name)
             return value;
         }
     }
-    return NULL;
+    return "";
 }
 
 static inline const char *reply_text(const struct reply *r, const char *member)

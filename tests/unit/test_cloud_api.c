@@ -507,8 +507,10 @@ static void assert_cursor_hides_cards(const char *url)
 {
     uint8_t raw[512];
     char hex[2 * sizeof raw + 1], data[16];
-    const char *cursor = strstr(url, "cursor=") + 7;
+    const char *cursor = strstr(url, "cursor=");
     size_t n;
+    assert_non_null(cursor);
+    cursor += strlen("cursor=");
     assert_int_equal(str_unb64url(cursor, strlen(cursor), raw, sizeof raw - 1, &n), 0);
     raw[n] = '\0';
     str_hex(raw, n, hex);

@@ -266,7 +266,7 @@ static void test_tenants(void **state)
     expect(send("GET", "/v1/tenants/nobody", f.operator_token, NULL), 404, "not-found");
     r = send("GET", "/v1/tenants/acme", f.operator_token, NULL);
     assert_int_equal(json_integer_value(json_object_get(r.json, "gateways")), 1);
-    assert_non_null(reply_header(&r, "ETag"));
+    assert_string_not_equal(reply_header(&r, "ETag"), "");
     reply_done(&r);
 
     r = send("GET", "/v1/tenants?limit=2", f.operator_token, NULL);
@@ -293,7 +293,7 @@ static void test_tenant_is_made_once(void **state)
         r = request(&f.s, "POST", "/v1/tenants", f.operator_token, body, extra);
         assert_int_equal(r.status, 201); /* unkeyed, the second is 409 */
         assert_string_equal(reply_header(&r, "Location"), "/v1/tenants/hooli");
-        assert_int_equal(reply_header(&r, "Idempotency-Replayed") != NULL, i == 1);
+        assert_string_equal(reply_header(&r, "Idempotency-Replayed"), i == 1 ? "true" : "");
         reply_done(&r);
     }
     struct db *db = NULL;

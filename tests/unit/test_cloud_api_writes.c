@@ -98,7 +98,7 @@ static void test_repeat_makes_no_second(void **state)
     char where[64], id[40], renamed[64];
     struct reply r = keyed("/v1/people", f.acme, body, "order-1");
     assert_int_equal(r.status, 201);
-    assert_null(reply_header(&r, "Idempotency-Replayed"));
+    assert_string_equal(reply_header(&r, "Idempotency-Replayed"), "");
     strcpy(where, reply_header(&r, "Location"));
     strcpy(id, reply_text(&r, "id"));
     reply_done(&r);
@@ -138,7 +138,7 @@ static void test_key_is_of_one_request(void **state)
     /* another customer's keys are its own */
     r = keyed("/v1/people", f.globex, "{\"name\":\"Theirs\"}", "k1");
     assert_int_equal(r.status, 201);
-    assert_null(reply_header(&r, "Idempotency-Replayed"));
+    assert_string_equal(reply_header(&r, "Idempotency-Replayed"), "");
     reply_done(&r);
     /* what was refused was not done: the key is free */
     expect(keyed("/v1/people", f.acme, "{\"name\":\"\"}", "k2"), 400, "invalid");
@@ -190,18 +190,18 @@ static void test_key_is_kept_a_day(void **state)
     assert_int_equal(cloud_db_take(f.c, &db), 0);
     assert_int_equal(once_sweep(f.c, db, clock_real() + 23 * HOUR), 0);
     r = keyed("/v1/people", f.acme, "{\"name\":\"Day\"}", "day");
-    assert_non_null(reply_header(&r, "Idempotency-Replayed"));
+    assert_string_not_equal(reply_header(&r, "Idempotency-Replayed"), "");
     reply_done(&r);
     assert_int_equal(once_sweep(f.c, db, clock_real() + 25 * HOUR), 0);
     cloud_db_give(f.c, db);
     r = keyed("/v1/people", f.acme, "{\"name\":\"Day\"}", "day");
-    assert_null(reply_header(&r, "Idempotency-Replayed"));
+    assert_string_equal(reply_header(&r, "Idempotency-Replayed"), "");
     reply_done(&r);
     assert_int_equal(count_people("Day"), 2);
     /* and where the sweep has not been yet, an old row says nothing */
     sql("UPDATE idempotency SET created = created - 86500000000");
     r = keyed("/v1/people", f.acme, "{\"name\":\"Day\"}", "day");
-    assert_null(reply_header(&r, "Idempotency-Replayed"));
+    assert_string_equal(reply_header(&r, "Idempotency-Replayed"), "");
     reply_done(&r);
     assert_int_equal(count_people("Day"), 3);
 }
@@ -272,7 +272,7 @@ static void test_cards_are_handed_out_once(void **state)
     for (int i = 0; i < 2; i++) {
         struct reply r = keyed(card, f.acme, NULL, "back");
         assert_int_equal(r.status, 200);
-        assert_null(reply_header(&r, "Location"));
+        assert_string_equal(reply_header(&r, "Location"), "");
         if (i == 1)
             assert_string_equal(reply_text(&r, "until"), until);
         snprintf(until, sizeof until, "%s", reply_text(&r, "until"));
@@ -293,15 +293,15 @@ static void test_failed_commit_is_no_success(void **state)
     struct reply r = keyed("/v1/people", f.acme, "{\"name\":\"Unkept\"}", "commit");
     assert_int_equal(r.status, 500);
     assert_string_equal(reply_text(&r, "type"), "urn:punchline:problem:internal");
-    assert_null(reply_header(&r, "Location"));
-    assert_null(reply_header(&r, "ETag"));
+    assert_string_equal(reply_header(&r, "Location"), "");
+    assert_string_equal(reply_header(&r, "ETag"), "");
     reply_done(&r);
     assert_int_equal(unlink(escrow), 0);
     assert_int_equal(rename(away, escrow), 0);
     assert_int_equal(count_people("Unkept"), 0);
     r = keyed("/v1/people", f.acme, "{\"name\":\"Unkept\"}", "commit");
     assert_int_equal(r.status, 201);
-    assert_null(reply_header(&r, "Idempotency-Replayed"));
+    assert_string_equal(reply_header(&r, "Idempotency-Replayed"), "");
     reply_done(&r);
     assert_int_equal(count_people("Unkept"), 1);
 }
@@ -477,7 +477,7 @@ static void test_credentials_have_tags(void **state)
 #define POSTS 14
 #define AT_ONCE 9 /* one at it and per_address / 2 that wait */
 
-static atomic_uint refused;
+static atomic_uint turned_away;
 
 struct posting {
     const char *token;
@@ -488,8 +488,8 @@ static void *post_person(void *arg)
 {
     struct posting *p = arg;
     p->reply = post(&f.s, "/v1/people", p->token, "{\"name\":\"Patient\"}");
-    if (p->reply.status == 503)
-        atomic_fetch_add(&refused, 1);
+    if (p->reply.status != 201)
+        atomic_fetch_add(&turned_away, 1);
     return NULL;
 }
 
@@ -518,7 +518,7 @@ static void test_readers_wait_for_no_writer(void **state)
         p[i].token = f.acme;
         assert_int_equal(pthread_create(&t[i], NULL, post_person, &p[i]), 0);
     }
-    while (atomic_load(&refused) < POSTS - AT_ONCE) /* the test's own time-out ends this */
+    while (atomic_load(&turned_away) < POSTS - AT_ONCE) /* the test's own time-out ends this */
         usleep(10000);
     for (int i = 0; i < 6; i++) {
         struct reply r = get(&f.s, "/v1/gateways", f.acme);

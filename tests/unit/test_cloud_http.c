@@ -148,7 +148,7 @@ static void test_headers(void **state)
     assert_string_equal(reply_header(&r, "Content-Type"), "text/plain");
     assert_string_equal(reply_header(&r, "Cache-Control"), "no-store");
     assert_string_equal(reply_header(&r, "X-Content-Type-Options"), "nosniff");
-    assert_null(reply_header(&r, "Connection")); /* kept alive: the answer came on the second call */
+    assert_string_equal(reply_header(&r, "Connection"), ""); /* kept alive: the answer came on the second call */
     reply_done(&r);
     r = request(&s, "HEAD", "/x", NULL, BYTES_NONE, NULL);
     assert_int_equal(r.status, 200);
