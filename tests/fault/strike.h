@@ -1,11 +1,12 @@
-/* Makes the N-th fallible call of a kind fail, once. The rooms' archives are copied with the calls below renamed from
- * x to fail_x (CMakeLists.txt, from the FAIL lines here): so only what our own code calls is counted, not what
- * cmocka, the test or a library calls; AddressSanitizer keeps its own malloc; and the objects are the production ones.
+/* Makes one fallible call fail, once. The rooms' archives are copied with the calls below renamed from x to fail_x
+ * (CMakeLists.txt, from the FAIL lines here): so only what our own code calls is counted, not what cmocka, the test or
+ * a library calls; AddressSanitizer keeps its own malloc; and the objects are the production ones.
  *
- *   PUNCH_FAIL_KIND=alloc|io|lmdb|sqlite|other   of which kind
- *   PUNCH_FAIL_AT=N         the N-th of them (1, 2, ...) in this process fails
+ *   PUNCH_FAIL_LOG=FILE     a line for each place that calls: kind (alloc, io, lmdb, sqlite, other), name, and the
+ * return addresses above it that are the program's; with PUNCH_FAIL_PLACE only for the call that failed
+ *   PUNCH_FAIL_PLACE=LINE   at this place a call fails
+ *   PUNCH_FAIL_AT=N         there the N-th of this process, not the first
  *   PUNCH_FAIL_PICK=K       in which way, where there are several
- *   PUNCH_FAIL_LOG=FILE     without PUNCH_FAIL_AT: a line a call, its kind, name and place; else one for the call hit
  *   PUNCH_FAIL_MADE=FILE    where to name the scratch folders that were made
  *   PUNCH_TEST=NAME         only this test of a cmocka program; "?" names them all
  *
