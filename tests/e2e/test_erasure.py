@@ -29,8 +29,8 @@ class Scene:
         self.api = lab.cloud.api(lab.cloud.token(TENANT))
         lab.broker.start()
         self.gw = Gateway(lab)
-        self.sim = self.gw.reader(ModbusTcp(lab, "door", seed=args.seed, rate=12, cards=8, extra=["--id-bytes", "8"]),
-                                  hold="0s")
+        self.sim = self.gw.reader(ModbusTcp(lab, "door", seed=args.seed, rate=12, cards=args.people + 4,
+                                            extra=["--id-bytes", "8"]), hold="0s")
         self.gw.enrol(TENANT, "Head office")
         lab.cloud.program_name = "punchcloud-fault"
         lab.cloud.start()
@@ -156,7 +156,7 @@ class Scene:
 def test(args, rng):
     with Lab("erasure", keep=args.keep) as lab:
         b = Scene(lab, args, rng)
-        b.hire(6)
+        b.hire(args.people + 2)
         b.save()
         time.sleep(2)
         erased = sorted(b.people)[:args.people]
