@@ -72,7 +72,6 @@ static void print_table(struct buf *out, const char *const *columns, size_t n, c
     }
 }
 
-/* Takes rows. */
 /* A line for an outcome that is not 0; returns the exit code. */
 static int failed(struct admin_call *a, int r, const char *what)
 {
@@ -88,6 +87,7 @@ static int failed(struct admin_call *a, int r, const char *what)
     return EXIT_FAILED;
 }
 
+/* Takes rows, which may be NULL for want of memory. */
 static int print_rows(struct admin_call *a, const char *const *columns, size_t n, json_t *rows)
 {
     if (!rows)
