@@ -63,21 +63,22 @@ int events_put(const struct scope *s, const uint8_t gw[GW_LEN], const struct eve
 /* Columns gen, gseq, segid, idx, sealed. SEAL_BAD: it does not open, or is not what it should be. */
 static int from_row(const struct scope *s, const uint8_t key[CRYPTO_KEY], struct db_stmt *st, struct event_row *ret)
 {
-    uint8_t be[8];
+    uint8_t id[SEGID_LEN + 8];
     size_t n;
     ret->at.gen = (uint64_t)db_int(st, 0);
     ret->at.gseq = (uint64_t)db_int(st, 1);
     ret->at.index = (uint64_t)db_int(st, 3);
     if (db_fixed(st, 2, ret->at.segid, SEGID_LEN) != 0)
-        return -EBADMSG;
-    struct seal_place at = place(s, "event", ret->at.segid, ret->at.index, be);
+        memset(ret->at.segid, 0, SEGID_LEN); /* nothing was sealed there */
+    memcpy(id, ret->at.segid, SEGID_LEN);
+    struct seal_place at = place(s, "event", ret->at.segid, ret->at.index, id + SEGID_LEN);
     int r = seal_get(key, &at, db_blob(st, 4), ret->plain, sizeof ret->plain, &n);
     if (r == -EBADMSG)
         r = SEAL_BAD;
     if (r == 0 && (record_decode(BYTES(ret->plain, n), &ret->rec) != 0 || ret->rec.kind == RECORD_PUNCH))
         r = SEAL_BAD;
     if (r == SEAL_BAD)
-        scope_damaged(s, "event", BYTES(be, sizeof be), PASSED_OVER);
+        scope_damaged(s, "event", BYTES(id, sizeof id), PASSED_OVER);
     return r;
 }
 

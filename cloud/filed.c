@@ -245,24 +245,24 @@ static int visit(const struct scope *s, struct db_stmt *st, uint32_t month, cons
     struct owner o;
     struct filed f;
     size_t n;
-    if (db_fixed(st, 0, ref, REF_LEN) != 0 || db_fixed(st, 1, pid, PID_LEN) != 0)
-        return -EBADMSG;
-    int r = 0;
-    if (known != NULL)
+    int r = db_fixed(st, 0, ref, REF_LEN) != 0 || db_fixed(st, 1, pid, PID_LEN) != 0 ? -EBADMSG : 0;
+    if (r == 0 && known != NULL)
         o = *known;
-    else
+    else if (r == 0)
         r = keyring_by_ref(s->ring, month, ref, o.key_id, &o.kind, &o.keys);
-    if (r != 0)
+    if (r > 0)
         return r == KEYRING_ABSENT ? 0 : r;
     struct seal_place p = place(s, month == SEAL_PENDING, ref, pid);
-    r = seal_get(o.keys.seal, &p, db_blob(st, 2), plain, sizeof plain, &n);
-    crypto_wipe(&o.keys, sizeof o.keys);
+    if (r == 0) {
+        r = seal_get(o.keys.seal, &p, db_blob(st, 2), plain, sizeof plain, &n);
+        crypto_wipe(&o.keys, sizeof o.keys);
+    }
     if (r == 0) {
         r = decode(BYTES(plain, n), &f);
         crypto_wipe(plain, n);
     }
     if (r == SEAL_BAD || r == -EBADMSG) {
-        scope_damaged(s, p.table, BYTES(pid, PID_LEN), PASSED_OVER);
+        scope_damaged(s, p.table, db_blob(st, 1), PASSED_OVER);
         return 0;
     }
     if (r != 0)

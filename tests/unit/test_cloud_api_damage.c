@@ -2,6 +2,7 @@
  * ingest and erasures go on. */
 #include "cloud/api.h"
 
+#include "cloud/events.h"
 #include "cloud/people.h"
 #include "cloud/reader.h"
 #include "cloud/site.h"
@@ -18,14 +19,26 @@ static struct cred card_of(int i)
     return fixture_card(INT64_C(0x0100000000) + (uint64_t)i);
 }
 
+static void punch_at(int i, uint64_t gseq, int64_t time)
+{
+    fixture_file_one(
+        &f, &(struct fixture_punch){
+                .tenant = "acme", .reader = "door", .gw = f.gw, .cred = card_of(i), .gseq = gseq, .time = time});
+}
+
 static void punch(int i, uint64_t gseq)
 {
-    fixture_file_one(&f, &(struct fixture_punch){.tenant = "acme",
-                                                 .reader = "door",
-                                                 .gw = f.gw,
-                                                 .cred = card_of(i),
-                                                 .gseq = gseq,
-                                                 .time = now - 60000000 + (int64_t)gseq});
+    punch_at(i, gseq, now - 60000000 + (int64_t)gseq);
+}
+
+static void hold(int i, int card, int64_t from, int64_t until)
+{
+    struct db *db = NULL;
+    struct cred cred = card_of(card);
+    struct credential c;
+    assert_int_equal(cloud_db_take(f.c, &db), 0);
+    assert_int_equal(credential_assign(f.c, db, "acme", people[i].id, &cred, RENDER_HEX10, from, until, &c, NULL), 0);
+    cloud_db_give(f.c, db);
 }
 
 /* Three people with a card and a punch each, a reader and a site. */
@@ -42,12 +55,9 @@ static int setup(void **state)
     assert_int_equal(db_script(db, "UPDATE tenant SET created = created - 86400000000"), 0);
     for (size_t i = 0; i < ARRAY_LEN(people); i++) {
         char id[2 * ID_LEN + 1];
-        struct cred card = card_of((int)i);
-        struct credential c;
         assert_int_equal(people_create(f.c, db, "acme", names[i], NULL, &people[i]), 0);
         snprintf(path[i], sizeof path[i], "/v1/people/%s", str_hex(people[i].id, ID_LEN, id));
-        assert_int_equal(
-            credential_assign(f.c, db, "acme", people[i].id, &card, RENDER_HEX10, TIME_MIN, TIME_MAX, &c, NULL), 0);
+        hold((int)i, (int)i, TIME_MIN, TIME_MAX);
     }
     assert_int_equal(site_add(f.c, db, "acme", "Yard", NULL, &site), 0);
     assert_int_equal(cloud_begin(f.c, db), 0);
@@ -170,6 +180,15 @@ static bool export_damaged(int i, size_t *ret_punches)
     return damaged;
 }
 
+static struct reply erase(int i)
+{
+    char p[96];
+    snprintf(p, sizeof p, "%s/erasure", path[i]);
+    struct reply r = post(&f.s, p, f.acme, "{\"dry_run\":false}");
+    assert_int_equal(r.status, 200);
+    return r;
+}
+
 static void test_sound(void **state)
 {
     char id[40], what[40];
@@ -220,9 +239,7 @@ static void test_person(void **state)
     assert_false(export_damaged(0, &punches));
 
     /* and the right to be forgotten stays */
-    snprintf(p, sizeof p, "%s/erasure", path[1]);
-    r = post(&f.s, p, f.acme, "{\"dry_run\":false}");
-    assert_int_equal(r.status, 200);
+    r = erase(1);
     assert_int_equal(json_integer_value(json_object_get(json_object_get(r.json, "counts"), "punches")), 1);
     reply_done(&r);
     assert_int_equal(listed("/v1/people", &damaged, id), 2);
@@ -251,6 +268,43 @@ static void test_credential(void **state)
     assert_int_equal(r.status, 201);
     assert_int_equal(json_integer_value(json_object_get(r.json, "refiled")), 1);
     reply_done(&r);
+}
+
+static void put_event(const struct scope *s, uint8_t segment, uint64_t index)
+{
+    struct record rec = {
+        .kind = RECORD_EVENT, .gseq = 100 * segment + index, .ck = ck_make(CLOCK_FREE, 1000), .event = {.code = 1}};
+    struct event_pos at = {.gen = 1, .gseq = rec.gseq, .index = index};
+    uint8_t plain[RECORD_PLAIN_MAX];
+    size_t n = 0;
+    memset(at.segid, segment, sizeof at.segid);
+    assert_int_equal(record_encode(&rec, plain, &n), 0);
+    assert_int_equal(events_put(s, f.gw, &at, BYTES(plain, n)), 0);
+}
+
+/* Events of two segments share their indexes. */
+static void test_event(void **state)
+{
+    char id[40], gw[2 * GW_LEN + 1], p[96];
+    size_t damaged;
+    struct db *db = NULL;
+    struct scope s;
+    assert_int_equal(cloud_db_take(f.c, &db), 0);
+    assert_int_equal(cloud_begin(f.c, db), 0);
+    assert_int_equal(scope_init(f.c, db, "acme", &s), 0);
+    for (uint8_t segment = 1; segment <= 3; segment++)
+        put_event(&s, segment, 0);
+    put_event(&s, 3, 1);
+    assert_int_equal(cloud_commit(f.c, db), 0);
+    cloud_db_give(f.c, db);
+    snprintf(p, sizeof p, "/v1/gateways/%s/events", str_hex(f.gw, GW_LEN, gw));
+    assert_int_equal(listed(p, &damaged, id), 4);
+    damage("event", "segid < x'03'");
+    assert_int_equal(listed(p, &damaged, id), 2);
+    assert_int_equal(cloud_damaged(f.c), 2);
+    sql("UPDATE event SET segid = substr(segid, 1, 8) WHERE idx = 1");
+    assert_int_equal(listed(p, &damaged, id), 1);
+    assert_int_equal(cloud_damaged(f.c), 3);
 }
 
 static void test_reader_and_site(void **state)
@@ -291,6 +345,9 @@ static void test_punch(void **state)
     }
     assert_int_equal(hurt, 1);
     assert_int_equal(cloud_damaged(f.c), 1);
+    sql("UPDATE punch SET pid = substr(pid, 1, 8) WHERE pid = (SELECT max(pid) FROM punch)");
+    assert_int_equal(listed("/v1/punches", &damaged, id), 1);
+    assert_int_equal(cloud_damaged(f.c), 2);
 }
 
 int main(void)
@@ -299,6 +356,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_sound, setup, teardown),
         cmocka_unit_test_setup_teardown(test_person, setup, teardown),
         cmocka_unit_test_setup_teardown(test_credential, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_event, setup, teardown),
         cmocka_unit_test_setup_teardown(test_reader_and_site, setup, teardown),
         cmocka_unit_test_setup_teardown(test_punch, setup, teardown),
     };
