@@ -101,7 +101,9 @@ static int add_card(void *arg, const struct assignment *a)
     struct erasure_plan *p = w->p;
     uint8_t cidx[CIDX_LEN];
     p->counts.credentials++;
-    if (a->cred.damaged || a->cred.from >= a->cred.until) /* which card is not known; taken back before it was held */
+    if (a->cred.damaged) /* which card it was, and when, is not known; which keys it left behind is */
+        return add_retired(w->s, p, a->cidx);
+    if (a->cred.from >= a->cred.until) /* taken back before it was held */
         return 0;
     int r = p->n_holds == TOMB_CARDS_MAX ? -ENOBUFS : holder_cidx(w->s, &a->cred.cred, cidx);
     if (r != 0)
@@ -375,6 +377,8 @@ int erasure_plan_act(const struct scope *s, const struct erasure_plan *p)
         r = act_card(s, &p->cards[i]);
     for (size_t i = 0; r == 0 && i < p->n_cards; i++)
         r = delete_by(s, "DELETE FROM retired WHERE tenant_id = ?1 AND cidx = ?2", p->cards[i].cidx, CIDX_LEN);
+    for (size_t i = 0; r == 0 && i < p->n_keys; i++) /* of a damaged card */
+        r = delete_by(s, "DELETE FROM retired WHERE tenant_id = ?1 AND key_id = ?2", p->keys[i], KEY_ID_LEN);
     return r != 0 ? r : act_oddities(s, p);
 }
 

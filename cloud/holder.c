@@ -164,14 +164,14 @@ static int assignment_decode(struct bytes plain, struct assignment *a)
 static int assignment_row(const struct scope *s, struct db_stmt *st, struct assignment *ret)
 {
     struct assignment a = {0};
-    uint8_t plain[ROW_UNIT], cidx[CIDX_LEN];
+    uint8_t plain[ROW_UNIT];
     size_t n;
     if (db_fixed(st, 0, a.cred.id, ID_LEN) != 0 || db_fixed(st, 1, a.key_id, KEY_ID_LEN) != 0 ||
-        db_fixed(st, 3, cidx, CIDX_LEN) != 0) {
+        db_fixed(st, 3, a.cidx, CIDX_LEN) != 0) {
         scope_damaged(s, "credential", db_blob(st, 0), PASSED_OVER);
         return CLOUD_ABSENT;
     }
-    struct seal_place at = assignment_place(s, a.cred.id, cidx);
+    struct seal_place at = assignment_place(s, a.cred.id, a.cidx);
     int r = open_small(s, &at, a.key_id, db_blob(st, 2), plain, &n);
     if (r == 0)
         r = assignment_decode(BYTES(plain, n), &a);
@@ -186,13 +186,13 @@ static int assignment_row(const struct scope *s, struct db_stmt *st, struct assi
     return r;
 }
 
-static int assignment_walk(const struct scope *s, struct db_stmt *st, bool damaged, assignment_fn *fn, void *arg)
+static int assignment_walk(const struct scope *s, struct db_stmt *st, assignment_fn *fn, void *arg)
 {
     struct assignment a;
     int r;
     while ((r = db_step(st)) == DB_ROW) {
         r = assignment_row(s, st, &a);
-        if (r == CLOUD_ABSENT || (r == CLOUD_DAMAGED && !damaged))
+        if (r == CLOUD_ABSENT)
             continue;
         if (r >= 0)
             r = fn(arg, &a);
@@ -210,7 +210,7 @@ int assignment_each(const struct scope *s, const uint8_t cidx[CIDX_LEN], assignm
     if (r != 0)
         return r;
     db_bind_blob(st, 2, BYTES(cidx, CIDX_LEN));
-    return assignment_walk(s, st, false, fn, arg);
+    return assignment_walk(s, st, fn, arg);
 }
 
 int assignment_each_of_key(const struct scope *s, const uint8_t key_id[KEY_ID_LEN], assignment_fn *fn, void *arg)
@@ -220,7 +220,7 @@ int assignment_each_of_key(const struct scope *s, const uint8_t key_id[KEY_ID_LE
     if (r != 0)
         return r;
     db_bind_blob(st, 2, BYTES(key_id, KEY_ID_LEN));
-    return assignment_walk(s, st, true, fn, arg);
+    return assignment_walk(s, st, fn, arg);
 }
 
 int assignment_get(const struct scope *s, const uint8_t id[ID_LEN], struct assignment *ret)
@@ -439,11 +439,11 @@ struct succession {
 };
 
 /* Given out after the erasure, and not for later than the punch: from there on it is no longer the erased one's card,
- * even if it has been taken back since. */
+ * even if it has been taken back since. A damaged one may be: what is dropped here is lost for good. */
 static int succeeds(void *arg, const struct assignment *a)
 {
     const struct succession *q = arg;
-    return a->cred.created >= q->since && a->cred.from <= q->when;
+    return a->cred.damaged || (a->cred.created >= q->since && a->cred.from <= q->when);
 }
 
 static int succeeded(const struct scope *s, const uint8_t cidx[CIDX_LEN], const struct tomb_hold *all, size_t n,
@@ -565,7 +565,7 @@ struct key_list {
 static int add_key(void *arg, const struct assignment *a)
 {
     struct key_list *l = arg;
-    if (a->cred.until <= l->from || a->cred.from >= l->until)
+    if (!a->cred.damaged && (a->cred.until <= l->from || a->cred.from >= l->until))
         return 0;
     for (size_t i = 0; i < l->n; i++)
         if (memcmp(l->ids[i], a->key_id, KEY_ID_LEN) == 0)

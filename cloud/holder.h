@@ -12,13 +12,15 @@ int holder_cidx(const struct scope *s, const struct cred *cred, uint8_t ret_cidx
 /* A key for what belongs to no person (oddities, events, ack keys), from the tenant's index key. */
 int holder_tenant_key(const struct scope *s, uint8_t ret_key[CRYPTO_KEY]);
 
+/* A damaged one has its id, key and index, and holds no time: from and until are 0. */
 struct assignment {
     struct credential cred;
     uint8_t key_id[KEY_ID_LEN]; /* the person's */
+    uint8_t cidx[CIDX_LEN];
 };
 typedef int assignment_fn(void *arg, const struct assignment *a); /* non-zero ends the walk */
-/* Of one card; a damaged row is passed over, so that it neither stops ingest nor keeps the card from being handed out
- * anew. */
+/* Of one card, damaged ones too: somebody has or had it, nobody knows when, so ingest goes on and the card can be
+ * handed out anew. */
 int assignment_each(const struct scope *s, const uint8_t cidx[CIDX_LEN], assignment_fn *fn, void *arg);
 /* Of one person, damaged ones too. */
 int assignment_each_of_key(const struct scope *s, const uint8_t key_id[KEY_ID_LEN], assignment_fn *fn, void *arg);

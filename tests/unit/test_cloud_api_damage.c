@@ -270,6 +270,57 @@ static void test_credential(void **state)
     reply_done(&r);
 }
 
+/* A card that two had, one after the other; the row of the one is damaged and the other is erased. */
+static void test_card_of_two(void **state)
+{
+    char id[40];
+    size_t damaged;
+    hold(1, 7, TIME_MIN, now - 30000000);
+    hold(0, 7, now - 30000000, TIME_MAX);
+    damage_by_id("credential", "key_id", people[1].key);
+    punch(7, 11);                    /* the former's, which cannot be known, so it waits */
+    punch_at(7, 12, now - 10000000); /* the latter's */
+    assert_int_equal(listed("/v1/punches?state=unassigned", &damaged, id), 1);
+    struct reply r = erase(0);
+    assert_int_equal(json_integer_value(json_object_get(json_object_get(r.json, "counts"), "punches")), 2);
+    reply_done(&r);
+    assert_int_equal(listed("/v1/punches?state=unassigned", &damaged, id), 1);
+}
+
+/* Who got the card of one who is erased loses nothing by the damage: what cannot be known as theirs waits. */
+static void test_card_of_the_erased(void **state)
+{
+    char id[40];
+    size_t damaged;
+    hold(0, 7, TIME_MIN, TIME_MAX);
+    struct reply r = erase(0);
+    reply_done(&r);
+    hold(1, 7, now, TIME_MAX);
+    damage_by_id("credential", "key_id", people[1].key);
+    punch_at(7, 11, clock_real() + 1000000);
+    assert_int_equal(listed("/v1/punches?state=unassigned", &damaged, id), 1);
+}
+
+/* Of a damaged card, too, the keys of old backups' rows go with the person. */
+static void test_keys_of_a_damaged_card(void **state)
+{
+    struct db *db = NULL;
+    struct db_stmt *st;
+    punch(7, 11);
+    hold(0, 7, TIME_MIN, TIME_MAX); /* takes it over; its waiting key is used no more */
+    damage_by_id("credential", "key_id", people[0].key);
+    struct reply r = erase(0);
+    json_t *counts = json_object_get(r.json, "counts");
+    assert_int_equal(json_integer_value(json_object_get(counts, "punches")), 2);
+    assert_int_equal(json_integer_value(json_object_get(counts, "keys")), 2);
+    reply_done(&r);
+    assert_int_equal(cloud_db_take(f.c, &db), 0);
+    assert_int_equal(db_stmt(db, "SELECT 1 FROM retired", &st), 0);
+    assert_int_equal(db_step(st), 0);
+    db_done(st);
+    cloud_db_give(f.c, db);
+}
+
 static void put_event(const struct scope *s, uint8_t segment, uint64_t index)
 {
     struct record rec = {
@@ -356,6 +407,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_sound, setup, teardown),
         cmocka_unit_test_setup_teardown(test_person, setup, teardown),
         cmocka_unit_test_setup_teardown(test_credential, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_card_of_two, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_card_of_the_erased, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_keys_of_a_damaged_card, setup, teardown),
         cmocka_unit_test_setup_teardown(test_event, setup, teardown),
         cmocka_unit_test_setup_teardown(test_reader_and_site, setup, teardown),
         cmocka_unit_test_setup_teardown(test_punch, setup, teardown),
