@@ -14,6 +14,10 @@
 const struct admin_command admin_commands[] = {
     {.group = "init", .help = "make the CA, the keys, the store and the first operator token"},
     {.group = "run", .help = "take uploads from the broker and serve the API"},
+    {.group = "escrow",
+     .verb = "adopt",
+     .operand = "FOLDER",
+     .help = "take a new, empty folder of `escrow` into use, such as a replaced disk"},
     {.group = "tenant",
      .verb = "add",
      .operand = "NAME",

@@ -34,6 +34,8 @@ static void explain(const struct settings *set, int r)
             "punchcloud: a keyring in %s/keyring has no usable copy, there or in escrow (see the lines above); put\n"
             "its ring, kek and tombstones of one time there, from an escrow folder\n",
             set->state);
+    else if (r == CLOUD_ESCROW)
+        fprintf(stderr, "punchcloud: an escrow folder is not this installation's (see the lines above)\n");
     else if (r == CLOUD_NEWER)
         fprintf(stderr, "punchcloud: the store in %s was made by a later punchcloud; use that one\n", set->state);
     else

@@ -14,6 +14,7 @@
 #include "cloud/changes.h"
 #include "cloud/damage.h"
 #include "cloud/erasure.h"
+#include "cloud/escrow.h"
 #include "cloud/schema.h"
 #include "cloud/scope.h"
 #include "cloud/tenant.h"
@@ -29,6 +30,7 @@ struct cloud {
     const struct settings *set;
     int lock_fd;
     uint64_t epoch;
+    char installation[ESCROW_ID];
     struct db_gate *gate;
     struct damage damage;
 
@@ -157,7 +159,7 @@ static int ring_open(struct cloud *c, const char *tenant, struct keyring **ret_r
         const char *escrow[ARRAY_LEN(p.escrow)];
         for (size_t i = 0; i < p.n; i++)
             escrow[i] = p.escrow[i];
-        r = keyring_open(p.dir, escrow, p.n, &ring);
+        r = keyring_open(p.dir, escrow, p.n, c->installation, &ring);
     }
     if (r == 0)
         r = ring_remember(c, tenant, ring);
@@ -198,7 +200,7 @@ int cloud_ring_create(struct cloud *c, const char *tenant, struct keyring **ret_
         const char *escrow[ARRAY_LEN(p.escrow)];
         for (size_t i = 0; i < p.n; i++)
             escrow[i] = p.escrow[i];
-        r = keyring_create(p.dir, escrow, p.n);
+        r = keyring_create(p.dir, escrow, p.n, c->installation);
     }
     ring_paths_done(&p);
     return r == 0 || r == -EEXIST ? ring_open(c, tenant, ret_ring) : r;
@@ -259,8 +261,7 @@ void cloud_heal(struct cloud *c)
 {
     struct keyring *k;
     for (size_t i = 0; (k = ring_at(c, i)) != NULL; i++)
-        if (!keyring_escrow_ok(k))
-            keyring_sync(k); /* logs */
+        keyring_heal(k);
 }
 
 void cloud_rollback(struct cloud *c, struct db *db)
@@ -394,6 +395,8 @@ int cloud_open(const struct settings *set, struct cloud **ret_cloud)
         r = check_epoch(c, db);
     if (r == 0)
         r = schema_upgrade(db);
+    if (r == 0)
+        r = escrow_open(set, db, c->installation);
     if (r == 0)
         r = open_rings(c, db);
     cloud_db_give(c, db);

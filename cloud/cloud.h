@@ -21,7 +21,8 @@ enum cloud_outcome {
     CLOUD_NEWER = 7,     /* cloud_open: the store is of a later version; the log names both */
     CLOUD_FENCED = 8,    /* an erasure has to be finished before this tenant's data is written to again */
     CLOUD_KEYS = 9,      /* cloud_open: of a tenant's keyring no copy is usable; the log names the folders */
-    CLOUD_DAMAGED = 10   /* it is there, but its row does not open; what is known of it is in the output all the same */
+    CLOUD_DAMAGED = 10,  /* it is there, but its row does not open; what is known of it is in the output all the same */
+    CLOUD_ESCROW = 11    /* an escrow folder is not this installation's (escrow.h); the log names it */
 };
 
 #define TENANT_MAX 32
@@ -32,12 +33,13 @@ enum cloud_outcome {
 #define ID_LEN 16 /* people, credentials */
 
 /* `punchcloud init`: CA, certificates, root key, store, keyring folder, escrow, epoch, first operator token (text, at
- * most 64 bytes with NUL). CLOUD_CONFLICT when the state folder holds an installation already. */
+ * most 64 bytes with NUL). CLOUD_CONFLICT when the state folder holds an installation already, CLOUD_ESCROW when an
+ * escrow folder holds keys: those of an installation whose store was lost, perhaps. */
 int cloud_init(const struct settings *set, char ret_token[64]);
 
 /* Takes the state lock (CLOUD_RUNNING), opens store and keyrings, compares the epochs (CLOUD_EPOCH), upgrades a store
- * of an earlier version, refuses one of a later version (CLOUD_NEWER). -ENOENT: no installation there. crypto_init()
- * comes before. */
+ * of an earlier version, refuses one of a later version (CLOUD_NEWER) and escrow folders that are not ours
+ * (CLOUD_ESCROW). -ENOENT: no installation there. crypto_init() comes before. */
 int cloud_open(const struct settings *set, struct cloud **ret_cloud);
 void cloud_close(struct cloud *c);
 

@@ -6,7 +6,9 @@
 
 #include "base/csr.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "cloud/cloud.h"
+#include "cloud/escrow.h"
 #include "cloud/pki.h"
 #include "cloud/schema.h"
 #include "cloud/token.h"
@@ -115,6 +117,26 @@ static bool made_already(struct db *db)
     return n != 0;
 }
 
+static int no_keys_there(const struct settings *set)
+{
+    char *const *folders = set->escrow.items;
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < set->escrow.n; i++)
+        if ((r = escrow_holds(folders[i])) == ESCROW_HOLDS)
+            log_error("escrow.holds", "folder=%s action=\"nothing is made\"", log_q(folders[i]));
+    return r == ESCROW_HOLDS ? CLOUD_ESCROW : r;
+}
+
+static int mark_escrow(const struct settings *set)
+{
+    char *const *folders = set->escrow.items;
+    char id[ESCROW_ID];
+    int r = escrow_id(set->state, id);
+    for (size_t i = 0; r == 0 && i < set->escrow.n; i++)
+        r = escrow_adopt(folders[i], id);
+    return r;
+}
+
 static int make(const struct settings *set)
 {
     char path[4096];
@@ -128,7 +150,11 @@ static int make(const struct settings *set)
     if (r == 0 && made_already(db))
         r = CLOUD_CONFLICT;
     if (r == 0)
+        r = no_keys_there(set);
+    if (r == 0)
         r = make_pki(set);
+    if (r == 0)
+        r = mark_escrow(set);
     if (r == 0)
         r = make_store(set, db);
     db_close(db);

@@ -16,14 +16,16 @@ enum key_kind { KEY_PERSON = 1, KEY_WAITING = 2, KEY_RECIPIENT = 3, KEY_INDEX = 
 struct keyring;
 enum { KEYRING_ABSENT = 1, KEYRING_BAD = 2 };
 
-/* Generation 1, no keys; `dir` is <state>/keyring/<tenant>, escrow[i] is <escrow folder>/<tenant>. -EEXIST: a ring is
- * there, or escrow has one with keys in it, which may be all that is left of it: open it. */
-int keyring_create(const char *dir, const char *const *escrow, size_t n_escrow);
+/* Generation 1, no keys; `dir` is <state>/keyring/<tenant>, escrow[i] is <escrow folder>/<tenant>, and `installation`
+ * is the id that an escrow folder must be marked with whenever it is written to (escrow.h). -EEXIST: a ring is there,
+ * or escrow has one with keys in it, which may be all that is left of it: open it. */
+int keyring_create(const char *dir, const char *const *escrow, size_t n_escrow, const char *installation);
 /* Cuts a torn tail, and lets the longest of the copies that agree heal the others. An escrow folder that cannot be
  * written is logged and tried again at every sync. KEYRING_BAD: damaged, older than its tombstones, or the copies
  * contradict each other. What was staged and not journalled is destroyed; what was journalled counts, and the files
  * stay as they are until keyring_turned(). */
-int keyring_open(const char *dir, const char *const *escrow, size_t n_escrow, struct keyring **ret_ring);
+int keyring_open(const char *dir, const char *const *escrow, size_t n_escrow, const char *installation,
+                 struct keyring **ret_ring);
 void keyring_close(struct keyring *k);
 
 /* key NULL: a random one. */
@@ -32,6 +34,8 @@ int keyring_add(struct keyring *k, enum key_kind kind, const uint8_t *key, uint8
 int keyring_sync(struct keyring *k);
 void keyring_abort(struct keyring *k); /* forgets staged keys */
 bool keyring_escrow_ok(struct keyring *k);
+/* Looks whether the escrow folders are still there and brings copies that lack something up to date. */
+void keyring_heal(struct keyring *k);
 
 int keyring_get(struct keyring *k, const uint8_t id[KEY_ID_LEN], enum key_kind *ret_kind,
                 uint8_t ret_key[CRYPTO_KEY]); /* KEYRING_ABSENT */

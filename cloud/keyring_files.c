@@ -1,4 +1,5 @@
 /* The copies of a ring: opening, healing, adding, and one generation in place of another. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -6,6 +7,7 @@
 #include "base/fault.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/str.h"
 #include "cloud/keyring_impl.h"
 
 static struct bytes image_bytes(const struct keyring *k)
@@ -18,6 +20,32 @@ void generation_done(struct generation *g)
     crypto_aead_free(g->aead);
     buf_wipe(&g->image);
     crypto_wipe(g, sizeof *g);
+}
+
+/* Whether the escrow folder that holds `dir` is ours now; everything that writes there asks before. */
+static int folder_of(const char *dir, char ret[4096])
+{
+    const char *slash = strrchr(dir, '/');
+    int n = snprintf(ret, 4096, "%.*s", slash == NULL ? 0 : (int)(slash - dir), dir);
+    return n < 0 || n >= 4096 ? -ENAMETOOLONG : 0;
+}
+
+static int check_folder(const char *dir, const char *installation)
+{
+    char folder[4096];
+    int r = folder_of(dir, folder);
+    return r == 0 ? escrow_check(folder, installation) : r;
+}
+
+/* Copy 0 is ours. What comes back after it was away is written as a whole: nobody knows where it was. */
+static int check_copy(struct keyring *k, size_t i)
+{
+    int r = i == 0 ? 0 : check_folder(k->copies[i].dir, k->installation);
+    if (r < 0) {
+        k->copies[i].ok = false;
+        k->copies[i].good = 0;
+    }
+    return r;
 }
 
 /* ---- making ---- */
@@ -33,14 +61,17 @@ static int holds_keys(const char *dir, bool *ret_holds)
     return r;
 }
 
-int keyring_create(const char *dir, const char *const *escrow, size_t n_escrow)
+int keyring_create(const char *dir, const char *const *escrow, size_t n_escrow, const char *installation)
 {
     uint8_t header[RING_HEADER], kek[CRYPTO_KEY];
     char path[4096];
     int r = file_join(path, sizeof path, dir, "ring");
     bool old = r == 0 && file_exists(path);
-    for (size_t i = 0; r == 0 && i < n_escrow; i++)
-        r = holds_keys(escrow[i], &old);
+    for (size_t i = 0; r == 0 && i < n_escrow; i++) {
+        r = check_folder(escrow[i], installation);
+        if (r == 0)
+            r = holds_keys(escrow[i], &old);
+    }
     if (r == 0 && old)
         r = -EEXIST;
     if (r == 0)
@@ -69,7 +100,9 @@ static int tombs_path(const struct keyring *k, size_t i, char *ret, size_t size)
 static int write_tombs(struct keyring *k, size_t i, size_t bytes)
 {
     char path[4096];
-    int r = file_mkdir(k->copies[i].dir, 0700);
+    int r = check_copy(k, i);
+    if (r == 0)
+        r = file_mkdir(k->copies[i].dir, 0700);
     if (r == 0)
         r = tombs_path(k, i, path, sizeof path);
     if (r == 0)
@@ -283,7 +316,10 @@ static int read_copies(struct keyring *k)
 static int copy_write(struct keyring *k, size_t i, struct bytes image)
 {
     struct ring_copy *c = &k->copies[i];
-    int r = k->has_tombs[i] || k->journalled_bytes == 0 ? 0 : write_tombs(k, i, k->journalled_bytes);
+    int r = check_copy(k, i);
+    if (r < 0)
+        return r;
+    r = k->has_tombs[i] || k->journalled_bytes == 0 ? 0 : write_tombs(k, i, k->journalled_bytes);
     if (r == 0 && k->turning) {
         r = ring_copy_stage(c, image, k->g.kek);
         c->ok = r == 0;
@@ -328,6 +364,17 @@ int keyring_sync(struct keyring *k)
     return r;
 }
 
+void keyring_heal(struct keyring *k)
+{
+    char folder[4096];
+    pthread_mutex_lock(&k->lock);
+    for (size_t i = 1; i < k->n_copies; i++)
+        if (folder_of(k->copies[i].dir, folder) != 0 || !escrow_marked(folder, k->installation))
+            k->copies[i].ok = false;
+    even_out(k); /* logs */
+    pthread_mutex_unlock(&k->lock);
+}
+
 /* Ours must be written; escrow that cannot be is tried again at every sync. */
 static int heal(struct keyring *k)
 {
@@ -335,7 +382,8 @@ static int heal(struct keyring *k)
     return k->copies[0].ok ? 0 : r;
 }
 
-int keyring_open(const char *dir, const char *const *escrow, size_t n_escrow, struct keyring **ret_ring)
+int keyring_open(const char *dir, const char *const *escrow, size_t n_escrow, const char *installation,
+                 struct keyring **ret_ring)
 {
     if (n_escrow > ESCROW_MAX)
         return -EINVAL;
@@ -345,7 +393,7 @@ int keyring_open(const char *dir, const char *const *escrow, size_t n_escrow, st
     pthread_mutex_init(&k->lock, NULL);
     buf_init(&k->g.image, RING_MAX);
     tombs_init(&k->tombs);
-    int r = 0;
+    int r = str_copy(k->installation, sizeof k->installation, installation);
     for (size_t i = 0; r == 0 && i < 1 + n_escrow; i++) {
         k->copies[i].dir = strdup(i == 0 ? dir : escrow[i - 1]);
         if (k->copies[i].dir == NULL)
@@ -418,7 +466,9 @@ static int stage(struct keyring *k, const struct generation *next)
 {
     int r = 0;
     for (size_t i = k->n_copies; r == 0 && i-- > 0;) {
-        r = ring_copy_stage(&k->copies[i], buf_bytes(&next->image), next->kek);
+        r = check_copy(k, i);
+        if (r == 0)
+            r = ring_copy_stage(&k->copies[i], buf_bytes(&next->image), next->kek);
         if (r < 0)
             log_error("keyring.stage", "folder=%s error=%s action=\"nothing is erased\"", log_q(k->copies[i].dir),
                       log_q(error_str(r)));
@@ -473,7 +523,8 @@ static int turn(struct keyring *k)
         r = journal(k, &stands);
     if (!stands) {
         for (size_t i = 0; i < k->n_copies; i++)
-            ring_copy_unstage(k->copies[i].dir);
+            if (check_copy(k, i) == 0)
+                ring_copy_unstage(k->copies[i].dir);
         generation_done(&next);
         return r;
     }

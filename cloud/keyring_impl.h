@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 
+#include "cloud/escrow.h"
 #include "cloud/keyring.h"
 #include "cloud/refs.h"
 #include "cloud/ring.h"
@@ -33,6 +34,7 @@ struct keyring {
     bool due; /* the transaction in hand brings the store along with g, or with the erasure that is staged */
     struct tombs tombs;
     size_t journalled, journalled_bytes; /* entries and bytes of tombs that are on disk; the others are staged */
+    char installation[ESCROW_ID];
     size_t n_copies;
     struct ring_copy copies[1 + ESCROW_MAX]; /* [0] is ours, the others are escrow */
     bool has_tombs[1 + ESCROW_MAX];          /* what is journalled is there */

@@ -1,5 +1,5 @@
-/* punchcloud: parse, set up, run, tear down. Every subcommand stands in the table of admin.c; `init` and `run` are done
- * here, the others by admin_client(). */
+/* punchcloud: parse, set up, run, tear down. Every subcommand stands in the table of admin.c; `init`, `run` and
+ * `escrow adopt` are done here, the others by admin_client(). */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +15,7 @@
 #include "base/owner.h"
 #include "cloud/admin.h"
 #include "cloud/api.h"
+#include "cloud/escrow.h"
 #include "cloud/gateway.h"
 #include "cloud/metrics.h"
 
@@ -61,6 +62,11 @@ static int cmd_init(const struct settings *set, const char *config)
         fprintf(stderr, "punchcloud: another process holds %s; nothing was changed\n", set->state);
         return EXIT_FAILED;
     }
+    if (r == CLOUD_ESCROW) {
+        fprintf(stderr, "punchcloud: an escrow folder holds the keys of an installation (see the line above); if they\n"
+                        "are not needed to restore it, empty the folder, or name another in `escrow`\n");
+        return EXIT_FAILED;
+    }
     if (r != 0) {
         fprintf(stderr, "punchcloud: making the installation in %s failed: %s\n%s", set->state,
                 r < 0 ? error_str(r) : "unexpected outcome",
@@ -71,6 +77,45 @@ static int cmd_init(const struct settings *set, const char *config)
     print_made(set, config, token);
     crypto_wipe(token, sizeof token);
     return fflush(stdout) == 0 ? EXIT_OK : EXIT_FAILED;
+}
+
+/* ---- escrow adopt ---- */
+
+static bool in_list(const struct conf_list *l, const char *text)
+{
+    char *const *items = l->items;
+    for (size_t i = 0; i < l->n; i++)
+        if (strcmp(items[i], text) == 0)
+            return true;
+    return false;
+}
+
+/* Neither the daemon nor the state lock is needed: whoever writes keys looks at the mark each time. */
+static int cmd_adopt(const struct settings *set, const char *folder)
+{
+    char id[ESCROW_ID];
+    if (!in_list(&set->escrow, folder)) {
+        fprintf(stderr, "punchcloud: %s is not one of the folders of `escrow` in the settings\n", folder);
+        return EXIT_FAILED;
+    }
+    int r = owner_become(set->state);
+    if (r == 0)
+        r = escrow_id(set->state, id);
+    if (r != 0) {
+        fprintf(stderr, "punchcloud: reading %s/pki/ca.crt: %s\n", set->state, error_str(r));
+        return EXIT_FAILED;
+    }
+    r = escrow_adopt(folder, id);
+    if (r == ESCROW_HOLDS)
+        fprintf(stderr, "punchcloud: %s holds keys and is not marked as this installation's; nothing was changed\n",
+                folder);
+    else if (r != 0)
+        fprintf(stderr, "punchcloud: marking %s: %s\n", folder, error_str(r));
+    else
+        printf("%s is an escrow folder of this installation (%s). The keys are copied there within a minute,\n"
+               "or when punchcloud starts.\n",
+               folder, id);
+    return r == 0 ? EXIT_OK : EXIT_FAILED;
 }
 
 /* ---- run ---- */
@@ -116,6 +161,8 @@ static int open_cloud(struct service *s, const struct settings *set)
         log_error("run.epoch", "state=%s error=\"store and keyring are not of one time\"", log_q(set->state));
     else if (r == CLOUD_KEYS)
         log_error("run.keys", "state=%s error=\"a keyring has no usable copy\"", log_q(set->state));
+    else if (r == CLOUD_ESCROW)
+        log_error("run.escrow", "state=%s error=\"an escrow folder is not this installation's\"", log_q(set->state));
     else if (r == CLOUD_NEWER)
         log_error("run.newer", "state=%s error=\"a later punchcloud made the store\"", log_q(set->state));
     else if (r == -EACCES)
@@ -253,8 +300,12 @@ static int perform(const struct admin_args *args, const char *config)
             fprintf(stderr, "punchcloud: the crypto library does not start: %s\n", error_str(r));
         else if (run)
             code = cmd_run(&set);
+        else if (strcmp(args->cmd->group, "init") == 0)
+            code = cmd_init(&set, config);
+        else if (strcmp(args->cmd->group, "escrow") == 0)
+            code = cmd_adopt(&set, args->operand);
         else
-            code = args->cmd->run ? admin_client(&set, args) : cmd_init(&set, config);
+            code = admin_client(&set, args);
     }
     conf_free(conf);
     return code;

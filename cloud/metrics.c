@@ -120,8 +120,8 @@ static void write_store(struct buf *b, struct cloud *c)
     one(b, METRICS_GAUGE, "punchcloud_keyring_keys", "Keys in all keyrings.", k.keys);
     one(b, METRICS_GAUGE, "punchcloud_keyring_generations",
         "Sum of the keyrings' generations; it rises with each erasure.", k.generations);
-    one(b, METRICS_GAUGE, "punchcloud_escrow_ok", "1 when the last write to every escrow folder went well.",
-        k.escrow_bad == 0);
+    one(b, METRICS_GAUGE, "punchcloud_escrow_ok",
+        "1 when every escrow folder is there and has every key; looked at each minute.", k.escrow_bad == 0);
 }
 
 /* Where the store does not answer, the family is left out. */

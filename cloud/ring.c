@@ -375,6 +375,21 @@ int ring_copy_read(const char *dir, bool next, struct buf *ret_image, uint8_t re
     return r;
 }
 
+bool ring_copy_has(const char *dir, const uint8_t id[16])
+{
+    uint8_t kek[CRYPTO_KEY];
+    struct buf b;
+    bool has = false;
+    buf_init(&b, RING_MAX);
+    int r = ring_copy_read(dir, false, &b, kek);
+    size_t n = r == 0 ? ring_valid_length(buf_bytes(&b)) : 0;
+    for (size_t at = RING_HEADER; !has && at < n; at += RING_ENTRY)
+        has = memcmp(b.p + at + 2, id, 16) == 0;
+    buf_wipe(&b);
+    crypto_wipe(kek, sizeof kek);
+    return has;
+}
+
 bool ring_copy_clean(const char *dir)
 {
     char path[4096];

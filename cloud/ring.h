@@ -41,5 +41,7 @@ int ring_copy_stage(struct ring_copy *c, struct bytes image, const uint8_t kek[C
 void ring_copy_unstage(const char *dir);
 /* Reads ring, or ring.next, into ret_image, and the KEK that opens it; -ENOENT. RING_BAD: no KEK there does. */
 int ring_copy_read(const char *dir, bool next, struct buf *ret_image, uint8_t ret_kek[CRYPTO_KEY]);
+/* Its ring opens and has that entry. */
+bool ring_copy_has(const char *dir, const uint8_t id[16]);
 /* Nothing but a ring and the KEK that opens it: no former generation, nothing staged, no left-over of a crash. */
 bool ring_copy_clean(const char *dir);

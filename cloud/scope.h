@@ -35,7 +35,7 @@ int cloud_begin(struct cloud *c, struct db *db);
  * commits. A failure has rolled back. */
 int cloud_commit(struct cloud *c, struct db *db);
 void cloud_rollback(struct cloud *c, struct db *db); /* no-op outside a transaction */
-/* Tries escrow copies again that could not be written. */
+/* Looks after the escrow folders: what one lacks that was away or could not be written is written there. */
 void cloud_heal(struct cloud *c);
 
 /* Makes the tenant's ring and opens it; a ring left by a crash before the tenant's row committed is taken over. */

@@ -216,9 +216,45 @@ def tokens(lab):
           flush=True)
 
 
+def escrow(lab):
+    """The disk of the escrow folder is not mounted: nothing starts, nothing is written there, and the text helps."""
+    lab.cloud.init()
+    folder, aside = os.path.join(lab.cloud.dir, "escrow"), os.path.join(lab.cloud.dir, "disk")
+    with open(os.path.join(folder, "installation.id")) as f:
+        installation = f.read().strip()
+    os.rename(folder, aside)
+    os.mkdir(folder)
+    for command in (["run"], ["tenant", "add", "acme"], ["token", "add", "--operator"]):
+        said = lab.cloud.ctl(*command, expect=1).stderr
+        for word in (folder, installation, "found=nothing", "mount", "punchcloud escrow adopt"):
+            check(word in said, f"{command} without the escrow disk: no {word!r} in\n{said}")
+        check(os.listdir(folder) == [], f"{command} wrote to the mount point: {os.listdir(folder)}")
+    os.rmdir(folder)
+    os.rename(aside, folder)
+    lab.cloud.tenant("acme")
+
+    said = lab.cloud.ctl("escrow", "adopt", aside, expect=1).stderr
+    check("settings" in said, f"a folder that is not in the settings: {said}")
+    lab.cloud.configure(escrow=[folder, aside])
+    said = lab.cloud.ctl("escrow", "adopt", aside, expect=1).stderr
+    check(aside in said and not os.path.exists(aside), f"a folder that is not there: {said}")
+    os.mkdir(aside, 0o700)
+    check(aside in lab.cloud.ctl("tenant", "add", "zeta", expect=1).stderr, "a new folder that nobody adopted")
+    lab.cloud.ctl("escrow", "adopt", aside)
+    lab.cloud.tenant("zeta")
+    check({"acme", "zeta"} <= set(os.listdir(aside)), f"the new folder lacks keys: {os.listdir(aside)}")
+    lab.cloud.ctl("escrow", "adopt", aside)  # once more changes nothing
+    os.remove(os.path.join(aside, "installation.id"))
+    said = lab.cloud.ctl("escrow", "adopt", aside, expect=1).stderr
+    check("holds keys" in said, f"a folder with keys: {said}")
+    print("an escrow folder without its disk refused; a new one taken into use by command", flush=True)
+
+
 def test(args, _rng):
     with Lab("mistakes", keep=args.keep) as lab:
         configurations(lab)
+    with Lab("escrow", keep=args.keep) as lab:
+        escrow(lab)
     with Lab("tokens", keep=args.keep) as lab:
         tokens(lab)
         lab.stop_daemons()

@@ -19,6 +19,7 @@
 #include "base/file.h"
 #include "base/str.h"
 #include "cloud/credential.h"
+#include "cloud/escrow.h"
 #include "cloud/gateway.h"
 #include "cloud/ingest_impl.h"
 #include "cloud/people.h"
@@ -140,6 +141,24 @@ static inline void fixture_done(struct fixture *x)
         free(x->escrow[i]);
     }
     free(x);
+}
+
+/* The disk of an escrow folder is away: there is its mount point, empty. */
+static inline void fixture_unmount(struct fixture *x, int i)
+{
+    char aside[160];
+    snprintf(aside, sizeof aside, "%s.disk", x->escrow[i]);
+    assert_int_equal(rename(x->escrow[i], aside), 0);
+    assert_int_equal(mkdir(x->escrow[i], 0700), 0);
+}
+
+/* It is back, and nothing was written to the mount point meanwhile. */
+static inline void fixture_mount(struct fixture *x, int i)
+{
+    char aside[160];
+    snprintf(aside, sizeof aside, "%s.disk", x->escrow[i]);
+    assert_int_equal(rmdir(x->escrow[i]), 0);
+    assert_int_equal(rename(aside, x->escrow[i]), 0);
 }
 
 /* As if the process had been killed and started again. */

@@ -25,15 +25,6 @@ static int teardown(void **state)
 
 /* ---- escrow ---- */
 
-/* The folder is gone and a file stands in its place. */
-static void escrow_away(struct fixture *x)
-{
-    nftw(x->escrow[1], fixture_unlink, 16, FTW_DEPTH | FTW_PHYS);
-    int fd = open(x->escrow[1], O_CREAT | O_WRONLY, 0600);
-    assert_true(fd >= 0);
-    close(fd);
-}
-
 static void no_ack_under_a_key_that_escrow_lacks(void **state)
 {
     struct fixture *x = *state;
@@ -41,7 +32,7 @@ static void no_ack_under_a_key_that_escrow_lacks(void **state)
     struct person p;
     tgw_punch(g, 1, clock_real());
     send_all(x, g);
-    escrow_away(x);
+    fixture_unmount(x, 1);
     tgw_punch(g, 1, clock_real()); /* its waiting key is in escrow */
     assert_int_equal(send_seg(x, g, g->seg, 1, 1), 2);
     tgw_punch(g, 2, clock_real()); /* a new card needs a new key */
@@ -52,7 +43,7 @@ static void no_ack_under_a_key_that_escrow_lacks(void **state)
     assert_false(cloud_ready(x->c));
     assert_int_equal(send_seg(x, g, g->seg, 1, 1), 2); /* what is committed is still acknowledged */
 
-    assert_int_equal(unlink(x->escrow[1]), 0);
+    fixture_mount(x, 1);
     assert_int_equal(send_seg(x, g, g->seg, 2, 1), 3);
     assert_true(cloud_ready(x->c));
     assert_int_equal(people_create(x->c, x->db, TENANT, "Anna", NULL, &p), 0);
@@ -66,6 +57,37 @@ static void no_ack_under_a_key_that_escrow_lacks(void **state)
     fixture_open(x);
     assert_int_equal(ask_n(x, PUNCH_ALL, NULL), 3);
     tgw_free(g);
+}
+
+/* Noticed without a new key; a new disk is taken into use on somebody's word only, and then gets all keys. */
+static void a_new_disk_is_adopted(void **state)
+{
+    struct fixture *x = *state;
+    char id[ESCROW_ID];
+    struct tenant t;
+    assert_true(cloud_ready(x->c));
+    fixture_unmount(x, 1);
+    assert_int_equal(ingest_sweep(x->in, clock_real()), 0);
+    assert_false(cloud_ready(x->c));
+    assert_true(tenant_add(x->c, x->db, "zeta", &t) < 0);
+    assert_int_equal(rmdir(x->escrow[1]), 0); /* nothing came there */
+    assert_int_equal(mkdir(x->escrow[1], 0700), 0);
+
+    assert_int_equal(escrow_id(x->state, id), 0);
+    assert_int_equal(escrow_adopt(x->escrow[1], id), 0);
+    assert_int_equal(ingest_sweep(x->in, clock_real()), 0);
+    assert_true(cloud_ready(x->c));
+    assert_int_equal(tenant_add(x->c, x->db, "zeta", &t), 0);
+    fixture_close(x);
+    nftw(x->escrow[0], fixture_unlink, 16, FTW_DEPTH | FTW_PHYS);
+    x->set.escrow = (struct conf_list){.items = x->escrow + 1, .n = 1};
+    const char *const tenants[] = {TENANT, "zeta"};
+    for (size_t i = 0; i < ARRAY_LEN(tenants); i++) {
+        char own[128];
+        snprintf(own, sizeof own, "%s/keyring/%s", x->state, tenants[i]);
+        nftw(own, fixture_unlink, 16, FTW_DEPTH | FTW_PHYS);
+    }
+    fixture_open(x);
 }
 
 /* ---- a full disk ---- */
@@ -410,6 +432,7 @@ int main(int argc, char **argv)
         return child(argv[2]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(no_ack_under_a_key_that_escrow_lacks, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_new_disk_is_adopted, setup, teardown),
         cmocka_unit_test_setup_teardown(full_disk_loses_and_doubles_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(beyond_the_limit_waiting_cards_share_a_key, setup, teardown),
         cmocka_unit_test_setup_teardown(killed_at_any_moment, setup, teardown),

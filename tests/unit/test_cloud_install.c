@@ -37,10 +37,25 @@ static void init_is_done_once(void **state)
 static void init_starts_over(void **state)
 {
     struct fixture *x = *state;
-    char path[128], token[64];
+    char path[128], keys[128], token[64];
+    struct buf before, after;
+    buf_init(&before, 65536);
+    buf_init(&after, 65536);
     fixture_close(x);
-    snprintf(path, sizeof path, "%s/store.db", x->state);
-    assert_int_equal(truncate(path, 0), 0);
+    snprintf(path, sizeof path, "%s/pki/root.key", x->state);
+    assert_int_equal(file_read(path, &before), 0);
+    snprintf(keys, sizeof keys, "%s/store.db", x->state);
+    assert_int_equal(truncate(keys, 0), 0);
+    /* with keys in escrow it is a store that was lost: all else is kept for whoever restores it */
+    assert_int_equal(cloud_init(&x->set, token), CLOUD_ESCROW);
+    assert_int_equal(file_read(path, &after), 0);
+    assert_true(bytes_equal(buf_bytes(&before), buf_bytes(&after)));
+    buf_done(&before);
+    buf_done(&after);
+    for (int i = 0; i < 2; i++) {
+        snprintf(keys, sizeof keys, "%s/%s", x->escrow[i], TENANT);
+        nftw(keys, fixture_unlink, 16, FTW_DEPTH | FTW_PHYS);
+    }
     assert_int_equal(cloud_init(&x->set, token), 0);
     fixture_open(x);
 }
@@ -90,6 +105,69 @@ static void no_usable_keyring(void **state)
     assert_null(c);
     assert_int_equal(rename(aside, kek[2]), 0);
     fixture_open(x);
+}
+
+static void refused_escrow(struct fixture *x)
+{
+    struct cloud *c = NULL;
+    assert_int_equal(cloud_open(&x->set, &c), CLOUD_ESCROW);
+    assert_null(c);
+}
+
+/* At the start: an empty folder, one that is not there, another installation's. Nothing is written there. */
+static void strange_escrow_is_refused(void **state)
+{
+    struct fixture *x = *state;
+    char mark[160], folder[160], id[ESCROW_ID];
+    fixture_close(x);
+    fixture_unmount(x, 1);
+    refused_escrow(x);
+    fixture_mount(x, 1);
+    snprintf(folder, sizeof folder, "%s.aside", x->escrow[1]);
+    assert_int_equal(rename(x->escrow[1], folder), 0);
+    refused_escrow(x);
+    assert_false(file_exists(x->escrow[1]));
+    assert_int_equal(rename(folder, x->escrow[1]), 0);
+
+    snprintf(mark, sizeof mark, "%s/installation.id", x->escrow[1]);
+    const char *const others[] = {"0011223344556677\n", "", "no id, but a line that is longer than any id\n"};
+    assert_int_equal(escrow_id(x->state, id), 0);
+    for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+        assert_int_equal(file_write(mark, BYTES_STR(others[i]), 0600), 0);
+        refused_escrow(x);
+        assert_int_equal(escrow_adopt(x->escrow[1], id), ESCROW_HOLDS);
+    }
+    assert_int_equal(unlink(mark), 0);
+    fixture_open(x); /* without a mark, but the keys are those of this store */
+    assert_true(escrow_marked(x->escrow[1], id));
+}
+
+/* Without a mark, and the keys in it are of another installation with a customer of the same name. */
+static void keys_of_others_are_not_adopted(void **state)
+{
+    struct fixture *x = *state, *other = fixture_new();
+    char mark[160], ring[160], id[ESCROW_ID];
+    struct buf before, after;
+    fixture_close(x);
+    fixture_close(other);
+    snprintf(mark, sizeof mark, "%s/installation.id", other->escrow[0]);
+    assert_int_equal(unlink(mark), 0);
+    char *folders[] = {x->escrow[0], other->escrow[0]};
+    x->set.escrow.items = folders;
+    buf_init(&before, 65536);
+    buf_init(&after, 65536);
+    snprintf(ring, sizeof ring, "%s/%s/ring", other->escrow[0], TENANT);
+    assert_int_equal(file_read(ring, &before), 0);
+    refused_escrow(x);
+    assert_int_equal(escrow_id(x->state, id), 0);
+    assert_int_equal(escrow_adopt(other->escrow[0], id), ESCROW_HOLDS);
+    assert_false(file_exists(mark));
+    assert_int_equal(file_read(ring, &after), 0);
+    assert_true(bytes_equal(buf_bytes(&before), buf_bytes(&after)));
+    buf_done(&before);
+    buf_done(&after);
+    fixture_open(other); /* whose they are takes them */
+    fixture_done(other);
 }
 
 static void tokens(void **state)
@@ -483,6 +561,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(init_starts_over, setup, teardown),
         cmocka_unit_test_setup_teardown(wrong_epoch_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(no_usable_keyring, setup, teardown),
+        cmocka_unit_test_setup_teardown(strange_escrow_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(keys_of_others_are_not_adopted, setup, teardown),
         cmocka_unit_test_setup_teardown(tokens, setup, teardown),
         cmocka_unit_test_setup_teardown(tenants, setup, teardown),
         cmocka_unit_test_setup_teardown(tenants_do_not_see_each_other, setup, teardown),

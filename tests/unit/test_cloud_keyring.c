@@ -9,6 +9,16 @@ struct rings {
     const char *escrow[2];
 };
 
+#define ID "0123456789abcdef"
+
+static void mark(const struct rings *x, const char *name)
+{
+    char folder[128];
+    snprintf(folder, sizeof folder, "%s/%s", x->dir, name);
+    assert_int_equal(file_mkdir(folder, 0700), 0);
+    assert_int_equal(escrow_adopt(folder, ID), 0);
+}
+
 static int setup(void **state)
 {
     struct rings *x = calloc(1, sizeof *x);
@@ -20,8 +30,10 @@ static int setup(void **state)
     snprintf(x->b, sizeof x->b, "%s/b/acme", x->dir);
     x->escrow[0] = x->a;
     x->escrow[1] = x->b;
-    assert_int_equal(keyring_create(x->own, x->escrow, 2), 0);
-    assert_int_equal(keyring_create(x->own, x->escrow, 2), -EEXIST);
+    mark(x, "a");
+    mark(x, "b");
+    assert_int_equal(keyring_create(x->own, x->escrow, 2, ID), 0);
+    assert_int_equal(keyring_create(x->own, x->escrow, 2, ID), -EEXIST);
     *state = x;
     return 0;
 }
@@ -37,7 +49,7 @@ static int teardown(void **state)
 static struct keyring *reopen(const struct rings *x)
 {
     struct keyring *k = NULL;
-    assert_int_equal(keyring_open(x->own, x->escrow, 2, &k), 0);
+    assert_int_equal(keyring_open(x->own, x->escrow, 2, ID, &k), 0);
     return k;
 }
 
@@ -201,14 +213,14 @@ static void contradicting_copies_are_refused(void **state)
     keyring_close(k);
 
     snprintf(elsewhere, sizeof elsewhere, "%s/elsewhere", x->dir);
-    assert_int_equal(keyring_create(elsewhere, NULL, 0), 0);
-    assert_int_equal(keyring_open(elsewhere, NULL, 0, &k), 0);
+    assert_int_equal(keyring_create(elsewhere, NULL, 0, ""), 0);
+    assert_int_equal(keyring_open(elsewhere, NULL, 0, "", &k), 0);
     add(k, KEY_PERSON, 1, other);
     keyring_close(k);
     nftw(x->a, fixture_unlink, 16, FTW_DEPTH | FTW_PHYS);
     assert_int_equal(rename(elsewhere, x->a), 0);
     k = NULL;
-    assert_int_equal(keyring_open(x->own, x->escrow, 2, &k), KEYRING_BAD);
+    assert_int_equal(keyring_open(x->own, x->escrow, 2, ID, &k), KEYRING_BAD);
     assert_null(k);
 }
 
@@ -316,7 +328,7 @@ static void escrow_of_before_is_not_overwritten(void **state)
     add(k, KEY_PERSON, 1, ids);
     keyring_close(k);
     nftw(x->own, fixture_unlink, 16, FTW_DEPTH | FTW_PHYS);
-    assert_int_equal(keyring_create(x->own, x->escrow, 2), -EEXIST);
+    assert_int_equal(keyring_create(x->own, x->escrow, 2, ID), -EEXIST);
     k = reopen(x); /* taken over, as a ring that a crash left behind */
     assert_true(has(k, ids[0]));
     keyring_close(k);
@@ -482,7 +494,7 @@ static void no_copy_brings_an_erased_key_back(void **state)
             at_2 = at_2 || conditions[c[d]].at_2;
             any = any || c[d] != 0;
         }
-        int r = keyring_open(x->own, x->escrow, 2, &k);
+        int r = keyring_open(x->own, x->escrow, 2, ID, &k);
         assert_true((r == 0) == any);
         if (r != 0)
             continue;
