@@ -402,7 +402,8 @@ int api_start(struct cloud *c, struct ingest *in, struct api **ret_api)
         .threads = (unsigned)set->api.threads,
         .connections = (unsigned)all,
         .per_address = (unsigned)each,
-        .waiting = (unsigned)((each > 0 && each < all ? each : all) + 1) / 2, /* the other half is for who reads */
+        .waiting = (unsigned)(all + 1) / 2, /* the other half is for who reads */
+        .waiting_each = (unsigned)(each + 1) / 2,
         .request_ms = set->api.request_timeout,
         .idle_ms = set->api.idle,
         .fn = on_request,

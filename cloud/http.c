@@ -56,12 +56,17 @@ struct http {
     void *arg;
     unsigned port;
     struct queue *turns; /* struct http_call *, each of a suspended connection; NULL: nobody waits here */
+    unsigned waiting_each;
+    pthread_mutex_t lock;
+    struct http_call *waiting; /* under lock: those in `turns` */
     pthread_t in_turn;
     atomic_bool stopping;
 };
 
 struct http_call {
     struct MHD_Connection *conn;
+    struct http_call *next; /* of those that wait */
+    struct bytes address;   /* the peer's, while it waits; libmicrohttpd's */
     struct buf body;
     size_t seen; /* bytes of the body that arrived, kept or not */
     bool answered;
@@ -265,12 +270,53 @@ static void reply_late(struct http *h, struct http_call *call, enum http_fault f
     MHD_resume_connection(call->conn);
 }
 
+/* Without the port: libmicrohttpd's limit of one address counts so, too. */
+static struct bytes address_of(struct MHD_Connection *conn)
+{
+    const union MHD_ConnectionInfo *i = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    const void *a = i ? i->client_addr : NULL;
+    const struct sockaddr_in *v4 = a;
+    const struct sockaddr_in6 *v6 = a;
+    if (a && i->client_addr->sa_family == AF_INET)
+        return BYTES((const uint8_t *)&v4->sin_addr, sizeof v4->sin_addr);
+    if (a && i->client_addr->sa_family == AF_INET6)
+        return BYTES((const uint8_t *)&v6->sin6_addr, sizeof v6->sin6_addr);
+    return BYTES_NONE;
+}
+
+/* Puts it in the line, unless the line, or the part of it that one address may have, is full. */
+static bool line_up(struct http *h, struct http_call *call)
+{
+    unsigned same = 0;
+    call->address = address_of(call->conn);
+    pthread_mutex_lock(&h->lock);
+    for (const struct http_call *c = h->waiting; c; c = c->next)
+        same += bytes_equal(c->address, call->address);
+    bool ok = (h->waiting_each == 0 || same < h->waiting_each) && queue_push(h->turns, &call) == 0;
+    if (ok) {
+        call->next = h->waiting;
+        h->waiting = call;
+    }
+    pthread_mutex_unlock(&h->lock);
+    return ok;
+}
+
+static void leave_line(struct http *h, const struct http_call *call)
+{
+    pthread_mutex_lock(&h->lock);
+    struct http_call **at = &h->waiting;
+    while (*at != call)
+        at = &(*at)->next;
+    *at = call->next;
+    pthread_mutex_unlock(&h->lock);
+}
+
 static void wait_for_turn(struct http *h, struct http_call *call)
 {
     ASSERT(h->turns && call->q.fault == HTTP_SOUND);
     call->q.in_turn = true;
     MHD_suspend_connection(call->conn);
-    if (queue_push(h->turns, &call) != 0) /* else it is the other thread's */
+    if (!line_up(h, call)) /* else it is the other thread's */
         reply_late(h, call, HTTP_CROWDED);
 }
 
@@ -278,9 +324,12 @@ static void *run_in_turn(void *arg)
 {
     struct http *h = arg;
     struct http_call *call;
-    for (int r; (r = queue_pop_wait(h->turns, &call, TURN_WAIT_MS)) != QUEUE_CLOSED;)
-        if (r == 0)
-            reply_late(h, call, atomic_load(&h->stopping) ? HTTP_CROWDED : HTTP_SOUND);
+    for (int r; (r = queue_pop_wait(h->turns, &call, TURN_WAIT_MS)) != QUEUE_CLOSED;) {
+        if (r != 0)
+            continue;
+        leave_line(h, call);
+        reply_late(h, call, atomic_load(&h->stopping) ? HTTP_CROWDED : HTTP_SOUND);
+    }
     return NULL;
 }
 
@@ -527,6 +576,8 @@ int http_start(const struct http_options *o, struct http **ret_http)
     h->arg = o->arg;
     h->request_ms = o->request_ms;
     h->idle_ms = o->idle_ms;
+    h->waiting_each = o->waiting_each;
+    pthread_mutex_init(&h->lock, NULL);
     buf_init(&h->cert, 65536);
     buf_init(&h->key, 65536);
     if ((o->cert_file && ((r = file_read(o->cert_file, &h->cert)) < 0 || (r = file_read(o->key_file, &h->key)) < 0 ||
@@ -554,6 +605,7 @@ void http_stop(struct http *h)
     if (h->daemon)
         MHD_stop_daemon(h->daemon); /* closes the listening socket and every connection */
     queue_free(h->turns);
+    pthread_mutex_destroy(&h->lock);
     patience_free(h->patience);
     buf_done(&h->cert);
     buf_wipe(&h->key);

@@ -23,7 +23,8 @@ enum http_fault {
     HTTP_BODY_TOO_LARGE, /* body is empty */
     HTTP_QUERY_BAD,      /* more than HTTP_QUERY_MAX parameters, or one with a NUL inside */
     HTTP_FRAMING_BAD,    /* where the body ends is not said once and clearly; body is empty, the connection is closed */
-    HTTP_CROWDED,        /* after HTTP_IN_TURN: too many wait, or the listener stops; it does not get its turn */
+    HTTP_CROWDED, /* after HTTP_IN_TURN: too many wait, of its address or of all, or the listener stops; it does not get
+                     its turn */
 };
 
 /* Borrowed; lives for the call. Path and query are percent-decoded; %00 stays as it was written. */
@@ -73,6 +74,7 @@ struct http_options {
     unsigned connections;             /* at most, all together */
     unsigned per_address;             /* at most, of one address; 0: no limit, for behind a proxy */
     unsigned waiting;                 /* requests that wait for their turn; 0: fn asks for none */
+    unsigned waiting_each;            /* at most, of one address; 0: no limit */
     uint64_t request_ms; /* for the TLS handshake and a request line; again for headers and body; for the reply */
     uint64_t idle_ms;    /* from a reply to the next request line */
     http_fn *fn;

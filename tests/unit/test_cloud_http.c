@@ -233,17 +233,25 @@ static void test_tls(void **state)
     assert_int_equal(curl_fails(rsa), 35); /* CBC */
 }
 
-static int connect_raw(unsigned port)
+/* From 127.0.0.`host`. */
+static int connect_from(unsigned host, unsigned port)
 {
-    struct sockaddr_in a = {
-        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK - 1 + host)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(fd >= 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
+    a = (struct sockaddr_in){
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
     return fd;
 }
 
 /* Plain HTTP on the TLS port gets no answer, and a silent connection is closed; tests/e2e/test_hostile.py has more. */
+static int connect_raw(unsigned port)
+{
+    return connect_from(1, port);
+}
+
 static void test_plain_and_silent(void **state)
 {
     static const char plain[] = "GET /x HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -394,7 +402,7 @@ static int take_turn(void *arg, const struct http_request *q, struct http_reply 
     return 0;
 }
 
-static void turns_start(struct turns *t, unsigned threads)
+static void turns_start(struct turns *t, unsigned threads, unsigned waiting_each)
 {
     *t = (struct turns){0};
     sem_init(&t->begun, 0, 0);
@@ -403,6 +411,7 @@ static void turns_start(struct turns *t, unsigned threads)
                                    .threads = threads,
                                    .connections = 32,
                                    .waiting = WAITING,
+                                   .waiting_each = waiting_each,
                                    .request_ms = 2000,
                                    .idle_ms = 60000,
                                    .fn = take_turn,
@@ -469,7 +478,7 @@ static void reads_go_on(unsigned threads)
     struct turns t;
     int kept[6], w[WAITING + 1], surplus[3];
     char body[64], text[16];
-    turns_start(&t, threads);
+    turns_start(&t, threads, 0);
     for (size_t i = 0; i < ARRAY_LEN(kept); i++)
         assert_read(kept[i] = turns_connect(&t));
     for (int i = 0; i <= WAITING; i++) {
@@ -523,6 +532,40 @@ static void test_who_waits_keeps_nobody_waiting(void **state)
     reads_go_on(3);
 }
 
+/* Who writes more than his share keeps nobody of another address from writing. */
+static void test_a_line_for_all(void **state)
+{
+    struct turns t;
+    int w[WAITING + 1];
+    char body[64];
+    turns_start(&t, 2, WAITING / 2);
+    for (int i = 0; i < 1 + WAITING / 2; i++) {
+        send_write(w[i] = connect_from(1, t.port), i);
+        if (i == 0)
+            sem_wait(&t.begun);
+        else
+            wait_until_asked(&t, (unsigned)i + 1);
+    }
+    int fd = connect_from(1, t.port);
+    send_write(fd, 10);
+    assert_int_equal(recv_reply(fd, body), 503);
+    for (int i = 1 + WAITING / 2; i <= WAITING; i++) {
+        send_write(w[i] = connect_from(2, t.port), i);
+        wait_until_asked(&t, (unsigned)i + 2);
+    }
+    for (int i = 0; i <= WAITING; i++)
+        sem_post(&t.go);
+    for (int i = 0; i <= WAITING; i++) {
+        assert_int_equal(recv_reply(w[i], body), 200);
+        close(w[i]);
+    }
+    send_write(fd, 10); /* there is room again */
+    sem_post(&t.go);
+    assert_int_equal(recv_reply(fd, body), 200);
+    close(fd);
+    http_stop(t.h);
+}
+
 static void *stop(void *arg)
 {
     struct turns *t = arg;
@@ -537,7 +580,7 @@ static void test_stop_while_some_wait(void **state)
     pthread_t stopper;
     int w[WAITING];
     char body[64];
-    turns_start(&t, 3);
+    turns_start(&t, 3, 0);
     for (int i = 0; i < WAITING; i++) {
         send_write(w[i] = turns_connect(&t), i);
         wait_until_asked(&t, (unsigned)i + 1);
@@ -575,6 +618,7 @@ int main(void)
         cmocka_unit_test(test_pieces_that_end_early),
         cmocka_unit_test(test_start_errors),
         cmocka_unit_test(test_who_waits_keeps_nobody_waiting),
+        cmocka_unit_test(test_a_line_for_all),
         cmocka_unit_test(test_stop_while_some_wait),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
