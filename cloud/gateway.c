@@ -60,8 +60,7 @@ static int from_row(struct db_stmt *s, void *arg, void *item)
     if (g.has_status) {
         g.online = db_int(s, 9) != 0;
         g.status_received = db_int(s, 10);
-        if (counts_from(db_blob(s, 11), g.counts) != 0)
-            return -EBADMSG;
+        g.has_counts = counts_from(db_blob(s, 11), g.counts) == 0;
     }
     *ret = g;
     return 0;

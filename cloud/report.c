@@ -28,7 +28,7 @@ static json_t *time_or_null(int64_t us)
 json_t *report_gateway(const struct gateway *g, bool with_tenant)
 {
     char id[2 * GW_LEN + 1], site[2 * ID_LEN + 1];
-    json_t *o = json_object(), *counts = g->has_status ? json_object() : json_null();
+    json_t *o = json_object(), *counts = g->has_counts ? json_object() : json_null();
     whole_set(&o, "id", json_string(str_hex(g->gw, GW_LEN, id)));
     if (with_tenant)
         whole_set(&o, "tenant", json_string(g->tenant));
@@ -41,7 +41,7 @@ json_t *report_gateway(const struct gateway *g, bool with_tenant)
     whole_set(&o, "online", g->has_status ? json_boolean(g->online) : json_null());
     whole_set(&o, "last_status", time_or_null(g->has_status ? g->status_received : 0));
     whole_set(&o, "last_upload", time_or_null(g->last_upload));
-    for (size_t i = 0; g->has_status && i < COUNT_MAX; i++)
+    for (size_t i = 0; g->has_counts && i < COUNT_MAX; i++)
         if (count_names[i])
             whole_set(&counts, count_names[i], json_integer((json_int_t)g->counts[i]));
     whole_set(&o, "counts", counts);

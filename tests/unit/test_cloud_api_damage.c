@@ -381,6 +381,34 @@ static void test_reader_and_site(void **state)
     assert_int_equal(listed("/v1/punches", &damaged, id), 3);
 }
 
+static json_int_t punches_counted(void)
+{
+    struct reply r = ok("/v1/gateways");
+    json_t *g = json_array_get(json_object_get(r.json, "items"), 0), *counts = json_object_get(g, "counts");
+    assert_true(json_is_true(json_object_get(g, "online")));
+    json_int_t n = json_is_null(counts) ? -1 : json_integer_value(json_object_get(counts, "punches"));
+    reply_done(&r);
+    return n;
+}
+
+/* Of a gateway whose counts cannot be read all else is shown. */
+static void test_counts(void **state)
+{
+    sql("INSERT INTO gateway_status(tenant_id, gw, gen, conn, boot, mono, online, rkids, counts, received)"
+        " SELECT tenant_id, gw, gen, zeroblob(16), zeroblob(16), 1, 1, x'', x'820007', 1 FROM gateway"
+        " WHERE tenant_id = 'acme'");
+    assert_int_equal(punches_counted(), 7);
+    static const char *const broken[] = {"x'8200'", "x'820007ff'", "x''", "x'a0'"};
+    for (size_t i = 0; i < ARRAY_LEN(broken); i++) {
+        char text[96];
+        snprintf(text, sizeof text, "UPDATE gateway_status SET counts = %s", broken[i]);
+        sql(text);
+        assert_int_equal(punches_counted(), -1);
+    }
+    sql("UPDATE gateway_status SET counts = x'820009'");
+    assert_int_equal(punches_counted(), 9);
+}
+
 static void test_punch(void **state)
 {
     char id[40], what[40];
@@ -412,6 +440,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_keys_of_a_damaged_card, setup, teardown),
         cmocka_unit_test_setup_teardown(test_event, setup, teardown),
         cmocka_unit_test_setup_teardown(test_reader_and_site, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_counts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_punch, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
