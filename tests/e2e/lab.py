@@ -244,6 +244,7 @@ class Gateway:
         self.buses, self.readers = [], []
         self.uplink = {"backoff_min": "200ms", "backoff_max": "2s", "keepalive": "5s", "ack_timeout": "3s"}
         self.spool_settings = {"budget": "64MiB"}
+        self.profiles = os.path.join(ROOT, "config", "profiles")
         self.env = {}
         self.proc = None
         self.id = None
@@ -257,7 +258,7 @@ class Gateway:
 
     def configure(self, **changes):
         s = {"state": self.state, "runtime": self.runtime, "log": "info",
-             "profiles": os.path.join(ROOT, "config", "profiles"), "spool": self.spool_settings, "uplink": self.uplink,
+             "profiles": self.profiles, "spool": self.spool_settings, "uplink": self.uplink,
              "buses": self.buses, "readers": self.readers}
         s.update(changes)
         write_yaml(self.config, {k: v for k, v in s.items() if v is not None})

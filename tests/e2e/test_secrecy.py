@@ -99,6 +99,8 @@ def crash(lab, b, uid):
             proc.argv = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", *proc.argv]
     os.chmod(lab.dir, 0o755)
     if uid != os.geteuid():
+        # the sources may lie where only their owner may look, such as /root
+        b.gw.profiles = shutil.copytree(b.gw.profiles, os.path.join(lab.gw_dir, "profiles"))
         for path in [lab.gw_dir, lab.path("cloud"), lab.crash_dir]:
             for folder, dirs, files in os.walk(path):
                 for x in [folder, *(os.path.join(folder, n) for n in dirs + files)]:
