@@ -18,8 +18,8 @@ struct gateway {
     /* What its last signed status said; has_status false: none yet. */
     bool has_status;
     bool online;
-    int64_t status_received;
     bool has_counts; /* false: damaged, until its next status */
+    int64_t status_received;
     uint64_t counts[COUNT_MAX];
     int64_t last_upload; /* us, 0 = never */
     /* Of gateway_add() only: whose the generation before was; "" when there is none. */
