@@ -127,8 +127,9 @@ int admin_tenant_list(struct admin_call *a)
         return failed(a, r, "list of tenants");
     json_t *rows = json_array();
     for (size_t i = 0; i < list.n; i++)
-        whole_append(&rows,
-                     json_pack("{s:s, s:o}", "tenant", list.items[i].id, "created", time_json(list.items[i].created)));
+        if (tenant_is_customer(list.items[i].id))
+            whole_append(&rows, json_pack("{s:s, s:o}", "tenant", list.items[i].id, "created",
+                                          time_json(list.items[i].created)));
     tenant_list_done(&list);
     return print_rows(a, columns, ARRAY_LEN(columns), rows);
 }

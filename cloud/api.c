@@ -104,40 +104,46 @@ static const char *const punches_query[] = {"person", "site", "reader", "from", 
 
 /* Of two patterns that fit, the earlier counts. */
 static const struct api_route routes[] = {
-    {"GET", "/healthz", SCOPE_OPEN, READS, get_health, NULL},
-    {"GET", "/readyz", SCOPE_OPEN, READS, get_ready, NULL},
-    {"GET", "/v1/openapi.json", SCOPE_OPEN, READS, get_openapi, NULL},
-    {"GET", "/v1/status", SCOPE_OPERATOR, READS, get_status, NULL},
-    {"GET", "/v1/people", SCOPE_TENANT, READS, api_people_list, page_query},
-    {"POST", "/v1/people", SCOPE_TENANT, WRITES, api_people_create, NULL},
-    {"GET", "/v1/people/{id}", SCOPE_TENANT, READS, api_people_get, NULL},
-    {"PATCH", "/v1/people/{id}", SCOPE_TENANT, WRITES, api_people_patch, NULL},
-    {"GET", "/v1/people/{id}/export", SCOPE_TENANT, READS, api_people_export, NULL},
-    {"GET", "/v1/people/{id}/credentials", SCOPE_TENANT, READS, api_credentials_of, NULL},
-    {"POST", "/v1/people/{id}/credentials", SCOPE_TENANT, WRITES, api_credentials_assign, NULL},
-    {"POST", "/v1/people/{id}/erasure", SCOPE_TENANT, WRITES_ALONE, api_erasures_make, NULL},
-    {"GET", "/v1/erasures", SCOPE_TENANT, READS, api_erasures_list, page_query},
-    {"GET", "/v1/erasures/{id}", SCOPE_TENANT, READS, api_erasures_get, NULL},
-    {"GET", "/v1/credentials/waiting", SCOPE_TENANT, READS, api_credentials_waiting, page_query},
-    {"GET", "/v1/credentials/{id}", SCOPE_TENANT, READS, api_credentials_get, NULL},
-    {"POST", "/v1/credentials/{id}/unassign", SCOPE_TENANT, WRITES, api_credentials_unassign, NULL},
-    {"GET", "/v1/gateways", SCOPE_TENANT, READS, api_gateways_list, page_query},
-    {"GET", "/v1/gateways/{id}", SCOPE_TENANT, READS, api_gateways_get, NULL},
-    {"PATCH", "/v1/gateways/{id}", SCOPE_TENANT, WRITES, api_gateways_patch, NULL},
-    {"GET", "/v1/gateways/{id}/events", SCOPE_TENANT, READS, api_gateway_events, page_query},
-    {"GET", "/v1/readers", SCOPE_TENANT, READS, api_readers_list, page_query},
-    {"GET", "/v1/readers/{id}", SCOPE_TENANT, READS, api_readers_get, NULL},
-    {"PATCH", "/v1/readers/{id}", SCOPE_TENANT, WRITES, api_readers_patch, NULL},
-    {"GET", "/v1/sites", SCOPE_TENANT, READS, api_sites_list, page_query},
-    {"POST", "/v1/sites", SCOPE_TENANT, WRITES, api_sites_create, NULL},
-    {"GET", "/v1/sites/{id}", SCOPE_TENANT, READS, api_sites_get, NULL},
-    {"PATCH", "/v1/sites/{id}", SCOPE_TENANT, WRITES, api_sites_patch, NULL},
-    {"DELETE", "/v1/sites/{id}", SCOPE_TENANT, WRITES, api_sites_delete, NULL},
-    {"GET", "/v1/tenants", SCOPE_OPERATOR, READS, api_tenants_list, page_query},
-    {"POST", "/v1/tenants", SCOPE_OPERATOR, WRITES, api_tenants_create, NULL},
-    {"GET", "/v1/tenants/{id}", SCOPE_OPERATOR, READS, api_tenants_get, NULL},
-    {"GET", "/v1/punches", SCOPE_TENANT, READS, api_punches_list, punches_query},
-    {"GET", "/v1/changes", SCOPE_TENANT, READS, api_changes_list, changes_query},
+    {"GET", "/healthz", SCOPE_OPEN, READS, get_health, NULL, PERM_NONE, 0},
+    {"GET", "/readyz", SCOPE_OPEN, READS, get_ready, NULL, PERM_NONE, 0},
+    {"GET", "/v1/openapi.json", SCOPE_OPEN, READS, get_openapi, NULL, PERM_NONE, 0},
+    {"GET", "/v1/status", SCOPE_OPERATOR, READS, get_status, NULL, PERM_NONE, 0},
+    {"GET", "/v1/people", SCOPE_TENANT, READS, api_people_list, page_query, PERM_PEOPLE_READ, PERSONAL},
+    {"POST", "/v1/people", SCOPE_TENANT, WRITES, api_people_create, NULL, PERM_PEOPLE_CHANGE, 0},
+    {"GET", "/v1/people/{id}", SCOPE_TENANT, READS, api_people_get, NULL, PERM_PEOPLE_READ, PERSONAL},
+    {"PATCH", "/v1/people/{id}", SCOPE_TENANT, WRITES, api_people_patch, NULL, PERM_PEOPLE_CHANGE, 0},
+    {"GET", "/v1/people/{id}/export", SCOPE_TENANT, READS, api_people_export, NULL, PERM_PEOPLE_EXPORT,
+     PERSONAL | STEP_UP},
+    {"GET", "/v1/people/{id}/credentials", SCOPE_TENANT, READS, api_credentials_of, NULL, PERM_CREDENTIALS_READ,
+     PERSONAL},
+    {"POST", "/v1/people/{id}/credentials", SCOPE_TENANT, WRITES, api_credentials_assign, NULL, PERM_CREDENTIALS_CHANGE,
+     0},
+    {"POST", "/v1/people/{id}/erasure", SCOPE_TENANT, WRITES_ALONE, api_erasures_make, NULL, PERM_PEOPLE_ERASE,
+     STEP_UP},
+    {"GET", "/v1/erasures", SCOPE_TENANT, READS, api_erasures_list, page_query, PERM_PEOPLE_ERASE, 0},
+    {"GET", "/v1/erasures/{id}", SCOPE_TENANT, READS, api_erasures_get, NULL, PERM_PEOPLE_ERASE, 0},
+    {"GET", "/v1/credentials/waiting", SCOPE_TENANT, READS, api_credentials_waiting, page_query, PERM_CREDENTIALS_READ,
+     PERSONAL},
+    {"GET", "/v1/credentials/{id}", SCOPE_TENANT, READS, api_credentials_get, NULL, PERM_CREDENTIALS_READ, PERSONAL},
+    {"POST", "/v1/credentials/{id}/unassign", SCOPE_TENANT, WRITES, api_credentials_unassign, NULL,
+     PERM_CREDENTIALS_CHANGE, 0},
+    {"GET", "/v1/gateways", SCOPE_TENANT, READS, api_gateways_list, page_query, PERM_GATEWAYS_READ, 0},
+    {"GET", "/v1/gateways/{id}", SCOPE_TENANT, READS, api_gateways_get, NULL, PERM_GATEWAYS_READ, 0},
+    {"PATCH", "/v1/gateways/{id}", SCOPE_TENANT, WRITES, api_gateways_patch, NULL, PERM_GATEWAYS_CHANGE, 0},
+    {"GET", "/v1/gateways/{id}/events", SCOPE_TENANT, READS, api_gateway_events, page_query, PERM_GATEWAYS_READ, 0},
+    {"GET", "/v1/readers", SCOPE_TENANT, READS, api_readers_list, page_query, PERM_READERS_READ, 0},
+    {"GET", "/v1/readers/{id}", SCOPE_TENANT, READS, api_readers_get, NULL, PERM_READERS_READ, 0},
+    {"PATCH", "/v1/readers/{id}", SCOPE_TENANT, WRITES, api_readers_patch, NULL, PERM_READERS_CHANGE, 0},
+    {"GET", "/v1/sites", SCOPE_TENANT, READS, api_sites_list, page_query, PERM_SITES_READ, 0},
+    {"POST", "/v1/sites", SCOPE_TENANT, WRITES, api_sites_create, NULL, PERM_SITES_CHANGE, 0},
+    {"GET", "/v1/sites/{id}", SCOPE_TENANT, READS, api_sites_get, NULL, PERM_SITES_READ, 0},
+    {"PATCH", "/v1/sites/{id}", SCOPE_TENANT, WRITES, api_sites_patch, NULL, PERM_SITES_CHANGE, 0},
+    {"DELETE", "/v1/sites/{id}", SCOPE_TENANT, WRITES, api_sites_delete, NULL, PERM_SITES_CHANGE, 0},
+    {"GET", "/v1/tenants", SCOPE_OPERATOR, READS, api_tenants_list, page_query, PERM_NONE, 0},
+    {"POST", "/v1/tenants", SCOPE_OPERATOR, WRITES, api_tenants_create, NULL, PERM_NONE, 0},
+    {"GET", "/v1/tenants/{id}", SCOPE_OPERATOR, READS, api_tenants_get, NULL, PERM_NONE, 0},
+    {"GET", "/v1/punches", SCOPE_TENANT, READS, api_punches_list, punches_query, PERM_PUNCHES_READ, PERSONAL},
+    {"GET", "/v1/changes", SCOPE_TENANT, READS, api_changes_list, changes_query, PERM_CHANGES_READ, PERSONAL},
 };
 
 _Static_assert(ARRAY_LEN(routes) <= ROUTES_MAX, "each route has its counters");
@@ -218,47 +224,6 @@ static const struct api_route *find_route(struct api_call *k)
     return NULL;
 }
 
-static void unauthorised(struct api_call *k, enum problem p, const char *detail)
-{
-    if (p == PROBLEM_TOKEN_MISSING) /* RFC 6750 section 3.1: no error code when nothing was presented */
-        http_header(k->r, "WWW-Authenticate", "Bearer realm=\"punchcloud\"");
-    else
-        http_header(k->r, "WWW-Authenticate",
-                    "Bearer realm=\"punchcloud\", error=\"invalid_token\", error_description=\"%s\"", detail);
-    problem_reply(k->r, p, "%s", detail);
-}
-
-static bool authorised(struct api_call *k)
-{
-    const char *h = k->q->authorization;
-    if (!h || strncasecmp(h, "Bearer ", 7) != 0) {
-        unauthorised(k, PROBLEM_TOKEN_MISSING, "send Authorization: Bearer and a token");
-        return false;
-    }
-    h += 7 + strspn(h + 7, " ");
-    int r = token_check(k->db, h, clock_real(), &k->token);
-    if (r == CLOUD_ABSENT) {
-        /* The store gives one answer to all bad tokens. At time 0 none has expired; who knows an expired token's text
-         * may be told what is wrong with it. */
-        bool expired = token_check(k->db, h, 0, &k->token) == 0;
-        unauthorised(k, expired ? PROBLEM_TOKEN_EXPIRED : PROBLEM_TOKEN_UNKNOWN,
-                     expired ? "the token has expired" : "the token is unknown or revoked");
-        return false;
-    }
-    if (r != 0) {
-        call_outcome(k, r, "token");
-        return false;
-    }
-    if (k->token.is_operator != (k->route->scope == SCOPE_OPERATOR)) {
-        problem_reply(k->r, PROBLEM_FORBIDDEN,
-                      k->token.is_operator ? "an operator's token does not reach a tenant's data; use a tenant's token"
-                                           : "this needs an operator's token");
-        return false;
-    }
-    k->tenant = k->token.tenant;
-    return true;
-}
-
 static bool query_known(struct api_call *k)
 {
     const struct http_request *q = k->q;
@@ -312,7 +277,7 @@ static int dispatch(struct api_call *k)
             call_outcome(k, r, "store");
             return 0;
         }
-        if (!authorised(k))
+        if (!api_authorised(k))
             return 0;
     }
     if (!query_known(k))

@@ -1,5 +1,7 @@
 /* What the api_*.c files share; nobody else includes it.
  *   api.c              the routes, authorisation, health
+ *   api_auth.c         who asks, and what they may
+ *   api_audit.c        what goes into the audit trail
  *   api_call.c         parameters, cursors, outcomes: what every handler needs
  *   api_match.c        entity tags and preconditions
  *   api_write.c        the transaction of a request that changes something, and Idempotency-Key
@@ -7,14 +9,22 @@
 #pragma once
 
 #include "cloud/api.h"
+#include "cloud/audit.h"
 #include "cloud/body.h"
 #include "cloud/cursor.h"
 #include "cloud/token.h"
+#include "cloud/who.h"
 
 enum api_scope {
-    SCOPE_OPEN,     /* no token */
-    SCOPE_TENANT,   /* a tenant's token */
-    SCOPE_OPERATOR, /* the operator's: no people, no punches */
+    SCOPE_OPEN,     /* anybody */
+    SCOPE_SELF,     /* who has an account, for what is his own: no permission is asked for */
+    SCOPE_TENANT,   /* who has the permission in the tenant */
+    SCOPE_OPERATOR, /* the operator: no people, no punches */
+};
+
+enum api_flags {
+    PERSONAL = 1 << 0, /* its answers show personal data: the handler calls call_saw() before a 2xx */
+    STEP_UP = 1 << 1,  /* password and code were asked for a short while ago */
 };
 
 enum api_effect {
@@ -32,6 +42,8 @@ struct api_route {
     enum api_effect effect;
     void (*fn)(struct api_call *k);
     const char *const *query; /* parameters it knows, NULL-terminated; NULL: none */
+    enum perm perm;           /* of SCOPE_TENANT */
+    unsigned flags;           /* enum api_flags */
 };
 
 /* One request on its way; everything is borrowed and lives for the call. */
@@ -43,8 +55,9 @@ struct api_call {
     const struct http_request *q;
     struct http_reply *r;
     char param[80]; /* what stood for {...} */
-    struct token token;
+    struct who who;
     const char *tenant; /* "" for the operator's token */
+    bool saw;           /* call_saw() was called */
     char location[96];  /* path of the resource made or changed, for who repeats the request; "" for none */
 };
 
@@ -91,6 +104,27 @@ void call_invalid(struct api_call *k, const char *member, const char *fmt, ...) 
 void call_location(struct api_call *k, const char *prefix, const char *id);
 /* 201 with that Location. */
 void call_created(struct api_call *k, const char *location_prefix, const void *id, size_t n, json_t *body);
+
+/* ---- api_auth.c: what the caller may ---- */
+
+struct person;
+
+/* Fills k->who and k->tenant and looks at the route's permission. False: the reply is made. */
+bool api_authorised(struct api_call *k);
+/* In the whole tenant: nothing has to be looked at one by one. */
+bool call_everywhere(const struct api_call *k, enum perm p);
+/* By the person's unit, its site, or by name. */
+bool call_reaches_person(struct api_call *k, enum perm p, const struct person *person);
+bool call_reaches_site(const struct api_call *k, enum perm p, const uint8_t site[ID_LEN]);
+
+/* ---- api_audit.c: what was seen and changed ---- */
+
+/* Personal data is about to be shown: whose, and which classes of field ("name contact"). It is on record when this
+ * returns true; false: the reply is made. n may be 0: a list that shows nobody. */
+bool call_saw(struct api_call *k, const char *fields, const struct subject *subjects, size_t n);
+/* A route that WRITES was about this person, and changed these values (borrowed, may be NULL); it goes into the trail
+ * with the transaction. Without it the trail says only that the route was used. */
+bool call_changed(struct api_call *k, const struct subject *subject, json_t *old, json_t *now);
 
 /* ---- api_match.c; `live`: members that change by themselves, NULL-terminated; NULL: none ---- */
 

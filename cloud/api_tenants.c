@@ -28,7 +28,7 @@ static bool page(struct api_call *k, const struct tenant_list *list, const char 
     const char *last = NULL;
     for (size_t i = 0; i < list->n; i++) {
         const struct tenant *t = &list->items[i];
-        if (strcmp(t->id, after) <= 0)
+        if (!tenant_is_customer(t->id) || strcmp(t->id, after) <= 0)
             continue;
         if (json_array_size(*items) == limit) {
             *ret_last = last;
@@ -68,7 +68,7 @@ void api_tenants_list(struct api_call *k)
 void api_tenants_get(struct api_call *k)
 {
     struct tenant t;
-    int r = tenant_get(k->db, k->param, &t);
+    int r = tenant_is_customer(k->param) ? tenant_get(k->db, k->param, &t) : CLOUD_ABSENT;
     json_t *o = r == 0 ? tenant_json(k, &t) : NULL;
     if (r != 0)
         call_outcome(k, r, "tenant");

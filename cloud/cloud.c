@@ -399,6 +399,8 @@ int cloud_open(const struct settings *set, struct cloud **ret_cloud)
         r = escrow_open(set, db, c->installation);
     if (r == 0)
         r = open_rings(c, db);
+    if (r == 0)
+        r = tenant_ensure_vendor(c, db);
     cloud_db_give(c, db);
     if (r != 0) {
         cloud_close(c);

@@ -254,7 +254,7 @@ static int add_in_transaction(struct cloud *c, struct db *db, const struct enrol
     if (b == NULL)
         return -ENOMEM;
     uint64_t newest = 0;
-    int r = tenant_get(db, g->tenant, &t);
+    int r = tenant_is_customer(g->tenant) ? tenant_get(db, g->tenant, &t) : CLOUD_ABSENT;
     if (r == 0)
         r = newest_gen(db, g->gw, &newest);
     if (r == 0)

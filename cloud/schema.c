@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "cloud/cloud.h"
 #include "cloud/rows.h"
+#include "cloud/schema_6.h"
 #include "cloud/site.h"
 
 static const char *const version_1 =
@@ -164,12 +165,20 @@ static const char *const version_5 =
     "CREATE TABLE retired(tenant_id TEXT NOT NULL, cidx BLOB NOT NULL, key_id BLOB NOT NULL,"
     " PRIMARY KEY(tenant_id, cidx, key_id)) WITHOUT ROWID;";
 
+static int make_6(struct db *db)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && schema_6[i] != NULL; i++)
+        r = db_script(db, schema_6[i]);
+    return r;
+}
+
 /* Each step makes its version of the one before. None is changed once a release had it: add the next. */
 static const struct {
     const char *script;
     int (*then)(struct db *db); /* what SQL alone does not say; may be NULL */
 } versions[SCHEMA_VERSION] = {
-    {version_1, NULL}, {version_2, NULL}, {version_3, NULL}, {version_4, make_sites}, {version_5, NULL},
+    {version_1, NULL}, {version_2, NULL}, {version_3, NULL}, {version_4, make_sites}, {version_5, NULL}, {"", make_6},
 };
 
 int schema_apply(struct db *db, int from, int to)

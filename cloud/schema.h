@@ -3,7 +3,7 @@
 
 #include "cloud/db.h"
 
-#define SCHEMA_VERSION 5
+#define SCHEMA_VERSION 6
 /* From one version to a later one, 0 being an empty store; inside the caller's transaction. */
 int schema_apply(struct db *db, int from, int to);
 /* To SCHEMA_VERSION, in one transaction. CLOUD_NEWER: the store is beyond it; nothing was changed. */

@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "cloud/rows.h"
 #include "cloud/scope.h"
+#include "cloud/who.h"
 #include "wire/segment.h"
 
 bool tenant_valid(const char *id)
@@ -78,12 +79,15 @@ static int add_index_key(struct keyring *ring)
     return r == KEYRING_ABSENT ? keyring_add(ring, KEY_INDEX, NULL, key_id) : r;
 }
 
-int tenant_add(struct cloud *c, struct db *db, const char *id, struct tenant *ret_tenant)
+bool tenant_is_customer(const char *id)
+{
+    return strcmp(id, VENDOR_TENANT) != 0;
+}
+
+static int add(struct cloud *c, struct db *db, const char *id, struct tenant *ret_tenant)
 {
     struct keyring *ring = NULL;
     struct tenant t = {.created = clock_real(), .key_gen = 1};
-    if (!tenant_valid(id))
-        return CLOUD_INVALID;
     int r = cloud_begin(c, db);
     if (r != 0)
         return r;
@@ -92,7 +96,7 @@ int tenant_add(struct cloud *c, struct db *db, const char *id, struct tenant *re
         r = cloud_ring_create(c, id, &ring);
     if (r == 0)
         r = add_index_key(ring);
-    if (r == 0)
+    if (r == 0 && tenant_is_customer(id)) /* the vendor has no gateways */
         r = add_recipient(db, id, ring, t.created);
     if (r == 0)
         r = cloud_commit(c, db);
@@ -103,6 +107,18 @@ int tenant_add(struct cloud *c, struct db *db, const char *id, struct tenant *re
         *ret_tenant = t;
     }
     return r;
+}
+
+int tenant_add(struct cloud *c, struct db *db, const char *id, struct tenant *ret_tenant)
+{
+    return tenant_valid(id) ? add(c, db, id, ret_tenant) : CLOUD_INVALID;
+}
+
+int tenant_ensure_vendor(struct cloud *c, struct db *db)
+{
+    struct tenant t;
+    int r = tenant_get(db, VENDOR_TENANT, &t);
+    return r == CLOUD_ABSENT ? add(c, db, VENDOR_TENANT, &t) : r;
 }
 
 int tenant_get(struct db *db, const char *id, struct tenant *ret_tenant)

@@ -16,10 +16,14 @@ struct tenant_list {
 
 /* [a-z0-9-]{1,32}, not beginning or ending with a hyphen. */
 bool tenant_valid(const char *id);
+/* The vendor's own tenant (who.h) is none of these. */
+bool tenant_is_customer(const char *id);
+/* Makes the vendor's tenant when there is none. Own transaction. */
+int tenant_ensure_vendor(struct cloud *c, struct db *db);
 /* Makes ring, KEK, index key and recipient key. CLOUD_INVALID, CLOUD_CONFLICT. Own transaction. */
 int tenant_add(struct cloud *c, struct db *db, const char *id, struct tenant *ret_tenant);
 int tenant_get(struct db *db, const char *id, struct tenant *ret_tenant); /* CLOUD_ABSENT */
-int tenant_list(struct db *db, struct tenant_list *ret_list);             /* by id */
+int tenant_list(struct db *db, struct tenant_list *ret_list);             /* by id; the vendor's, too */
 int tenant_gateways(struct db *db, const char *id, uint64_t *ret_n);      /* how many it has or had */
 void tenant_list_done(struct tenant_list *l);
 

@@ -67,7 +67,7 @@ int token_add(struct cloud *c, struct db *db, const char *tenant, const char *la
     r = cloud_begin(c, db);
     if (r == 0) {
         if (tenant != NULL)
-            r = tenant_get(db, tenant, &found);
+            r = tenant_is_customer(tenant) ? tenant_get(db, tenant, &found) : CLOUD_ABSENT;
         if (r == 0 && tenant != NULL)
             str_copy(t.tenant, sizeof t.tenant, tenant);
         if (r == 0)
