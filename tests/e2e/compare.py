@@ -4,8 +4,8 @@ Every card of a run is presented once, so a card names its presentation. The rul
   acknowledged is in the API     Modbus: the flag was cleared; serial: a tail line with the card's tag was printed
   committed is in the API        every tail line, by (segment, index), with the very same times
   the API is in what was presented, each presentation at most once
-  in order                       the API's list is in the order of presentation, and so is gseq, but for times that are
-                                 within each other's uncertainty
+  in order                       gseq is in the order of presentation, and so is the API's list but for times that are within
+                                 each other's uncertainty
   original time                  not before the presentation and, for a cleared flag, not after the clearing
 """
 import datetime
@@ -110,16 +110,18 @@ def _times(sim, present, clear, item):
 
 def _order(sim, presents, items):
     out, seen = [], []
-    for it in items:
-        p = presents.get(it["credential"]["data"].upper())
-        if p is None:
-            continue
-        late = [(seq, a) for seq, a in seen if (seq > p["seq"] or a["gseq"] > it["gseq"]) and not _one_time(a, it)]
+    known = [(presents[card]["seq"], it) for it in items if (card := it["credential"]["data"].upper()) in presents]
+    for seq, it in known:
+        late = [(s, a) for s, a in seen if (s > seq or a["gseq"] > it["gseq"]) and not _one_time(a, it)]
         if late:
-            seq, a = late[0]
-            out.append(f"order: {sim.name} seq {p['seq']} gseq {it['gseq']} of {_when(it)} is listed after "
-                       f"seq {seq} gseq {a['gseq']} of {_when(a)}")
-        seen.append((p["seq"], it))
+            s, a = late[0]
+            out.append(f"order: {sim.name} seq {seq} gseq {it['gseq']} of {_when(it)} is listed after "
+                       f"seq {s} gseq {a['gseq']} of {_when(a)}")
+        seen.append((seq, it))
+    known.sort(key=lambda k: k[1]["gseq"])
+    for (s, a), (seq, it) in zip(known, known[1:]):
+        if s > seq:
+            out.append(f"order: {sim.name} seq {seq} has gseq {it['gseq']}, seq {s} before it gseq {a['gseq']}")
     return out
 
 

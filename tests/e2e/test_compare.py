@@ -79,6 +79,20 @@ def overtaken(sims, tail, items, uncertainty_us=1000):
     items.insert(7, items.pop(4))
 
 
+def counted_backwards(sims, tail, items):
+    """Two of the gate within the uncertainty of each other: the list may have them in either order, gseq may not."""
+    overtaken(sims, tail, items, uncertainty_us=400000)
+    a, b = items[5], items[7]
+    for x in (a, b):
+        t = next(t for t in tail if t["gseq"] == x["gseq"])
+        x["t"] = t
+    a["gseq"], b["gseq"] = b["gseq"], a["gseq"]
+    for x in (a, b):
+        x["id"] = f"{'ab' * 16}-{x['gseq']}"
+        t = x.pop("t")
+        t["gseq"], t["index"] = x["gseq"], x["gseq"]
+
+
 def wrong_time(sims, tail, items):
     items[5]["original"]["real_us"] += 1
 
@@ -103,8 +117,8 @@ def tail_of_nothing(sims, tail, items):
 
 WRONGS = {drop_gate: "lost", drop_lift_unseen_by_tail: "lost", twice: "doubled", listed_twice: "doubled",
           invented: "invented", unknown_reader: "invented", swapped: "order", overtaken: "order",
-          wrong_time: "re-dated", before_it_happened: "re-dated", after_clearing: "re-dated", other_gseq: "mixed up",
-          tail_of_nothing: "invented"}
+          counted_backwards: "order", wrong_time: "re-dated", before_it_happened: "re-dated", after_clearing: "re-dated",
+          other_gseq: "mixed up", tail_of_nothing: "invented"}
 
 
 def test(_args, _rng):
