@@ -116,6 +116,34 @@ static const struct conf_key ingest_keys[] = {
 static const struct conf_table ingest_table = {
     .what = "ingest", .size = sizeof(((struct settings *)0)->ingest), .keys = ingest_keys, .n = ARRAY_LEN(ingest_keys)};
 
+static const struct conf_key passwords_keys[] = {
+    {.name = "memory",
+     .type = CONF_SIZE,
+     .off = IN(passwords, memory),
+     .min = 19 << 20, /* the least that OWASP's Password Storage Cheat Sheet takes for enough, with two passes */
+     .max = 1 << 30,
+     .def = "64MiB",
+     .help = "Memory that the hash of a password takes (Argon2id)."},
+    {.name = "passes",
+     .type = CONF_UINT,
+     .off = IN(passwords, passes),
+     .min = 2,
+     .max = 64,
+     .def = "3",
+     .help = "How often that memory is passed over."},
+    {.name = "lanes",
+     .type = CONF_UINT,
+     .off = IN(passwords, lanes),
+     .min = 1,
+     .max = 16,
+     .def = "1",
+     .help = "Parts of it that are passed over side by side."},
+};
+static const struct conf_table passwords_table = {.what = "passwords",
+                                                  .size = sizeof(((struct settings *)0)->passwords),
+                                                  .keys = passwords_keys,
+                                                  .n = ARRAY_LEN(passwords_keys)};
+
 static const struct conf_key keys[] = {
     {.name = "state",
      .type = CONF_STRING,
@@ -140,6 +168,11 @@ static const struct conf_key keys[] = {
     {.name = "api", .type = CONF_MAP, .off = AT(api), .sub = &api_table, .help = "The HTTPS API."},
     {.name = "broker", .type = CONF_MAP, .off = AT(broker), .sub = &broker_table, .help = "The MQTT broker."},
     {.name = "ingest", .type = CONF_MAP, .off = AT(ingest), .sub = &ingest_table, .help = "From broker to store."},
+    {.name = "passwords",
+     .type = CONF_MAP,
+     .off = AT(passwords),
+     .sub = &passwords_table,
+     .help = "What the hash of a password costs; one made at another cost is made anew at the next login."},
     {.name = "metrics",
      .type = CONF_MAP,
      .off = AT(metrics),

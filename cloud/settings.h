@@ -26,6 +26,11 @@ struct settings {
         uint64_t backoff_min; /* ms between connection attempts to the broker */
         uint64_t backoff_max;
     } ingest;
+    struct {
+        uint64_t memory; /* bytes */
+        uint64_t passes;
+        uint64_t lanes;
+    } passwords;
     struct metrics_settings metrics;
 };
 
