@@ -13,6 +13,7 @@
 #include "base/whole.h"
 #include "cloud/api_impl.h"
 #include "cloud/credential.h"
+#include "cloud/outbox_impl.h"
 #include "cloud/people.h"
 #include "cloud/query.h"
 
@@ -66,7 +67,7 @@ static json_t *credentials(const struct credential_list *l)
 static json_t *classes(void)
 {
     static const char *const parts[][2] = {
-        {"/person", "Person"}, {"/credentials", "CredentialExported"}, {"/punches", "Punch"}};
+        {"/person", "Person"}, {"/credentials", "CredentialExported"}, {"/mail", "MailQueued"}, {"/punches", "Punch"}};
     json_t *items = json_array();
     for (size_t i = 0; i < ARRAY_LEN(parts); i++)
         whole_append(&items, json_pack("{s:s, s:s++}", "pointer", parts[i][0], "schema", "/v1/openapi.json",
@@ -80,7 +81,9 @@ static void add_member(struct buf *b, const char *name, json_t *value)
     problem_dump(b, value);
 }
 
-static void write_head(struct buf *b, const char *tenant, const struct person *p, const struct credential_list *l)
+/* mail is stolen. */
+static void write_head(struct buf *b, const char *tenant, const struct person *p, const struct credential_list *l,
+                       json_t *mail)
 {
     add_member(b, "format", json_pack("{s:s, s:i}", "name", "punchline-export", "version", EXPORT_VERSION));
     add_member(b, "made", json_time(clock_real()));
@@ -88,6 +91,7 @@ static void write_head(struct buf *b, const char *tenant, const struct person *p
     add_member(b, "classes", classes());
     add_member(b, "person", api_person_json(p));
     add_member(b, "credentials", credentials(l));
+    add_member(b, "mail", mail);
     buf_addf(b, ",\"punches\":[");
 }
 
@@ -141,15 +145,22 @@ void api_people_export(struct api_call *k)
     uint8_t id[ID_LEN];
     struct person person;
     struct credential_list list = {0};
+    struct scope s;
+    json_t *mail = NULL;
     if (!call_id(k, id, ID_LEN))
         return;
     int r = people_get(k->cloud, k->db, k->tenant, id, &person);
     if (r == 0 || r == CLOUD_DAMAGED)
         r = credential_list(k->cloud, k->db, k->tenant, id, &list);
+    if (r == 0)
+        r = scope_init(k->cloud, k->db, k->tenant, &s);
+    if (r == 0)
+        r = outbox_of(&s, person.key, &mail);
     struct exporting *x = r == 0 ? calloc(1, sizeof *x) : NULL;
     if (r == 0 && !x)
         r = -ENOMEM;
     if (r != 0) {
+        json_decref(mail);
         credential_list_done(&list);
         call_outcome(k, r, "person");
         return;
@@ -161,7 +172,7 @@ void api_people_export(struct api_call *k)
     x->damaged = person.damaged;
     for (size_t i = 0; i < list.n; i++)
         x->damaged = x->damaged || list.items[i].damaged;
-    write_head(&k->r->body, k->tenant, &person, &list);
+    write_head(&k->r->body, k->tenant, &person, &list, mail);
     credential_list_done(&list);
     crypto_wipe(&person, sizeof person);
     k->r->status = 200;

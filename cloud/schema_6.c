@@ -8,7 +8,13 @@ static const char *const access_6 = "";
 
 static const char *const audit_6 = "";
 
-static const char *const outbox_6 = "";
+static const char *const outbox_6 =
+    /* key_id: whose key seals it; empty: the tenant's. state 0 waiting, 1 failed; what was sent has no row */
+    "CREATE TABLE mail(tenant_id TEXT NOT NULL, id BLOB NOT NULL, key_id BLOB NOT NULL, state INTEGER NOT NULL,"
+    " due INTEGER NOT NULL, tries INTEGER NOT NULL, created INTEGER NOT NULL, sealed BLOB NOT NULL,"
+    " PRIMARY KEY(tenant_id, id)) WITHOUT ROWID;"
+    "CREATE INDEX mail_due ON mail(tenant_id, state, due);"
+    "CREATE INDEX mail_key ON mail(tenant_id, key_id);";
 
 static const char *const people_6 = "";
 

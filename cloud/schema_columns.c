@@ -69,5 +69,9 @@ const struct schema_columns schema_columns[] = {
     {"erasure", "id person", COLUMN_KEYED, NULL}, /* random, and nobody's any more */
     {"retired", "tenant_id", COLUMN_MACHINE, NULL},
     {"retired", "cidx key_id", COLUMN_KEYED, NULL},
+
+    {"mail", "tenant_id id state due tries created", COLUMN_MACHINE, NULL},
+    {"mail", "key_id", COLUMN_KEYED, NULL},
+    {"mail", "sealed", COLUMN_PERSONAL, "/mail/0/to /mail/0/template"},
     {NULL, NULL, COLUMN_MACHINE, NULL},
 };

@@ -3,6 +3,9 @@
 
 #include <string.h>
 
+#include "cloud/address.h"
+#include "cloud/mail.h"
+
 #define AT(member) offsetof(struct settings, member)
 
 /* A member's offset within its own map: conf fills maps relative to their own start. */
@@ -143,6 +146,74 @@ static const struct conf_table passwords_table = {.what = "passwords",
                                                   .size = sizeof(((struct settings *)0)->passwords),
                                                   .keys = passwords_keys,
                                                   .n = ARRAY_LEN(passwords_keys)};
+static const char *const tls_names[] = {"starttls", "tls", NULL};
+
+static const struct conf_key mail_keys[] = {
+    {.name = "server",
+     .type = CONF_STRING,
+     .off = IN(mail, server),
+     .min = 3,
+     .max = 255,
+     .help = "Host and port of the SMTP server; without one nothing is mailed, and links are handed out by hand.",
+     .example = "mail.example.com:587"},
+    {.name = "tls",
+     .type = CONF_ENUM,
+     .off = IN(mail, tls),
+     .def = "starttls",
+     .names = tls_names,
+     .help = "STARTTLS (mostly port 587) or TLS from the first byte (465); the certificate is checked either way."},
+    {.name = "from",
+     .type = CONF_STRING,
+     .off = IN(mail, from),
+     .min = 3,
+     .max = MAIL_ADDRESS_MAX,
+     .help = "Address that messages come from.",
+     .example = "punchline@example.com"},
+    {.name = "user",
+     .type = CONF_STRING,
+     .off = IN(mail, user),
+     .min = 1,
+     .max = 255,
+     .help = "Name to log in with; none: no login.",
+     .example = "punchline"},
+    {.name = "password_file",
+     .type = CONF_STRING,
+     .off = IN(mail, password_file),
+     .min = 1,
+     .max = 4000,
+     .help = "File whose first line is the password; read anew for each message.",
+     .example = "/etc/punchcloud.mail-password"},
+    {.name = "ca_file",
+     .type = CONF_STRING,
+     .off = IN(mail, ca_file),
+     .min = 1,
+     .max = 4000,
+     .help = "Certificates that the server's must lead to, instead of the system's.",
+     .example = "/etc/punchcloud.mail-ca.pem"},
+};
+static const struct conf_table mail_table = {
+    .what = "mail", .size = sizeof(((struct settings *)0)->mail), .keys = mail_keys, .n = ARRAY_LEN(mail_keys)};
+
+static const struct conf_key webhooks_keys[] = {
+    {.name = "allow",
+     .type = CONF_STRINGS,
+     .off = IN(webhooks, allow),
+     .min = 0,
+     .max = 32,
+     .help = "Networks that webhooks may reach though they are not public; for receivers in the same building.",
+     .example = "[10.20.0.0/16]"},
+    {.name = "ca_file",
+     .type = CONF_STRING,
+     .off = IN(webhooks, ca_file),
+     .min = 1,
+     .max = 4000,
+     .help = "Certificates that a receiver's must lead to, instead of the system's.",
+     .example = "/etc/punchcloud.webhook-ca.pem"},
+};
+static const struct conf_table webhooks_table = {.what = "webhooks",
+                                                 .size = sizeof(((struct settings *)0)->webhooks),
+                                                 .keys = webhooks_keys,
+                                                 .n = ARRAY_LEN(webhooks_keys)};
 
 static const struct conf_key keys[] = {
     {.name = "state",
@@ -173,12 +244,35 @@ static const struct conf_key keys[] = {
      .off = AT(passwords),
      .sub = &passwords_table,
      .help = "What the hash of a password costs; one made at another cost is made anew at the next login."},
+    {.name = "mail", .type = CONF_MAP, .off = AT(mail), .sub = &mail_table, .help = "Mail to people, by SMTP."},
+    {.name = "webhooks",
+     .type = CONF_MAP,
+     .off = AT(webhooks),
+     .sub = &webhooks_table,
+     .help = "Messages to customers' own programs, by HTTPS."},
     {.name = "metrics",
      .type = CONF_MAP,
      .off = AT(metrics),
      .sub = &metrics_table,
      .help = "Counters for Prometheus."},
 };
+
+static void check_outgoing(struct conf *c, struct settings *s)
+{
+    struct address_net net;
+    char *const *allow = s->webhooks.allow.items;
+    for (size_t i = 0; i < s->webhooks.allow.n; i++)
+        if (address_net(allow[i], &net) != 0)
+            conf_mistake(c, &s->webhooks.allow, "\"%.60s\" is no network such as 10.20.0.0/16", allow[i]);
+    if (!s->mail.server)
+        return;
+    if (!strrchr(s->mail.server, ':'))
+        conf_mistake(c, &s->mail.server, "write it as host:port, such as mail.example.com:587");
+    if (!s->mail.from || !mail_address_valid(s->mail.from))
+        conf_mistake(c, s->mail.from ? &s->mail.from : &s->mail.server, "mail needs `from`, an address");
+    if (!s->mail.user != !s->mail.password_file)
+        conf_mistake(c, &s->mail.server, "`user` and `password_file` go together");
+}
 
 static void check(struct conf *c, void *object)
 {
@@ -193,6 +287,7 @@ static void check(struct conf *c, void *object)
         conf_mistake(c, &s->api.listen, "write it as address:port, such as 127.0.0.1:8443");
     if (!strrchr(s->broker.address, ':'))
         conf_mistake(c, &s->broker.address, "write it as host:port, such as localhost:8883");
+    check_outgoing(c, s);
 }
 
 const struct conf_table settings_table = {

@@ -3,6 +3,11 @@
 
 #include "base/metrics.h"
 
+enum settings_tls {
+    MAIL_STARTTLS, /* a connection in the clear that turns to TLS before anything is said */
+    MAIL_TLS,      /* TLS from the first byte */
+};
+
 struct settings {
     char *state;             /* pki/, store.db, keyring/, punchcloud.sock */
     struct conf_list escrow; /* char *: folders that hold a second copy of every ring and KEK; at least one */
@@ -31,6 +36,18 @@ struct settings {
         uint64_t passes;
         uint64_t lanes;
     } passwords;
+    struct {
+        char *server;        /* host:port; NULL: no mail */
+        int tls;             /* enum settings_tls by the table's order */
+        char *from;          /* address */
+        char *user;          /* NULL: no login */
+        char *password_file; /* its first line */
+        char *ca_file;       /* NULL: the system's */
+    } mail;
+    struct {
+        struct conf_list allow; /* char *: networks that are reached though they are not public */
+        char *ca_file;          /* NULL: the system's */
+    } webhooks;
     struct metrics_settings metrics;
 };
 

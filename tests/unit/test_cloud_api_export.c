@@ -2,6 +2,7 @@
  * where the tag says. And it is made piece by piece. */
 #include "cloud/api_impl.h"
 
+#include "cloud/outbox.h"
 #include "cloud/people_impl.h"
 #include "cloud/schema.h"
 #include "tests/unit/cloud_fixture.h"
@@ -61,6 +62,23 @@ static void plant_ada(struct db *db)
     file(db, &x, &rec);
 }
 
+static void plant_mail(struct db *db)
+{
+    static char server[] = "127.0.0.1:1";
+    static const struct mail_arg args[] = {
+        {"name", "Ada Löwe"}, {"company", "acme"}, {"link", "https://example.com/#x"}, {"until", "tomorrow"}};
+    const struct mail m = {.key = ada.key,
+                           .to = "ada.loewe@example.com",
+                           .lang = "de",
+                           .template = MAIL_INVITATION,
+                           .args = args,
+                           .n_args = ARRAY_LEN(args)};
+    struct scope s;
+    f.set.mail.server = server; /* nobody sends in here */
+    assert_int_equal(scope_init(f.c, db, "acme", &s), 0);
+    assert_int_equal(outbox_mail(&s, &m), 0);
+}
+
 /* Over 30 days, some at one time; every hundredth pending. */
 static void plant_many(struct db *db)
 {
@@ -93,6 +111,7 @@ static int setup(void **state)
     assert_int_equal(credential_assign(f.c, db, "acme", many.id, &c, RENDER_HEX, TIME_MIN, TIME_MAX, &made, NULL), 0);
     assert_int_equal(cloud_begin(f.c, db), 0);
     plant_ada(db);
+    plant_mail(db);
     plant_many(db);
     assert_int_equal(cloud_commit(f.c, db), 0);
     cloud_db_give(f.c, db);
@@ -231,6 +250,12 @@ static void expect_person(void)
     plant("/credentials/0/created", "\"%s\"", time_text(card_of_ada.created));
 }
 
+static void expect_mail(void)
+{
+    plant("/mail/0/to", "\"ada.loewe@example.com\"");
+    plant("/mail/0/template", "\"invitation\"");
+}
+
 static void expect_filed(void)
 {
     plant("/punches/1/id", "\"abababababababababababababababab-12\"");
@@ -292,6 +317,7 @@ static void test_what_is_planted_is_found(void **state)
     assert_string_equal(reply_header(&r, "Content-Type"), "application/json");
     assert_non_null(r.json);
     expect_person();
+    expect_mail();
     expect_filed();
     expect_pending();
     for (const struct schema_columns *t = schema_columns; t->table; t++) {
