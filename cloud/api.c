@@ -99,6 +99,8 @@ static void get_openapi(struct api_call *k)
 }
 
 static const char *const page_query[] = {"limit", "cursor", NULL};
+static const char *const people_query[] = {"personnel_number", "unit", "archived", "limit", "cursor", NULL};
+static const char *const units_query[] = {"archived", "limit", "cursor", NULL};
 static const char *const changes_query[] = {"after", "limit", NULL};
 static const char *const punches_query[] = {"person", "site", "reader", "from", "to", "state", "limit", "cursor", NULL};
 
@@ -108,7 +110,7 @@ static const struct api_route routes[] = {
     {"GET", "/readyz", SCOPE_OPEN, READS, get_ready, NULL, PERM_NONE, 0},
     {"GET", "/v1/openapi.json", SCOPE_OPEN, READS, get_openapi, NULL, PERM_NONE, 0},
     {"GET", "/v1/status", SCOPE_OPERATOR, READS, get_status, NULL, PERM_NONE, 0},
-    {"GET", "/v1/people", SCOPE_TENANT, READS, api_people_list, page_query, PERM_PEOPLE_READ, PERSONAL},
+    {"GET", "/v1/people", SCOPE_TENANT, READS, api_people_list, people_query, PERM_PEOPLE_READ, PERSONAL},
     {"POST", "/v1/people", SCOPE_TENANT, WRITES, api_people_create, NULL, PERM_PEOPLE_CHANGE, 0},
     {"GET", "/v1/people/{id}", SCOPE_TENANT, READS, api_people_get, NULL, PERM_PEOPLE_READ, PERSONAL},
     {"PATCH", "/v1/people/{id}", SCOPE_TENANT, WRITES, api_people_patch, NULL, PERM_PEOPLE_CHANGE, 0},
@@ -139,6 +141,10 @@ static const struct api_route routes[] = {
     {"GET", "/v1/sites/{id}", SCOPE_TENANT, READS, api_sites_get, NULL, PERM_SITES_READ, 0},
     {"PATCH", "/v1/sites/{id}", SCOPE_TENANT, WRITES, api_sites_patch, NULL, PERM_SITES_CHANGE, 0},
     {"DELETE", "/v1/sites/{id}", SCOPE_TENANT, WRITES, api_sites_delete, NULL, PERM_SITES_CHANGE, 0},
+    {"GET", "/v1/units", SCOPE_TENANT, READS, api_units_list, units_query, PERM_SITES_READ, 0},
+    {"POST", "/v1/units", SCOPE_TENANT, WRITES, api_units_create, NULL, PERM_SITES_CHANGE, 0},
+    {"GET", "/v1/units/{id}", SCOPE_TENANT, READS, api_units_get, NULL, PERM_SITES_READ, 0},
+    {"PATCH", "/v1/units/{id}", SCOPE_TENANT, WRITES, api_units_patch, NULL, PERM_SITES_CHANGE, 0},
     {"GET", "/v1/tenants", SCOPE_OPERATOR, READS, api_tenants_list, page_query, PERM_NONE, 0},
     {"POST", "/v1/tenants", SCOPE_OPERATOR, WRITES, api_tenants_create, NULL, PERM_NONE, 0},
     {"GET", "/v1/tenants/{id}", SCOPE_OPERATOR, READS, api_tenants_get, NULL, PERM_NONE, 0},

@@ -66,6 +66,17 @@ bool call_query_id(struct api_call *k, const char *name, void *ret, size_t n, bo
     return true;
 }
 
+bool call_query_bool(struct api_call *k, const char *name, bool *ret)
+{
+    const char *s = call_query(k, name);
+    if (s && strcmp(s, "true") != 0 && strcmp(s, "false") != 0) {
+        problem_reply(k->r, PROBLEM_BAD_PARAMETER, "%s is \"%.40s\"; use true or false", name, s);
+        return false;
+    }
+    *ret = s && s[0] == 't';
+    return true;
+}
+
 static int bind(const struct api_call *k, const char *const *filters, struct cursor_binding *ret)
 {
     const char *parts[3 + HTTP_QUERY_MAX] = {k->route->pattern, k->tenant, k->param};
@@ -126,12 +137,12 @@ void call_page(struct api_call *k, const char *const *filters, json_t *items, co
 
 static const char *const no_filters[] = {NULL};
 
-bool call_span(struct api_call *k, size_t n, struct call_span *ret_span)
+bool call_span_of(struct api_call *k, const char *const *filters, size_t n, struct call_span *ret_span)
 {
     struct call_span span = {0};
     ASSERT(n <= ID_LEN);
     char pos[CURSOR_POS_MAX + 1];
-    if (!call_limit(k, &span.limit) || !call_cursor(k, no_filters, pos))
+    if (!call_limit(k, &span.limit) || !call_cursor(k, filters, pos))
         return false;
     if (pos[0] && str_unhex(pos, span.id, n) < 0) {
         problem_reply(k->r, PROBLEM_BAD_CURSOR, "this cursor is of another version; begin again without a cursor");
@@ -142,10 +153,20 @@ bool call_span(struct api_call *k, size_t n, struct call_span *ret_span)
     return true;
 }
 
-void call_page_by_id(struct api_call *k, json_t *items, const uint8_t *last, size_t n)
+bool call_span(struct api_call *k, size_t n, struct call_span *ret_span)
+{
+    return call_span_of(k, no_filters, n, ret_span);
+}
+
+void call_page_of(struct api_call *k, const char *const *filters, json_t *items, const uint8_t *last, size_t n)
 {
     char hex[2 * ID_LEN + 1];
-    call_page(k, no_filters, items, last ? str_hex(last, n, hex) : NULL);
+    call_page(k, filters, items, last ? str_hex(last, n, hex) : NULL);
+}
+
+void call_page_by_id(struct api_call *k, json_t *items, const uint8_t *last, size_t n)
+{
+    call_page_of(k, no_filters, items, last, n);
 }
 
 void call_outcome(struct api_call *k, int r, const char *what)

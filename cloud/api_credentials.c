@@ -144,9 +144,10 @@ void api_credentials_assign(struct api_call *k)
     if (!call_id(k, person, ID_LEN))
         return;
     /* Before the number is looked up, so that a foreign person's id tells nothing about this tenant's cards. */
-    int r = people_get(k->cloud, k->db, k->tenant, person, &known);
-    if (r != 0) {
-        call_outcome(k, r, "person");
+    if (!api_person_of(k, PERM_CREDENTIALS_CHANGE, person, false, &known))
+        return;
+    if (known.archived != 0) {
+        problem_reply(k->r, PROBLEM_CONFLICT, "the person is archived");
         return;
     }
     if (!body_read(k->q, assign_fields, F_COUNT, v, &body, k->r))

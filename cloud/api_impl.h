@@ -85,13 +85,19 @@ bool call_next(struct api_call *k, const char *const *filters, const char *pos, 
 /* {"items": items (stolen), "next": cursor or null (pos NULL)}. */
 void call_page(struct api_call *k, const char *const *filters, json_t *items, const char *pos);
 
-/* Lists without filters in the order of ids of n bytes, at most ID_LEN: ?limit and ?cursor, and the page with the id it
- * ends at (NULL: it is the last). */
+/* A query parameter that is true or false; false when absent. */
+bool call_query_bool(struct api_call *k, const char *name, bool *ret);
+
+/* Lists in the order of ids of n bytes, at most ID_LEN: ?limit and ?cursor, and the page with the id it ends at (NULL:
+ * it is the last); `filters` are the query parameters that choose what is in the list. */
 struct call_span {
     size_t limit;
     uint8_t id[ID_LEN];
     const uint8_t *after; /* id, or NULL: from the start */
 };
+bool call_span_of(struct api_call *k, const char *const *filters, size_t n, struct call_span *ret_span);
+void call_page_of(struct api_call *k, const char *const *filters, json_t *items, const uint8_t *last, size_t n);
+/* Those without filters. */
 bool call_span(struct api_call *k, size_t n, struct call_span *ret_span);
 void call_page_by_id(struct api_call *k, json_t *items, const uint8_t *last, size_t n);
 
@@ -191,6 +197,10 @@ void api_sites_create(struct api_call *k);
 void api_sites_get(struct api_call *k);
 void api_sites_patch(struct api_call *k);
 void api_sites_delete(struct api_call *k);
+void api_units_list(struct api_call *k);
+void api_units_create(struct api_call *k);
+void api_units_get(struct api_call *k);
+void api_units_patch(struct api_call *k);
 void api_tenants_list(struct api_call *k);
 void api_tenants_create(struct api_call *k);
 void api_tenants_get(struct api_call *k);
@@ -200,6 +210,10 @@ void api_changes_list(struct api_call *k);
 struct credential;
 struct person;
 json_t *api_person_json(const struct person *p);
+struct subject api_subject(const struct person *p);
+/* The person, if the caller's permission reaches them; false: answered, as if there were none. */
+bool api_person_of(struct api_call *k, enum perm perm, const uint8_t id[ID_LEN], bool damaged_too,
+                   struct person *ret_person);
 json_t *api_credential_json(const struct credential *c);
 /* The segment's id and the index within it: what never changes about a punch. */
 json_t *api_punch_id(const uint8_t *segid, uint64_t index);

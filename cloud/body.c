@@ -81,7 +81,7 @@ static const char *const type_wanted[] = {
 static void read_field(const struct body_field *f, const json_t *j, struct body_value *v, json_t **errors)
 {
     if (f->nullable && json_is_null(j)) {
-        *v = (struct body_value){.set = true};
+        *v = (struct body_value){.set = true, .null = true};
         return;
     }
     bool fits = f->type == BODY_UINT   ? json_is_integer(j)

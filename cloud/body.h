@@ -3,7 +3,7 @@
 
 #include "cloud/problem.h"
 
-#define BODY_FIELDS_MAX 8
+#define BODY_FIELDS_MAX 16
 #define BODY_DEPTH_MAX 8
 
 enum body_type {
@@ -15,11 +15,11 @@ enum body_type {
 struct body_field {
     const char *name;
     enum body_type type;
-    bool required, nullable; /* nullable: JSON null is set with s NULL */
+    bool required, nullable; /* nullable: JSON null is set with s NULL, and `null` */
     int64_t min, max;
 };
 struct body_value {
-    bool set;
+    bool set, null;
     const char *s; /* BODY_STRING; borrowed from the body */
     int64_t i;     /* BODY_UINT, BODY_TIME, BODY_BOOL */
 };

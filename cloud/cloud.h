@@ -26,8 +26,8 @@ enum cloud_outcome {
 };
 
 #define TENANT_MAX 32
-#define NAME_MAX_LEN 200      /* a person's name, bytes */
-#define REFERENCE_MAX_LEN 100 /* the customer's own number for a person */
+#define NAME_MAX_LEN 200 /* a person's name, bytes */
+#define PERSONNEL_NUMBER_MAX_LEN 100
 #define SITE_MAX_LEN 64
 #define LABEL_MAX_LEN 64
 #define ID_LEN 16 /* people, credentials */

@@ -112,6 +112,8 @@ static int assign(const struct scope *s, struct credential *c, uint64_t *claimed
     struct assignment a;
     uint8_t cidx[CIDX_LEN];
     int r = people_find(s, c->person, &p);
+    if (r == 0 && p.archived != 0)
+        return CLOUD_INVALID;
     if (r == 0)
         r = holder_cidx(s, &c->cred, cidx);
     if (r == 0)

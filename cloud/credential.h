@@ -9,9 +9,6 @@
 #include "cloud/people.h"
 #include "wire/punch.h"
 
-#define TIME_MIN INT64_MIN /* from: always */
-#define TIME_MAX INT64_MAX /* until: open */
-
 struct credential {
     uint8_t id[ID_LEN];
     uint8_t person[ID_LEN];
@@ -27,8 +24,8 @@ struct credential_list {
 };
 
 /* CLOUD_ABSENT: no such person. CLOUD_CONFLICT: somebody holds it within [from, until). CLOUD_INVALID: not a
- * credential, or from >= until. Own transaction. *ret_refiled (may be NULL) counts the waiting punches that became the
- * person's. */
+ * credential, from >= until, or the person is archived. Own transaction. *ret_refiled (may be NULL) counts the waiting
+ * punches that became the person's. */
 int credential_assign(struct cloud *c, struct db *db, const char *tenant, const uint8_t person[ID_LEN],
                       const struct cred *cred, uint8_t rendering, int64_t from, int64_t until,
                       struct credential *ret_credential, uint64_t *ret_refiled);

@@ -19,16 +19,23 @@ static int index_key(const struct scope *s, uint8_t ret_key[CRYPTO_KEY])
     return r > 0 ? -EBADMSG : r;
 }
 
+int holder_index(const struct scope *s, const struct bytes *parts, size_t n, uint8_t ret_mac[CRYPTO_HASH])
+{
+    uint8_t key[CRYPTO_KEY];
+    int r = index_key(s, key);
+    if (r == 0)
+        r = crypto_hmac(BYTES(key, sizeof key), parts, n, ret_mac);
+    crypto_wipe(key, sizeof key);
+    return r;
+}
+
 int holder_cidx(const struct scope *s, const struct cred *cred, uint8_t ret_cidx[CIDX_LEN])
 {
-    uint8_t key[CRYPTO_KEY], cbor[CRED_CBOR_MAX], mac[CRYPTO_HASH];
-    int r = index_key(s, key);
+    uint8_t cbor[CRED_CBOR_MAX], mac[CRYPTO_HASH];
     struct bytes part = BYTES(cbor, cred_cbor(cred, cbor));
-    if (r == 0)
-        r = crypto_hmac(BYTES(key, sizeof key), &part, 1, mac);
+    int r = holder_index(s, &part, 1, mac);
     if (r == 0)
         memcpy(ret_cidx, mac, CIDX_LEN);
-    crypto_wipe(key, sizeof key);
     crypto_wipe(cbor, sizeof cbor);
     return r;
 }

@@ -7,6 +7,9 @@
 #define CIDX_LEN 16
 #define WAITING_KEYS_MAX 10000 /* a tenant's own waiting keys; beyond them one key is shared */
 
+/* HMAC(tenant's index key, parts), for blind indexes. Whoever makes one begins with a text of its own and its NUL; a
+ * card's begins with the head of a CBOR array, which is none. */
+int holder_index(const struct scope *s, const struct bytes *parts, size_t n, uint8_t ret_mac[CRYPTO_HASH]);
 /* HMAC(tenant's index key, CBOR [tech, bits, data]). */
 int holder_cidx(const struct scope *s, const struct cred *cred, uint8_t ret_cidx[CIDX_LEN]);
 /* A key for what belongs to no person (oddities, events, ack keys), from the tenant's index key. */

@@ -7,3 +7,10 @@
 /* CLOUD_ABSENT. CLOUD_DAMAGED: *ret_person has id and key, which is all that some need. */
 int people_find(const struct scope *s, const uint8_t id[ID_LEN], struct person *ret_person);
 int people_by_key(const struct scope *s, const uint8_t key[ID_LEN], struct person *ret_person);
+int people_find_number(const struct scope *s, const char *personnel_number, struct person *ret_person);
+/* Whether the person, with what is set, is one; it is then in *p. The store is not touched. */
+bool people_apply(struct person *p, const struct person_set *set);
+/* In the caller's write transaction: a new one with id and key of its own (p->name .. p->until are the caller's), or a
+ * known one anew. CLOUD_CONFLICT: another has the personnel number; the transaction lives on. */
+int people_add(const struct scope *s, struct person *p);
+int people_put(const struct scope *s, const struct person *p);

@@ -16,7 +16,12 @@ static const char *const outbox_6 =
     "CREATE INDEX mail_due ON mail(tenant_id, state, due);"
     "CREATE INDEX mail_key ON mail(tenant_id, key_id);";
 
-static const char *const people_6 = "";
+static const char *const people_6 =
+    "ALTER TABLE person ADD COLUMN pnidx BLOB;"
+    "CREATE UNIQUE INDEX person_pnidx ON person(tenant_id, pnidx);"
+    "CREATE TABLE unit(tenant_id TEXT NOT NULL, id BLOB NOT NULL, name TEXT NOT NULL, site_id BLOB,"
+    " created INTEGER NOT NULL, archived INTEGER NOT NULL, PRIMARY KEY(tenant_id, id)) WITHOUT ROWID;"
+    "CREATE UNIQUE INDEX unit_name ON unit(tenant_id, name);";
 
 static const char *const places_6 = "";
 

@@ -18,8 +18,11 @@ const struct schema_columns schema_columns[] = {
 
     {"person", "tenant_id", COLUMN_MACHINE, NULL},
     {"person", "id", COLUMN_PERSONAL, "/person/id"},
-    {"person", "key_id", COLUMN_KEYED, NULL},
-    {"person", "sealed", COLUMN_PERSONAL, "/person/name /person/reference /person/created"},
+    {"person", "key_id pnidx", COLUMN_KEYED, NULL},
+    {"person", "sealed", COLUMN_PERSONAL,
+     "/person/name /person/personnel_number /person/given_name /person/family_name /person/email /person/phone"
+     " /person/unit /person/valid_from /person/valid_until /person/archived /person/created"},
+    {"unit", "tenant_id id name site_id created archived", COLUMN_MACHINE, NULL},
 
     {"credential", "tenant_id", COLUMN_MACHINE, NULL},
     {"credential", "id", COLUMN_PERSONAL, "/credentials/0/id"},

@@ -60,7 +60,7 @@ static void make_people(struct fixture *x, unsigned n)
         char name[32];
         uint64_t refiled;
         snprintf(name, sizeof name, "Person %u", i);
-        MUST(people_create(x->c, x->db, TENANT, name, "", &p));
+        MUST(people_create(x->c, x->db, TENANT, &(struct person_set){.name = name}, &p));
         MUST(credential_assign(x->c, x->db, TENANT, p.id, &c, RENDER_DEC10, 0, INT64_MAX, &made, &refiled));
     }
 }

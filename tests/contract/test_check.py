@@ -10,8 +10,9 @@ import check
 HERE = os.path.dirname(os.path.abspath(__file__))
 JSON, PROBLEM = "Content-Type: application/json\r\n", "Content-Type: application/problem+json\r\n"
 ETAG = 'ETag: "0123456789abcdefghijkl"\r\n'
-PERSON = ('{"id":"00112233445566778899aabbccddeeff","name":"Ada","reference":null,'
-          '"created":"2026-11-23T07:15:00.000000Z"}')
+PERSON = ('{"id":"00112233445566778899aabbccddeeff","name":"Ada","personnel_number":null,'
+          '"given_name":null,"family_name":null,"email":null,"phone":null,"unit":null,"valid_from":null,'
+          '"valid_until":null,"archived":null,"created":"2026-11-23T07:15:00.000000Z"}')
 MISSING = '{"type":"urn:punchline:problem:not-found","title":"t","status":404,"detail":"d"}'
 GOOD = {
     "health": {"method": "GET", "path": "/healthz", "status": 200, "head": JSON, "body": '{"status":"ok"}'},

@@ -45,7 +45,7 @@ class Scene:
         wait_for("enough cards", lambda: len(set(self.sim.presented())) >= n + 2, 60 * PATIENCE)
         for i, card in enumerate(sorted(set(self.sim.presented()))[:n]):
             name, reference = f"Ottilie Überall-{i}-Zwölf", f"personnel-no-{i}-77123"
-            person = self.api.post("/v1/people", {"name": name, "reference": reference})["id"]
+            person = self.api.post("/v1/people", {"name": name, "personnel_number": reference})["id"]
             self.api.post(f"/v1/people/{person}/credentials", {"tech": "iso14443", "bits": 64, "data": card})
             self.people[card] = (person, name, reference)
 

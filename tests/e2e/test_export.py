@@ -74,7 +74,7 @@ def test(args, _rng):
         sims[1].present()
         items = punched(api, 4)
         hers = next(p for p in items if p["reader"] == "gate")["credential"]
-        person = api.post("/v1/people", {"name": "Ada Lovelace", "reference": "4711"})["id"]
+        person = api.post("/v1/people", {"name": "Ada Lovelace", "personnel_number": "4711"})["id"]
         api.post("/v1/people", {"name": "Bob"})
         api.post(f"/v1/people/{person}/credentials", {k: hers[k] for k in ("tech", "bits", "data", "rendering")})
         sims[0].present(hers["data"])

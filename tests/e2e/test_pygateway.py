@@ -37,7 +37,7 @@ def expect(api, punch, **fields):
 
 def all_kinds(gw, api, tenant_site):
     """Every technology, assigned and not."""
-    anna = api.post("/v1/people", {"name": "Anna Schmidt", "reference": "P-1"})
+    anna = api.post("/v1/people", {"name": "Anna Schmidt", "personnel_number": "P-1"})
     api.post(f"/v1/people/{anna['id']}/credentials", {"tech": "em4100", "bits": 40, "data": "67003B51C6"})
     seg = gw.segment()
     sent = [gw.punch(seg, "door", cred) for cred in CREDS]

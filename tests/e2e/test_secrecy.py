@@ -142,7 +142,7 @@ def test(args, _rng):
         lab.gw_dir = b.gw.dir
         wait_for("first presentations", lambda: all(s.presented() for s in sims), 20 * PATIENCE)
         for name, sim in zip(NAMES, sims):
-            person = b.api.post("/v1/people", {"name": name, "reference": "secret-reference-4711"})
+            person = b.api.post("/v1/people", {"name": name, "personnel_number": f"secret-number-4711-{sim.name}"})
             card = sim.presented()[0]
             b.api.post(f"/v1/people/{person['id']}/credentials",
                        {"tech": "em4100" if len(card) == 10 else "iso14443", "bits": len(card) * 4, "data": card})
@@ -152,7 +152,7 @@ def test(args, _rng):
         count = len(b.api.punches())
         check(count >= args.punches * 0.9, f"only {count} punches arrived")
         s = Searcher()
-        for text in [*NAMES, "secret-reference-4711"]:
+        for text in [*NAMES, "secret-number-4711"]:
             s.text(text)
         cards = {card for sim in sims for card in sim.presented()}
         for card in cards:

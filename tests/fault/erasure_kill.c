@@ -111,8 +111,8 @@ static struct building setup(void)
     for (unsigned i = 0; i < 60; i++)
         tgw_punch(b.g, 1 + i % 3, now - (i % 5) * DAY_US);
     send_all(x, b.g);
-    assert_int_equal(people_create(x->c, x->db, TENANT, "Anna", NULL, &b.anna), 0);
-    assert_int_equal(people_create(x->c, x->db, TENANT, "Bert", NULL, &b.bert), 0);
+    assert_int_equal(people_create(x->c, x->db, TENANT, &(struct person_set){.name = "Anna"}, &b.anna), 0);
+    assert_int_equal(people_create(x->c, x->db, TENANT, &(struct person_set){.name = "Bert"}, &b.bert), 0);
     assert_int_equal(credential_assign(x->c, x->db, TENANT, b.anna.id, &cards[0], 0, TIME_MIN, TIME_MAX, &c, NULL), 0);
     /* given back: what comes after waits, and is under a fresh key after the erasure */
     assert_int_equal(

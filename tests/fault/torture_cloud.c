@@ -109,12 +109,12 @@ static void work(struct fixture *x, struct tgw *g)
     STEP(cloud_db_take(x->c, &x->db));
     STEP(ingest_new(x->c, fixture_capture, x, &x->in));
     deliver(x, g, 0, 4);
-    STEP(people_create(x->c, x->db, TENANT, "Anna", "7", &t.anna));
+    STEP(people_create(x->c, x->db, TENANT, &(struct person_set){.name = "Anna", .personnel_number = "7"}, &t.anna));
     STEP(
         credential_assign(x->c, x->db, TENANT, t.anna.id, &card1, RENDER_DEC10, TIME_MIN, TIME_MAX, &t.card, &refiled));
     assert_int_equal(refiled, 1);
     deliver(x, g, 4, g->seg->n);
-    STEP(people_update(x->c, x->db, TENANT, t.anna.id, "Anna B.", NULL, &t.anna));
+    STEP(people_update(x->c, x->db, TENANT, t.anna.id, &(struct person_set){.name = "Anna B."}, &t.anna));
     STEP(ask_all(x));
     assert_int_equal(t.punches.n, 2);
     punch_list_done(&t.punches);
@@ -159,7 +159,7 @@ static void look(struct fixture *x, size_t punches)
     fixture_open(x);
     assert_int_equal(people_get(x->c, x->db, TENANT, t.anna.id, &p), 0);
     assert_string_equal(p.name, "Anna B.");
-    assert_string_equal(p.reference, "7");
+    assert_string_equal(p.personnel_number, "7");
     assert_int_equal(sql_int(x, "SELECT count(*) FROM person"), 1);
     assert_int_equal(ask_n(x, PUNCH_ALL, NULL), punches);
     assert_int_equal(ask_n(x, PUNCH_ALL, t.anna.id), 1); /* the one behind `until` waits again */

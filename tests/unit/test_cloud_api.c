@@ -108,6 +108,10 @@ static const struct {
     {"GET", "/v1/sites/00112233445566778899aabbccddeeff", false},
     {"PATCH", "/v1/sites/00112233445566778899aabbccddeeff", false},
     {"DELETE", "/v1/sites/00112233445566778899aabbccddeeff", false},
+    {"GET", "/v1/units", false},
+    {"POST", "/v1/units", false},
+    {"GET", "/v1/units/00112233445566778899aabbccddeeff", false},
+    {"PATCH", "/v1/units/00112233445566778899aabbccddeeff", false},
     {"GET", "/v1/tenants", true},
     {"POST", "/v1/tenants", true},
     {"GET", "/v1/tenants/acme", true},
@@ -240,7 +244,7 @@ static void test_head(void **state)
 static void test_people(void **state)
 {
     char id[33], plain[33];
-    struct reply r = post(&f.s, "/v1/people", f.acme, "{\"name\":\"Ada \xc3\x84\",\"reference\":\"4711\"}");
+    struct reply r = post(&f.s, "/v1/people", f.acme, "{\"name\":\"Ada \xc3\x84\",\"personnel_number\":\"4711\"}");
     assert_int_equal(r.status, 201);
     strcpy(id, reply_text(&r, "id"));
     assert_string_equal(reply_header(&r, "Location"), path_of("/v1/people/%s", id));
@@ -259,7 +263,7 @@ static void test_people(void **state)
 
     make_person(f.acme, "{\"name\":\"Bob\"}", plain);
     r = get(&f.s, path_of("/v1/people/%s", plain), f.acme);
-    assert_true(json_is_null(json_object_get(r.json, "reference")));
+    assert_true(json_is_null(json_object_get(r.json, "personnel_number")));
     reply_done(&r);
 }
 

@@ -385,7 +385,7 @@ static void *write_people(void *arg)
     struct person p;
     int r = cloud_db_take(f.c, &db);
     for (int i = 0; r == 0 && i < WRITES; i++)
-        r = people_create(f.c, db, "acme", "Ada", NULL, &p);
+        r = people_create(f.c, db, "acme", &(struct person_set){.name = "Ada"}, &p);
     cloud_db_give(f.c, db);
     atomic_store(&written, true);
     return r == 0 ? NULL : arg;
@@ -462,7 +462,7 @@ static void readers_beside_readers(void **state)
     assert_int_equal(cloud_db_take(f.c, &db), 0);
     assert_int_equal(cloud_begin(f.c, db), 0);
     for (int i = 0; i < PEOPLE; i++)
-        assert_int_equal(people_create(f.c, db, "acme", "Ada", NULL, &p), 0);
+        assert_int_equal(people_create(f.c, db, "acme", &(struct person_set){.name = "Ada"}, &p), 0);
     assert_int_equal(cloud_commit(f.c, db), 0);
     cloud_db_give(f.c, db);
     for (int i = 0; i < READERS; i++) {

@@ -55,7 +55,7 @@ static int setup(void **state)
     assert_int_equal(db_script(db, "UPDATE tenant SET created = created - 86400000000"), 0);
     for (size_t i = 0; i < ARRAY_LEN(people); i++) {
         char id[2 * ID_LEN + 1];
-        assert_int_equal(people_create(f.c, db, "acme", names[i], NULL, &people[i]), 0);
+        assert_int_equal(people_create(f.c, db, "acme", &(struct person_set){.name = names[i]}, &people[i]), 0);
         snprintf(path[i], sizeof path[i], "/v1/people/%s", str_hex(people[i].id, ID_LEN, id));
         hold((int)i, (int)i, TIME_MIN, TIME_MAX);
     }

@@ -27,7 +27,9 @@ static void somebody(uint64_t number, char ret_id[33])
 {
     struct cred cred = fixture_card(number);
     char path[128], body[128], data[16];
-    struct reply r = post(&f.s, "/v1/people", f.acme, "{\"name\":\"Ada Lovelace\",\"reference\":\"4711\"}");
+    snprintf(body, sizeof body, "{\"name\":\"Ada Lovelace\",\"personnel_number\":\"4711-%llu\"}",
+             (unsigned long long)number);
+    struct reply r = post(&f.s, "/v1/people", f.acme, body);
     assert_int_equal(r.status, 201);
     strcpy(ret_id, reply_text(&r, "id"));
     reply_done(&r);

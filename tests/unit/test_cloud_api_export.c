@@ -2,9 +2,11 @@
  * where the tag says. And it is made piece by piece. */
 #include "cloud/api_impl.h"
 
+#include "cloud/archive.h"
 #include "cloud/outbox.h"
 #include "cloud/people_impl.h"
 #include "cloud/schema.h"
+#include "cloud/unit.h"
 #include "tests/unit/cloud_fixture.h"
 
 #define MANY 2600
@@ -13,6 +15,7 @@ static struct fixture f;
 static struct api *api;
 static struct person ada, many;
 static struct credential card_of_ada;
+static struct unit unit;
 static char gw_hex[2 * GW_LEN + 1];
 static const struct cred card = {.tech = TECH_EM4100, .bits = 40, .data = {0x67, 0x00, 0x3b, 0x51, 0xc6}};
 static int64_t base; /* of the planted times: some 60 days ago */
@@ -93,6 +96,23 @@ static void plant_many(struct db *db)
     }
 }
 
+static void plant_person(struct db *db)
+{
+    const struct person_set set = {.name = "Ada Löwe",
+                                   .personnel_number = "ref-4711",
+                                   .given_name = "Ada",
+                                   .family_name = "Löwe",
+                                   .email = "ada@acme.test",
+                                   .phone = "+49 30 1",
+                                   .unit = unit.id,
+                                   .has_from = true,
+                                   .from = 1000000,
+                                   .has_until = true,
+                                   .until = INT64_C(4000000000000000)};
+    assert_int_equal(unit_create(f.c, db, "acme", &(struct unit_set){.name = "Analytics"}, &unit), 0);
+    assert_int_equal(people_create(f.c, db, "acme", &set, &ada), 0);
+}
+
 static int setup(void **state)
 {
     struct db *db = NULL;
@@ -103,11 +123,12 @@ static int setup(void **state)
     assert_int_equal(cloud_db_take(f.c, &db), 0);
     base = clock_real() - 60 * INT64_C(86400000000);
     assert_int_equal(db_script(db, "UPDATE tenant SET created = created - 61 * 86400000000;"), 0);
-    assert_int_equal(people_create(f.c, db, "acme", "Ada Löwe", "ref-4711", &ada), 0);
-    assert_int_equal(people_create(f.c, db, "acme", "Many Punches", "", &many), 0);
+    plant_person(db);
+    assert_int_equal(people_create(f.c, db, "acme", &(struct person_set){.name = "Many Punches"}, &many), 0);
     assert_int_equal(
         credential_assign(f.c, db, "acme", ada.id, &card, RENDER_DEC10, base - 77, base + 9000000, &card_of_ada, NULL),
         0);
+    assert_int_equal(archive_person(f.c, db, "acme", ada.id, true, &ada), 0);
     assert_int_equal(credential_assign(f.c, db, "acme", many.id, &c, RENDER_HEX, TIME_MIN, TIME_MAX, &made, NULL), 0);
     assert_int_equal(cloud_begin(f.c, db), 0);
     plant_ada(db);
@@ -215,7 +236,7 @@ struct planted {
     const char *pointer;
     char want[128];
 };
-static struct planted planted[64];
+static struct planted planted[96];
 static size_t n_planted;
 
 static void plant(const char *pointer, const char *fmt, ...) PRINTF_LIKE(2, 3);
@@ -235,9 +256,17 @@ static void expect_person(void)
     char id[2 * ID_LEN + 1];
     plant("/person/id", "\"%s\"", str_hex(ada.id, ID_LEN, id));
     plant("/person/name", "\"Ada Löwe\"");
-    plant("/person/reference", "\"ref-4711\"");
+    plant("/person/personnel_number", "\"ref-4711\"");
+    plant("/person/given_name", "\"Ada\"");
+    plant("/person/family_name", "\"Löwe\"");
+    plant("/person/email", "\"ada@acme.test\"");
+    plant("/person/phone", "\"+49 30 1\"");
+    plant("/person/unit", "\"%s\"", str_hex(unit.id, ID_LEN, id));
+    plant("/person/valid_from", "\"%s\"", time_text(1000000));
+    plant("/person/valid_until", "\"%s\"", time_text(INT64_C(4000000000000000)));
+    plant("/person/archived", "\"%s\"", time_text(ada.archived));
     plant("/person/created", "\"%s\"", time_text(ada.created));
-    plant("/credentials/0/person", "\"%s\"", id);
+    plant("/credentials/0/person", "\"%s\"", str_hex(ada.id, ID_LEN, id));
     plant("/credentials/0/id", "\"%s\"", str_hex(card_of_ada.id, ID_LEN, id));
     plant("/credentials/0/tech", "\"em4100\"");
     plant("/credentials/0/bits", "40");

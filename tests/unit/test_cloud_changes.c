@@ -75,7 +75,7 @@ static void assert_kinds(struct fixture *x, int64_t after, const char *expected)
 static struct person new_person(struct fixture *x, const char *name)
 {
     struct person p;
-    assert_int_equal(people_create(x->c, x->db, TENANT, name, NULL, &p), 0);
+    assert_int_equal(people_create(x->c, x->db, TENANT, &(struct person_set){.name = name}, &p), 0);
     return p;
 }
 

@@ -285,7 +285,7 @@ static void repeats_of_a_card_of_many_hands_are_folded(void **state)
         struct person p;
         struct credential got;
         int64_t from = now - (200 - i) * 60 * SECOND;
-        assert_int_equal(people_create(x->c, x->db, TENANT, "Visitor", NULL, &p), 0);
+        assert_int_equal(people_create(x->c, x->db, TENANT, &(struct person_set){.name = "Visitor"}, &p), 0);
         assert_int_equal(
             credential_assign(x->c, x->db, TENANT, p.id, &c, RENDER_HEX, from, from + 60 * SECOND, &got, NULL), 0);
     }

@@ -25,7 +25,7 @@ static int teardown(void **state)
 static struct person make(struct fixture *x, const char *name)
 {
     struct person p;
-    assert_int_equal(people_create(x->c, x->db, TENANT, name, "no. 7", &p), 0);
+    assert_int_equal(people_create(x->c, x->db, TENANT, &(struct person_set){.name = name}, &p), 0);
     return p;
 }
 

@@ -39,14 +39,14 @@ static void no_ack_under_a_key_that_escrow_lacks(void **state)
     assert_int_equal(send_seg(x, g, g->seg, 2, 1), -1);
     assert_int_equal(counted(x, INGEST_COMMIT_FAILURES), 1);
     assert_int_equal(ask_n(x, PUNCH_ALL, NULL), 2);
-    assert_true(people_create(x->c, x->db, TENANT, "Anna", NULL, &p) < 0);
+    assert_true(people_create(x->c, x->db, TENANT, &(struct person_set){.name = "Anna"}, &p) < 0);
     assert_false(cloud_ready(x->c));
     assert_int_equal(send_seg(x, g, g->seg, 1, 1), 2); /* what is committed is still acknowledged */
 
     fixture_mount(x, 1);
     assert_int_equal(send_seg(x, g, g->seg, 2, 1), 3);
     assert_true(cloud_ready(x->c));
-    assert_int_equal(people_create(x->c, x->db, TENANT, "Anna", NULL, &p), 0);
+    assert_int_equal(people_create(x->c, x->db, TENANT, &(struct person_set){.name = "Anna"}, &p), 0);
     fixture_restart(x);
     assert_int_equal(ask_n(x, PUNCH_ALL, NULL), 3);
     /* our own copy is lost: escrow has every key that was acknowledged under */
@@ -168,7 +168,7 @@ static void beyond_the_limit_waiting_cards_share_a_key(void **state)
     assert_int_equal(keyring_count(ring), keys + 1);
     assert_int_equal(ask_n(x, PUNCH_UNASSIGNED, NULL), 20);
     /* a claim takes its own card's punches and no other's */
-    assert_int_equal(people_create(x->c, x->db, TENANT, "Anna", NULL, &p), 0);
+    assert_int_equal(people_create(x->c, x->db, TENANT, &(struct person_set){.name = "Anna"}, &p), 0);
     assert_int_equal(credential_assign(x->c, x->db, TENANT, p.id, &cred, RENDER_HEX, now + 5, TIME_MAX, &c, &n), 0);
     assert_int_equal(n, 3);
     assert_int_equal(ask_n(x, PUNCH_ALL, p.id), 3);
@@ -387,7 +387,7 @@ static void *office_work(void *arg)
         struct punch_query q = {.tenant = TENANT, .has_from = true, .has_to = true, .limit = 100};
         q.from = now - HOUR;
         q.to = now + HOUR;
-        o->failed = people_create(c, db, TENANT, "Somebody", NULL, &p);
+        o->failed = people_create(c, db, TENANT, &(struct person_set){.name = "Somebody"}, &p);
         if (o->failed == 0)
             o->failed = credential_assign(c, db, TENANT, p.id, &cred, RENDER_HEX, TIME_MIN, TIME_MAX, &got, &n);
         if (o->failed == 0)

@@ -421,8 +421,8 @@ static void a_card_changes_hands(void **state)
     struct punch_list l;
     uint64_t refiled;
     int64_t now = clock_real();
-    assert_int_equal(people_create(x->c, x->db, TENANT, "Anna", "", &anna), 0);
-    assert_int_equal(people_create(x->c, x->db, TENANT, "Ben", "", &ben), 0);
+    assert_int_equal(people_create(x->c, x->db, TENANT, &(struct person_set){.name = "Anna"}, &anna), 0);
+    assert_int_equal(people_create(x->c, x->db, TENANT, &(struct person_set){.name = "Ben"}, &ben), 0);
     assert_int_equal(credential_assign(x->c, x->db, TENANT, anna.id, &c, RENDER_DEC10, 0, INT64_MAX, &made, &refiled),
                      0);
     tgw_punch(g, 1, now);

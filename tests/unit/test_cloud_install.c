@@ -243,7 +243,7 @@ static void tenants_do_not_see_each_other(void **state)
     struct punch_list l;
     int64_t now = clock_real();
     assert_int_equal(tenant_add(x->c, x->db, "zeta", &t), 0);
-    assert_int_equal(people_create(x->c, x->db, TENANT, "Anna", NULL, &p), 0);
+    assert_int_equal(people_create(x->c, x->db, TENANT, &(struct person_set){.name = "Anna"}, &p), 0);
     assert_int_equal(credential_assign(x->c, x->db, TENANT, p.id, &cred, RENDER_HEX, TIME_MIN, TIME_MAX, &c, NULL), 0);
     tgw_punch(g, 1, now);
     send_all(x, g);
@@ -478,7 +478,9 @@ static void nothing_readable_at_rest(void **state)
     for (unsigned i = 0; i < 8; i++)
         time_be[i] = time_le[7 - i] = (uint8_t)((uint64_t)now >> (8 * (7 - i)));
     uint8_t reversed[5] = {0xc6, 0x51, 0x3b, 0x00, 0x67};
-    assert_int_equal(people_create(x->c, x->db, TENANT, "Anna Zyzzyva", "PERS-4711", &p), 0);
+    assert_int_equal(people_create(x->c, x->db, TENANT,
+                                   &(struct person_set){.name = "Anna Zyzzyva", .personnel_number = "PERS-4711"}, &p),
+                     0);
     assert_int_equal(credential_assign(x->c, x->db, TENANT, p.id, &known, RENDER_DEC10, TIME_MIN, TIME_MAX, &c, NULL),
                      0);
     tgw_punch(g, 0x3b51c6, now);
@@ -493,7 +495,7 @@ static void nothing_readable_at_rest(void **state)
         {"planted: the site, which may stand there", "hq", 2, 0},
         {"planted: a person's id", p.id, ID_LEN, 0},
         {"name", "Zyzzyva", 7, 0},
-        {"reference", "4711", 4, 0},
+        {"personnel number", "4711", 4, 0},
         {"number", known.data, 5, 0},
         {"number reversed", reversed, 5, 0},
         {"waiting number", unknown.data, 5, 0},

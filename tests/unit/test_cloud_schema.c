@@ -20,7 +20,7 @@ static int teardown(void **state)
 static size_t people(struct fixture *x)
 {
     struct person_list l;
-    assert_int_equal(people_list(x->c, x->db, TENANT, NULL, 1000, &l), 0);
+    assert_int_equal(people_list(x->c, x->db, TENANT, NULL, 1000, NULL, NULL, &l), 0);
     size_t n = l.n;
     person_list_done(&l);
     return n;
@@ -29,7 +29,7 @@ static size_t people(struct fixture *x)
 static int add(struct fixture *x, const char *name)
 {
     struct person p;
-    return people_create(x->c, x->db, TENANT, name, NULL, &p);
+    return people_create(x->c, x->db, TENANT, &(struct person_set){.name = name}, &p);
 }
 
 /* Somebody else may write: the gate is free and nothing is held in the file. */
@@ -130,7 +130,8 @@ static void version_1_is_upgraded(void **state)
     struct credential c;
     struct gateway found;
     const struct cred seven = card(7);
-    assert_int_equal(people_create(x->c, x->db, TENANT, "Ada", "4711", &p), 0);
+    assert_int_equal(
+        people_create(x->c, x->db, TENANT, &(struct person_set){.name = "Ada", .personnel_number = "4711"}, &p), 0);
     assert_int_equal(credential_assign(x->c, x->db, TENANT, p.id, &seven, RENDER_DEC10, TIME_MIN, TIME_MAX, &c, NULL),
                      0);
     tgw_punch(g, 7, clock_real());
@@ -142,6 +143,7 @@ static void version_1_is_upgraded(void **state)
     assert_int_equal(sql_int(x, "SELECT value FROM meta WHERE name = 'schema'"), SCHEMA_VERSION);
     assert_int_equal(people_get(x->c, x->db, TENANT, p.id, &p), 0);
     assert_string_equal(p.name, "Ada");
+    assert_int_equal(people_by_number(x->c, x->db, TENANT, "4711", &p), 0); /* which version 1 had no index for */
     assert_int_equal(ask_n(x, PUNCH_ASSIGNED, NULL), 1);
     assert_int_equal(gateway_get(x->db, TENANT, g->id, &found), 0);
     assert_string_equal(found.site, "North gate");
