@@ -29,7 +29,7 @@ const struct admin_command admin_commands[] = {
      .help = "make an API token; it is shown once",
      .opts = {{.name = "tenant", .arg = "NAME", .help = "reads and writes this customer's data"},
               {.name = "operator", .kind = OPT_FLAG, .help = "administers; reaches no people and no punches"},
-              {.name = "expires", .arg = "TIME", .help = "90d, 12h, 30min, 60s or never; 365d when not given"},
+              {.name = "expires", .arg = "TIME", .help = "90d, 12h, 30min, 60s or never"},
               {.name = "label", .arg = "TEXT", .help = "what it is for"}},
      .run = admin_token_add},
     {.group = "token", .verb = "list", .help = "list tokens", .opts = {JSON_OPT}, .run = admin_token_list},

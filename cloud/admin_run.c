@@ -9,6 +9,7 @@
 #include "cloud/admin.h"
 #include "cloud/gateway.h"
 #include "cloud/report.h"
+#include "cloud/scope.h"
 #include "cloud/tenant.h"
 #include "cloud/token.h"
 
@@ -175,8 +176,12 @@ int admin_token_add(struct admin_call *a)
         buf_addf(a->err, "punchcloud: give --tenant NAME or --operator\n");
         return EXIT_USAGE;
     }
-    if (parse_span(expires ? expires : "365d", &span) < 0) {
+    if (parse_span(expires ? expires : tenant ? "90d" : "365d", &span) < 0) {
         buf_addf(a->err, "punchcloud: --expires %.20s: use 90d, 12h, 30min, 60s or never\n", expires);
+        return EXIT_USAGE;
+    }
+    if (tenant && (span == 0 || span > TOKEN_LIFE_DAYS * DAY_US)) {
+        buf_addf(a->err, "punchcloud: --expires: a tenant's token lives for a year at most\n");
         return EXIT_USAGE;
     }
     if (label && strlen(label) > LABEL_MAX_LEN) {
@@ -184,6 +189,13 @@ int admin_token_add(struct admin_call *a)
         return EXIT_USAGE;
     }
     int r = token_add(a->cloud, a->db, tenant, label ? label : "", span ? clock_real() + span : 0, text, &t);
+    if (r == CLOUD_CONFLICT) {
+        buf_addf(a->err,
+                 "punchcloud: tenant %s has an Owner, who makes tokens and invites others; there is no other way "
+                 "in\n",
+                 tenant);
+        return EXIT_FAILED;
+    }
     if (r != 0)
         return failed(a, r, "tenant");
     if (t.expires)
@@ -198,8 +210,12 @@ static json_t *token_json(const struct token *t)
     char id[2 * TOKEN_ID_LEN + 1];
     const char *state = t->revoked ? "revoked" : t->expires && t->expires <= clock_real() ? "expired" : "valid";
     return json_pack("{s:s, s:s, s:s, s:s?, s:o, s:o, s:s}", "id", str_hex(t->id, TOKEN_ID_LEN, id), "state", state,
-                     "scope", t->is_operator ? "operator" : "tenant", "tenant", t->is_operator ? NULL : t->tenant,
-                     "created", time_json(t->created), "expires", time_json(t->expires), "label", t->label);
+                     "scope",
+                     t->is_operator   ? "operator"
+                     : t->has_account ? "account"
+                                      : "bootstrap",
+                     "tenant", t->is_operator ? NULL : t->tenant, "created", time_json(t->created), "expires",
+                     time_json(t->expires), "label", t->label);
 }
 
 int admin_token_list(struct admin_call *a)

@@ -25,6 +25,9 @@ enum api_scope {
 enum api_flags {
     PERSONAL = 1 << 0, /* its answers show personal data: the handler calls call_saw() before a 2xx */
     STEP_UP = 1 << 1,  /* password and code were asked for a short while ago */
+    /* Its handler looks at what the permission reaches (call_reaches_...(), call_everywhere()) and leaves out the rest.
+     * Without this the permission is needed in the whole tenant. */
+    REACHES = 1 << 2,
 };
 
 enum api_effect {

@@ -19,6 +19,7 @@
 #include "cloud/schema.h"
 #include "cloud/scope.h"
 #include "cloud/tenant.h"
+#include "cloud/used.h"
 
 #define POOL_MAX 32 /* idle connections kept; more are opened and closed as needed */
 
@@ -34,6 +35,7 @@ struct cloud {
     char installation[ESCROW_ID];
     struct db_gate *gate;
     struct damage damage;
+    struct used *used;
 
     pthread_mutex_t lock; /* of what follows */
     size_t n_pool;
@@ -50,6 +52,11 @@ const struct settings *cloud_settings(const struct cloud *c)
 uint64_t cloud_epoch(const struct cloud *c)
 {
     return c->epoch;
+}
+
+struct used *cloud_used(struct cloud *c)
+{
+    return c->used;
 }
 
 int cloud_path(const struct cloud *c, const char *name, char *ret, size_t size)
@@ -381,6 +388,8 @@ int cloud_open(const struct settings *set, struct cloud **ret_cloud)
     pthread_mutex_init(&c->lock, NULL);
     int r = db_gate_new(&c->gate);
     if (r == 0)
+        r = used_new(&c->used);
+    if (r == 0)
         r = cloud_path(c, "store.db", path, sizeof path);
     if (r == 0 && !file_exists(path))
         r = -ENOENT;
@@ -425,6 +434,7 @@ void cloud_close(struct cloud *c)
     db_gate_free(c->gate);
     pthread_mutex_destroy(&c->lock);
     damage_done(&c->damage);
+    used_free(c->used);
     if (c->lock_fd >= 0)
         close(c->lock_fd);
     free(c);

@@ -9,6 +9,7 @@
 
 struct cloud;
 struct keyring;
+struct used;
 
 /* Outcomes of all store functions (tenant, gateway, token, people, credential, query). */
 enum cloud_outcome {
@@ -45,6 +46,7 @@ void cloud_close(struct cloud *c);
 
 const struct settings *cloud_settings(const struct cloud *c);
 uint64_t cloud_epoch(const struct cloud *c);
+struct used *cloud_used(struct cloud *c); /* when tokens were last used (used.h) */
 /* <state>/<name> into ret[size]; -ENAMETOOLONG. "pki/api.crt", "pki/api.key", "pki/ca.crt", ... */
 int cloud_path(const struct cloud *c, const char *name, char *ret, size_t size);
 bool cloud_answers(struct cloud *c); /* the store answers a SELECT */

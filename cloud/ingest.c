@@ -21,6 +21,7 @@
 #include "cloud/holders.h"
 #include "cloud/ingest_impl.h"
 #include "cloud/once.h"
+#include "cloud/used.h"
 #include "wire/ack.h"
 #include "wire/topic.h"
 
@@ -399,6 +400,8 @@ int ingest_sweep(struct ingest *in, int64_t now)
     atomic_fetch_add(&in->counts[INGEST_SETTLED], n);
     if (r == 0)
         r = once_sweep(in->c, in->db, now);
+    if (r == 0)
+        r = used_flush(cloud_used(in->c), in->c, in->db);
     return r != 0 ? r : e;
 }
 

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "cloud/cloud.h"
+#include "cloud/role.h"
 #include "cloud/rows.h"
 #include "cloud/schema_6.h"
 #include "cloud/site.h"
@@ -170,7 +171,7 @@ static int make_6(struct db *db)
     int r = 0;
     for (size_t i = 0; r == 0 && schema_6[i] != NULL; i++)
         r = db_script(db, schema_6[i]);
-    return r;
+    return r != 0 ? r : role_ship_all(db);
 }
 
 /* Each step makes its version of the one before. None is changed once a release had it: add the next. */

@@ -3,8 +3,41 @@
 
 #include <stddef.h>
 
-/* Accounts, sessions, links, delays; roles, grants, tokens, approvals, settings. */
+/* Accounts, sessions, links, delays. */
 static const char *const access_6 = "";
+
+/* Roles, grants, tokens, approvals, settings. */
+static const char *const rights_6 =
+    "CREATE TABLE role(tenant_id TEXT NOT NULL, id BLOB NOT NULL, kind INTEGER NOT NULL, name TEXT NOT NULL,"
+    " perms INTEGER NOT NULL, created INTEGER NOT NULL, archived INTEGER NOT NULL,"
+    " PRIMARY KEY(tenant_id, id)) WITHOUT ROWID;"
+
+    /* home, by_home: the tenant of the account; sealed: the reason */
+    "CREATE TABLE granted(tenant_id TEXT NOT NULL, id BLOB NOT NULL, home TEXT NOT NULL, account BLOB NOT NULL,"
+    " role BLOB NOT NULL, reach INTEGER NOT NULL, reach_id BLOB NOT NULL, starts INTEGER NOT NULL,"
+    " ends INTEGER NOT NULL, created INTEGER NOT NULL, revoked INTEGER NOT NULL, by_account INTEGER NOT NULL,"
+    " by_home TEXT NOT NULL, by_id BLOB NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY(tenant_id, id)) WITHOUT ROWID;"
+    "CREATE INDEX granted_account ON granted(tenant_id, home, account);"
+
+    /* account NULL: the operator's or a bootstrap token; used: the UTC day of the last request */
+    "ALTER TABLE token ADD COLUMN account BLOB;"
+    "ALTER TABLE token ADD COLUMN perms INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE token ADD COLUMN ranges TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE token ADD COLUMN used INTEGER NOT NULL DEFAULT 0;"
+    "CREATE INDEX token_account ON token(tenant_id, account);"
+
+    /* what somebody else has to approve; key_id: whose key the request is under, zero for the tenant's; sealed: empty
+     * once it is decided or too old */
+    "CREATE TABLE approval(tenant_id TEXT NOT NULL, id BLOB NOT NULL, perm INTEGER NOT NULL, home TEXT NOT NULL,"
+    " account BLOB NOT NULL, requested INTEGER NOT NULL, state INTEGER NOT NULL, decided INTEGER NOT NULL,"
+    " decider_home TEXT NOT NULL, decider BLOB NOT NULL, status INTEGER NOT NULL, location TEXT NOT NULL,"
+    " key_id BLOB NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY(tenant_id, id)) WITHOUT ROWID;"
+
+    /* sealed: the contact of the data-protection officer */
+    "CREATE TABLE tenant_setting(tenant_id TEXT NOT NULL PRIMARY KEY, time_zone TEXT NOT NULL,"
+    " week_start INTEGER NOT NULL, retention_days INTEGER NOT NULL, second_factor INTEGER NOT NULL,"
+    " four_eyes INTEGER NOT NULL, presence INTEGER NOT NULL, language TEXT NOT NULL, session_idle INTEGER NOT NULL,"
+    " session_life INTEGER NOT NULL, sealed BLOB NOT NULL) WITHOUT ROWID;";
 
 static const char *const audit_6 = "";
 
@@ -29,4 +62,4 @@ static const char *const support_6 = "";
 
 static const char *const door_6 = "";
 
-const char *const schema_6[] = {access_6, audit_6, outbox_6, people_6, places_6, support_6, door_6, NULL};
+const char *const schema_6[] = {access_6, rights_6, audit_6, outbox_6, people_6, places_6, support_6, door_6, NULL};

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/str.h"
+#include "cloud/role.h"
 #include "cloud/rows.h"
 #include "cloud/scope.h"
 #include "cloud/who.h"
@@ -98,6 +99,8 @@ static int add(struct cloud *c, struct db *db, const char *id, struct tenant *re
         r = add_index_key(ring);
     if (r == 0 && tenant_is_customer(id)) /* the vendor has no gateways */
         r = add_recipient(db, id, ring, t.created);
+    if (r == 0)
+        r = role_ship(db, id, t.created);
     if (r == 0)
         r = cloud_commit(c, db);
     else

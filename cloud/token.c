@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "base/str.h"
+#include "cloud/granted.h"
 #include "cloud/rows.h"
 #include "cloud/scope.h"
 #include "cloud/tenant.h"
@@ -34,49 +35,69 @@ static int draw(char ret_text[TOKEN_TEXT_MAX], uint8_t ret_hash[CRYPTO_HASH], ui
     return r;
 }
 
+#define COLUMNS "id, tenant_id, label, created, expires, revoked, account, perms, ranges, used"
+
 static int insert(struct db *db, const struct token *t, const uint8_t hash[CRYPTO_HASH])
 {
     struct db_stmt *s;
-    int r = db_stmt(db,
-                    "INSERT INTO token(id, hash, tenant_id, label, created, expires, revoked)"
-                    " VALUES(?1, ?2, ?3, ?4, ?5, ?6, 0)",
-                    &s);
+    int r = db_stmt(db, "INSERT INTO token(hash, " COLUMNS ") VALUES(?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, ?8, ?9, 0)", &s);
     if (r != 0)
         return r;
-    db_bind_blob(s, 1, BYTES(t->id, sizeof t->id));
-    db_bind_blob(s, 2, BYTES(hash, CRYPTO_HASH));
+    db_bind_blob(s, 1, BYTES(hash, CRYPTO_HASH));
+    db_bind_blob(s, 2, BYTES(t->id, sizeof t->id));
     db_bind_text(s, 3, t->is_operator ? NULL : t->tenant);
     db_bind_text(s, 4, t->label);
     db_bind_int(s, 5, t->created);
     db_bind_int(s, 6, t->expires);
+    if (t->has_account)
+        db_bind_blob(s, 7, BYTES(t->account, ID_LEN));
+    else
+        db_bind_text(s, 7, NULL);
+    db_bind_int(s, 8, (int64_t)t->perms);
+    db_bind_text(s, 9, t->ranges);
     return db_must(s);
+}
+
+/* Ends the transaction that begins here. */
+static int finish(struct cloud *c, struct db *db, int r)
+{
+    if (r == 0)
+        return cloud_commit(c, db);
+    cloud_rollback(c, db);
+    return r;
+}
+
+/* Once people of the tenant's own let others in, nobody else does. */
+static int may_bootstrap(struct db *db, const char *tenant, int64_t now)
+{
+    struct tenant found;
+    uint64_t owners = 0;
+    int r = tenant_is_customer(tenant) ? tenant_get(db, tenant, &found) : CLOUD_ABSENT;
+    if (r == 0)
+        r = granted_owners(db, tenant, now, NULL, NULL, &owners);
+    return r == 0 && owners > 0 ? CLOUD_CONFLICT : r;
 }
 
 int token_add(struct cloud *c, struct db *db, const char *tenant, const char *label, int64_t expires,
               char ret_text[TOKEN_TEXT_MAX], struct token *ret_token)
 {
     struct token t = {.is_operator = tenant == NULL, .created = clock_real(), .expires = expires};
-    struct tenant found;
     char text[TOKEN_TEXT_MAX];
     uint8_t hash[CRYPTO_HASH];
     if (str_copy(t.label, sizeof t.label, label != NULL ? label : "") != 0)
         return CLOUD_INVALID;
     int r = draw(text, hash, t.id);
+    if (r == 0)
+        r = cloud_begin(c, db);
     if (r != 0)
         return r;
-    r = cloud_begin(c, db);
-    if (r == 0) {
-        if (tenant != NULL)
-            r = tenant_is_customer(tenant) ? tenant_get(db, tenant, &found) : CLOUD_ABSENT;
-        if (r == 0 && tenant != NULL)
-            str_copy(t.tenant, sizeof t.tenant, tenant);
-        if (r == 0)
-            r = insert(db, &t, hash);
-        if (r == 0)
-            r = cloud_commit(c, db);
-        else
-            cloud_rollback(c, db);
-    }
+    if (tenant != NULL)
+        r = may_bootstrap(db, tenant, t.created);
+    if (r == 0 && tenant != NULL)
+        str_copy(t.tenant, sizeof t.tenant, tenant);
+    if (r == 0)
+        r = insert(db, &t, hash);
+    r = finish(c, db, r);
     if (r == 0) {
         memcpy(ret_text, text, sizeof text);
         *ret_token = t;
@@ -85,15 +106,71 @@ int token_add(struct cloud *c, struct db *db, const char *tenant, const char *la
     return r;
 }
 
-#define COLUMNS "id, tenant_id, label, created, expires, revoked"
+static int count_of(struct db *db, const struct token *t, int64_t *ret_n)
+{
+    struct db_stmt *s;
+    int r = db_stmt(db,
+                    "SELECT count(*) FROM token WHERE tenant_id = ?1 AND account = ?2 AND revoked = 0"
+                    " AND expires > ?3",
+                    &s);
+    if (r != 0)
+        return r;
+    db_bind_text(s, 1, t->tenant);
+    db_bind_blob(s, 2, BYTES(t->account, ID_LEN));
+    db_bind_int(s, 3, t->created);
+    r = db_step(s);
+    if (r == DB_ROW)
+        *ret_n = db_int(s, 0);
+    db_done(s);
+    return r == DB_ROW ? 0 : r == 0 ? -EIO : r;
+}
+
+int token_make(const struct scope *s, const struct token *given, char ret_text[TOKEN_TEXT_MAX], struct token *ret_token)
+{
+    struct token t = *given;
+    char text[TOKEN_TEXT_MAX];
+    uint8_t hash[CRYPTO_HASH];
+    int64_t n = 0;
+    t.is_operator = false;
+    t.has_account = true;
+    t.created = clock_real();
+    t.revoked = t.used = 0;
+    if (str_copy(t.tenant, sizeof t.tenant, s->tenant) != 0 || t.expires <= t.created ||
+        t.expires - t.created > TOKEN_LIFE_DAYS * DAY_US)
+        return CLOUD_INVALID;
+    int r = draw(text, hash, t.id);
+    if (r == 0)
+        r = cloud_begin(s->c, s->db);
+    if (r != 0)
+        return r;
+    r = count_of(s->db, &t, &n);
+    if (r == 0 && n >= TOKENS_EACH)
+        r = CLOUD_CONFLICT;
+    if (r == 0)
+        r = insert(s->db, &t, hash);
+    r = finish(s->c, s->db, r);
+    if (r == 0) {
+        memcpy(ret_text, text, sizeof text);
+        *ret_token = t;
+    }
+    crypto_wipe(text, sizeof text);
+    return r;
+}
 
 static int from_row(struct db_stmt *s, void *arg, void *item)
 {
     struct token *ret_token = item;
-    struct token t = {.created = db_int(s, 3), .expires = db_int(s, 4), .revoked = db_int(s, 5)};
+    struct token t = {.created = db_int(s, 3),
+                      .expires = db_int(s, 4),
+                      .revoked = db_int(s, 5),
+                      .has_account = !db_null(s, 6),
+                      .perms = (uint64_t)db_int(s, 7),
+                      .used = db_int(s, 9)};
     t.is_operator = db_null(s, 1);
     if (db_fixed(s, 0, t.id, sizeof t.id) != 0 || str_copy(t.tenant, sizeof t.tenant, db_text(s, 1)) != 0 ||
-        str_copy(t.label, sizeof t.label, db_text(s, 2)) != 0)
+        str_copy(t.label, sizeof t.label, db_text(s, 2)) != 0 ||
+        str_copy(t.ranges, sizeof t.ranges, db_text(s, 8)) != 0 ||
+        (t.has_account && db_fixed(s, 6, t.account, ID_LEN) != 0))
         return -EBADMSG;
     *ret_token = t;
     return 0;
@@ -157,8 +234,108 @@ int token_revoke(struct cloud *c, struct db *db, const uint8_t id[TOKEN_ID_LEN])
         if (r == 0 && db_changes(db) == 0)
             r = CLOUD_ABSENT;
     }
-    if (r == 0)
-        return cloud_commit(c, db);
-    cloud_rollback(c, db);
+    return finish(c, db, r);
+}
+
+int token_list_of(struct db *db, const char *tenant, const uint8_t *account, const uint8_t *after, size_t limit,
+                  struct token_list *ret_list, bool *ret_more)
+{
+    struct db_stmt *s;
+    struct rows l;
+    int r = account ? db_stmt(db,
+                              "SELECT " COLUMNS " FROM token WHERE tenant_id = ?1 AND id > ?2 AND account = ?3"
+                              " ORDER BY id",
+                              &s)
+                    : db_stmt(db, "SELECT " COLUMNS " FROM token WHERE tenant_id = ?1 AND id > ?2 ORDER BY id", &s);
+    if (r != 0)
+        return r;
+    db_bind_text(s, 1, tenant);
+    db_bind_blob(s, 2, after ? BYTES(after, TOKEN_ID_LEN) : BYTES_NONE);
+    if (account)
+        db_bind_blob(s, 3, BYTES(account, ID_LEN));
+    r = rows_collect(s, limit, sizeof(struct token), from_row, NULL, &l);
+    if (r == 0) {
+        *ret_list = (struct token_list){.items = l.items, .n = l.n};
+        *ret_more = l.more;
+    }
     return r;
+}
+
+int token_get(struct db *db, const char *tenant, const uint8_t id[TOKEN_ID_LEN], struct token *ret)
+{
+    struct db_stmt *s;
+    struct token t;
+    int r = db_stmt(db, "SELECT " COLUMNS " FROM token WHERE tenant_id = ?1 AND id = ?2", &s);
+    if (r != 0)
+        return r;
+    db_bind_text(s, 1, tenant);
+    db_bind_blob(s, 2, BYTES(id, TOKEN_ID_LEN));
+    r = db_step(s);
+    r = r == DB_ROW ? from_row(s, NULL, &t) : r == 0 ? CLOUD_ABSENT : r;
+    db_done(s);
+    if (r == 0)
+        *ret = t;
+    return r;
+}
+
+bool token_from(const struct token *t, const char *address)
+{
+    char range[RANGE_TEXT_MAX];
+    const char *p = t->ranges;
+    if (*p == '\0')
+        return true;
+    while (*p) {
+        size_t n = strcspn(p, " ");
+        if (n < sizeof range) {
+            memcpy(range, p, n);
+            range[n] = '\0';
+            if (range_has(range, address))
+                return true;
+        }
+        p += n + strspn(p + n, " ");
+    }
+    return false;
+}
+
+int token_note_use(struct db *db, const uint8_t id[TOKEN_ID_LEN], int64_t day)
+{
+    struct db_stmt *s;
+    int r = db_stmt(db, "UPDATE token SET used = ?2 WHERE id = ?1 AND used < ?2", &s);
+    if (r != 0)
+        return r;
+    db_bind_blob(s, 1, BYTES(id, TOKEN_ID_LEN));
+    db_bind_int(s, 2, day);
+    return db_must(s);
+}
+
+int token_end_bootstrap(const struct scope *s)
+{
+    struct db_stmt *st;
+    int r =
+        scope_stmt(s, "UPDATE token SET revoked = ?2 WHERE tenant_id = ?1 AND account IS NULL AND revoked = 0", &st);
+    if (r != 0)
+        return r;
+    db_bind_int(st, 2, clock_real());
+    return db_must(st);
+}
+
+int token_end_account(const struct scope *s, const uint8_t account[ID_LEN])
+{
+    struct db_stmt *st;
+    int r = scope_stmt(s, "UPDATE token SET revoked = ?3 WHERE tenant_id = ?1 AND account = ?2 AND revoked = 0", &st);
+    if (r != 0)
+        return r;
+    db_bind_blob(st, 2, BYTES(account, ID_LEN));
+    db_bind_int(st, 3, clock_real());
+    return db_must(st);
+}
+
+int token_forget(const struct scope *s, const uint8_t account[ID_LEN])
+{
+    struct db_stmt *st;
+    int r = scope_stmt(s, "DELETE FROM token WHERE tenant_id = ?1 AND account = ?2", &st);
+    if (r != 0)
+        return r;
+    db_bind_blob(st, 2, BYTES(account, ID_LEN));
+    return db_must(st);
 }

@@ -93,6 +93,29 @@ static void test_every_route_is_documented(void **state)
     }
 }
 
+static const char *permission_of(const struct api_route *t)
+{
+    static const char *const scopes[] = {[SCOPE_OPEN] = "open", [SCOPE_SELF] = "self", [SCOPE_OPERATOR] = "operator"};
+    return t->scope == SCOPE_TENANT ? perm_name(t->perm) : scopes[t->scope];
+}
+
+static void test_every_right_is_documented(void **state)
+{
+    size_t n;
+    const struct api_route *t = api_routes(&n);
+    for (size_t i = 0; i < n; i++, t++) {
+        json_t *o = operation_of(t);
+        const char *reach = t->scope != SCOPE_TENANT ? "" : t->flags & REACHES ? "granted" : "tenant";
+        if (strcmp(text_at(o, "x-permission"), permission_of(t)) != 0 || strcmp(text_at(o, "x-reach"), reach) != 0 ||
+            json_is_true(json_object_get(o, "x-step-up")) != ((t->flags & STEP_UP) != 0) ||
+            json_is_true(json_object_get(o, "x-personal")) != ((t->flags & PERSONAL) != 0))
+            fail_msg("%s %s: the document and the program differ on x-permission (%s), x-reach (%s), x-step-up or "
+                     "x-personal",
+                     t->method, t->pattern, permission_of(t), reach);
+        assert_true((t->scope == SCOPE_TENANT) == (t->perm != PERM_NONE));
+    }
+}
+
 static void test_every_documented_route_exists(void **state)
 {
     const char *pattern, *method;
@@ -123,6 +146,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_route_is_documented),
+        cmocka_unit_test(test_every_right_is_documented),
         cmocka_unit_test(test_every_documented_route_exists),
         cmocka_unit_test(test_it_is_served),
     };

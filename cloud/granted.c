@@ -1,0 +1,305 @@
+/* Grants; see granted.h. */
+#include "cloud/granted.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "cloud/rows.h"
+#include "cloud/scope.h"
+#include "cloud/settings_of.h"
+#include "wire/cbor.h"
+
+#define REASON_UNIT 128
+#define REASON_PLAIN (GRANT_REASON_MAX + 16)
+
+static struct seal_place place(const struct scope *s, const uint8_t id[ID_LEN])
+{
+    return (struct seal_place){.table = "granted", .tenant = s->tenant, .key = {BYTES(id, ID_LEN)}};
+}
+
+/* ---- rows ---- */
+
+static int seal_reason(const struct scope *s, const struct granted *g, struct buf *ret)
+{
+    uint8_t mem[REASON_PLAIN];
+    struct cbor_w w = CBOR_W(mem, sizeof mem);
+    struct row_keys keys;
+    struct seal_place at = place(s, g->id);
+    cbor_put_array(&w, 2);
+    cbor_put_uint(&w, 1);
+    cbor_put_text(&w, g->reason);
+    if (w.bad)
+        return CLOUD_INVALID;
+    int r = keyring_tenant_rows(s->ring, &keys);
+    if (r == 0)
+        r = seal_put(keys.seal, &at, BYTES(mem, w.len), REASON_UNIT, ret);
+    crypto_wipe(&keys, sizeof keys);
+    crypto_wipe(mem, sizeof mem);
+    return r;
+}
+
+static int open_reason(const struct scope *s, struct bytes sealed, struct granted *g)
+{
+    uint8_t plain[REASON_PLAIN];
+    size_t n = 0;
+    struct row_keys keys;
+    struct seal_place at = place(s, g->id);
+    int r = keyring_tenant_rows(s->ring, &keys);
+    if (r == 0)
+        r = seal_get(keys.seal, &at, sealed, plain, sizeof plain, &n);
+    crypto_wipe(&keys, sizeof keys);
+    struct cbor_r c = cbor_reader(BYTES(plain, r == 0 ? n : 0));
+    cbor_get_array(&c, 2, 2);
+    cbor_get_uint(&c, 1);
+    struct bytes reason = cbor_get_text(&c, 0, GRANT_REASON_MAX);
+    if (r == SEAL_BAD || (r == 0 && !cbor_done(&c))) {
+        scope_damaged(s, "granted", BYTES(g->id, ID_LEN), SHOWN_DAMAGED);
+        g->damaged = true;
+        r = 0;
+    } else if (r == 0 && reason.n > 0) {
+        memcpy(g->reason, reason.p, reason.n);
+    }
+    crypto_wipe(plain, sizeof plain);
+    return r;
+}
+
+#define COLUMNS \
+    "id, home, account, role, reach, reach_id, starts, ends, created, revoked, by_account, by_home, by_id, sealed"
+
+static int from_row(struct db_stmt *st, void *arg, void *item)
+{
+    const struct scope *s = arg;
+    struct granted *g = item;
+    int64_t kind = db_int(st, 4);
+    g->starts = db_int(st, 6);
+    g->ends = db_int(st, 7);
+    g->created = db_int(st, 8);
+    g->revoked = db_int(st, 9);
+    g->by_account = db_int(st, 10) != 0;
+    if (kind < REACH_TENANT || kind > REACH_PERSON || db_fixed(st, 0, g->id, ID_LEN) != 0 ||
+        str_copy(g->home, sizeof g->home, db_text(st, 1)) != 0 || db_fixed(st, 2, g->account, ID_LEN) != 0 ||
+        db_fixed(st, 3, g->role, ID_LEN) != 0 || db_fixed(st, 5, g->reach.id, ID_LEN) != 0 ||
+        str_copy(g->by_home, sizeof g->by_home, db_text(st, 11)) != 0 || db_fixed(st, 12, g->by, ID_LEN) != 0) {
+        scope_damaged(s, "granted", db_blob(st, 0), PASSED_OVER);
+        return CLOUD_ABSENT;
+    }
+    g->reach.kind = (enum reach_kind)kind;
+    return open_reason(s, db_blob(st, 13), g);
+}
+
+static int insert(const struct scope *s, const struct granted *g)
+{
+    struct db_stmt *st;
+    struct buf CLEANUP(buf_done) sealed;
+    buf_init(&sealed, 1024);
+    int r = seal_reason(s, g, &sealed);
+    if (r == 0)
+        r = scope_stmt(s,
+                       "INSERT INTO granted(tenant_id, " COLUMNS
+                       ") VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0, ?11, ?12, ?13, ?14)",
+                       &st);
+    if (r != 0)
+        return r;
+    db_bind_blob(st, 2, BYTES(g->id, ID_LEN));
+    db_bind_text(st, 3, g->home);
+    db_bind_blob(st, 4, BYTES(g->account, ID_LEN));
+    db_bind_blob(st, 5, BYTES(g->role, ID_LEN));
+    db_bind_int(st, 6, g->reach.kind);
+    db_bind_blob(st, 7, BYTES(g->reach.id, ID_LEN));
+    db_bind_int(st, 8, g->starts);
+    db_bind_int(st, 9, g->ends);
+    db_bind_int(st, 10, g->created);
+    db_bind_int(st, 11, g->by_account);
+    db_bind_text(st, 12, g->by_home);
+    db_bind_blob(st, 13, BYTES(g->by, ID_LEN));
+    db_bind_blob(st, 14, buf_bytes(&sealed));
+    return db_must(st);
+}
+
+/* Those that are not over: more than RIGHTS_MAX would not be looked at. */
+static int count_open(const struct scope *s, const struct granted *g, int64_t *ret_n)
+{
+    struct db_stmt *st;
+    int r = scope_stmt(s,
+                       "SELECT count(*) FROM granted WHERE tenant_id = ?1 AND home = ?2 AND account = ?3"
+                       " AND revoked = 0 AND (ends = 0 OR ends > ?4)",
+                       &st);
+    if (r != 0)
+        return r;
+    db_bind_text(st, 2, g->home);
+    db_bind_blob(st, 3, BYTES(g->account, ID_LEN));
+    db_bind_int(st, 4, g->created);
+    r = db_step(st);
+    if (r == DB_ROW)
+        *ret_n = db_int(st, 0);
+    db_done(st);
+    return r == DB_ROW ? 0 : r == 0 ? -EIO : r;
+}
+
+int granted_add(const struct scope *s, const struct granted *g)
+{
+    struct role role;
+    int64_t n = 0;
+    if (strlen(g->reason) > GRANT_REASON_MAX || (g->ends != 0 && g->ends <= g->starts))
+        return CLOUD_INVALID;
+    int r = role_get(s->db, s->tenant, g->role, &role);
+    if (r == 0 && role.archived != 0)
+        r = CLOUD_ABSENT;
+    if (r == 0)
+        r = count_open(s, g, &n);
+    if (r == 0 && n >= RIGHTS_MAX)
+        r = CLOUD_INVALID;
+    return r != 0 ? r : insert(s, g);
+}
+
+int granted_get(const struct scope *s, const uint8_t id[ID_LEN], struct granted *ret)
+{
+    struct db_stmt *st;
+    struct granted g = {0};
+    int r = scope_stmt(s, "SELECT " COLUMNS " FROM granted WHERE tenant_id = ?1 AND id = ?2", &st);
+    if (r != 0)
+        return r;
+    db_bind_blob(st, 2, BYTES(id, ID_LEN));
+    r = db_step(st);
+    r = r == DB_ROW ? from_row(st, (void *)(uintptr_t)s, &g) : r == 0 ? CLOUD_ABSENT : r;
+    db_done(st);
+    if (r == 0)
+        *ret = g;
+    return r;
+}
+
+int granted_list(const struct scope *s, const char *home, const uint8_t *account, const uint8_t *after, size_t limit,
+                 struct granted_list *ret_list)
+{
+    struct db_stmt *st;
+    struct rows l;
+    int r = account != NULL
+                ? scope_stmt(s,
+                             "SELECT " COLUMNS " FROM granted WHERE tenant_id = ?1 AND id > ?2"
+                             " AND home = ?3 AND account = ?4 ORDER BY id",
+                             &st)
+                : scope_stmt(s, "SELECT " COLUMNS " FROM granted WHERE tenant_id = ?1 AND id > ?2 ORDER BY id", &st);
+    if (r != 0)
+        return r;
+    db_bind_blob(st, 2, after != NULL ? BYTES(after, ID_LEN) : BYTES_NONE);
+    if (account != NULL) {
+        db_bind_text(st, 3, home);
+        db_bind_blob(st, 4, BYTES(account, ID_LEN));
+    }
+    r = rows_collect(st, limit, sizeof(struct granted), from_row, (void *)(uintptr_t)s, &l);
+    if (r == 0)
+        *ret_list = (struct granted_list){.items = l.items, .n = l.n, .more = l.more};
+    return r;
+}
+
+void granted_list_done(struct granted_list *l)
+{
+    free(l->items);
+    *l = (struct granted_list){0};
+}
+
+int granted_revoke(const struct scope *s, const uint8_t id[ID_LEN], int64_t now)
+{
+    struct db_stmt *st;
+    int r = scope_stmt(s, "UPDATE granted SET revoked = ?3 WHERE tenant_id = ?1 AND id = ?2 AND revoked = 0", &st);
+    if (r != 0)
+        return r;
+    db_bind_blob(st, 2, BYTES(id, ID_LEN));
+    db_bind_int(st, 3, now);
+    r = db_must(st);
+    return r == 0 && db_changes(s->db) == 0 ? CLOUD_ABSENT : r;
+}
+
+/* ---- what they say ---- */
+
+/* What cannot be read gives nothing. */
+static void add_right(struct db_stmt *st, const char *tenant, struct rights *ret)
+{
+    int64_t kind = db_int(st, 0), role = db_int(st, 2);
+    uint8_t id[ID_LEN];
+    if (kind >= REACH_TENANT && kind <= REACH_PERSON && role >= 0 && role < ROLE_KINDS &&
+        db_fixed(st, 1, id, ID_LEN) == 0)
+        rights_add(ret, role_holds((enum role_kind)role, (uint64_t)db_int(st, 3), tenant), (enum reach_kind)kind, id);
+}
+
+int granted_rights(struct db *db, const char *tenant, const char *home, const uint8_t account[ID_LEN], int64_t now,
+                   int64_t through, struct rights *ret_rights)
+{
+    struct db_stmt *st;
+    struct rights rights = {0};
+    int r = db_stmt(db,
+                    "SELECT g.reach, g.reach_id, r.kind, r.perms FROM granted g"
+                    " JOIN role r ON r.tenant_id = g.tenant_id AND r.id = g.role"
+                    " WHERE g.tenant_id = ?1 AND g.home = ?2 AND g.account = ?3 AND g.revoked = 0 AND r.archived = 0"
+                    " AND g.starts <= ?4 AND (g.ends = 0 OR (g.ends > ?4 AND ?5 <> 0 AND g.ends >= ?5))",
+                    &st);
+    if (r != 0)
+        return r;
+    db_bind_text(st, 1, tenant);
+    db_bind_text(st, 2, home);
+    db_bind_blob(st, 3, BYTES(account, ID_LEN));
+    db_bind_int(st, 4, now);
+    db_bind_int(st, 5, through);
+    while ((r = db_step(st)) == DB_ROW)
+        add_right(st, tenant, &rights);
+    db_done(st);
+    if (r < 0)
+        return r;
+    *ret_rights = rights;
+    return 0;
+}
+
+int granted_owners(struct db *db, const char *tenant, int64_t now, const uint8_t *without, const uint8_t *but,
+                   uint64_t *ret_n)
+{
+    struct db_stmt *st;
+    int r = db_stmt(db,
+                    "SELECT count(DISTINCT g.account) FROM granted g"
+                    " JOIN role r ON r.tenant_id = g.tenant_id AND r.id = g.role"
+                    " WHERE g.tenant_id = ?1 AND g.home = ?1 AND r.kind = ?2 AND g.reach = ?3 AND g.revoked = 0"
+                    " AND g.starts <= ?4 AND g.ends = 0 AND g.account <> ?5 AND g.id <> ?6",
+                    &st);
+    if (r != 0)
+        return r;
+    db_bind_text(st, 1, tenant);
+    db_bind_int(st, 2, ROLE_OWNER);
+    db_bind_int(st, 3, REACH_TENANT);
+    db_bind_int(st, 4, now);
+    db_bind_blob(st, 5, without != NULL ? BYTES(without, ID_LEN) : BYTES_NONE);
+    db_bind_blob(st, 6, but != NULL ? BYTES(but, ID_LEN) : BYTES_NONE);
+    r = db_step(st);
+    if (r == DB_ROW)
+        *ret_n = (uint64_t)db_int(st, 0);
+    db_done(st);
+    return r == DB_ROW ? 0 : r == 0 ? -EIO : r;
+}
+
+int granted_may_go(const struct scope *s, const uint8_t *account, const uint8_t *grant, int64_t now)
+{
+    struct tenant_settings set;
+    uint64_t before = 0, after = 0;
+    int r = granted_owners(s->db, s->tenant, now, NULL, NULL, &before);
+    if (r == 0)
+        r = granted_owners(s->db, s->tenant, now, account, grant, &after);
+    if (r == 0)
+        r = tenant_settings_get(s->db, s->tenant, &set);
+    if (r != 0 || after == before)
+        return r;
+    return after < (set.four_eyes != 0 ? 2 : 1) ? CLOUD_CONFLICT : 0;
+}
+
+int granted_forget(const struct scope *s, const uint8_t account[ID_LEN], const uint8_t person[ID_LEN])
+{
+    struct db_stmt *st;
+    int r = scope_stmt(s,
+                       "DELETE FROM granted WHERE tenant_id = ?1 AND ((home = ?1 AND account = ?2)"
+                       " OR (reach = ?4 AND reach_id = ?3))",
+                       &st);
+    if (r != 0)
+        return r;
+    db_bind_blob(st, 2, BYTES(account, ID_LEN));
+    db_bind_blob(st, 3, BYTES(person, ID_LEN));
+    db_bind_int(st, 4, REACH_PERSON);
+    return db_must(st);
+}
