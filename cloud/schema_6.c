@@ -58,7 +58,17 @@ static const char *const people_6 =
 
 static const char *const places_6 = "";
 
-static const char *const support_6 = "";
+/* account, second_id, reviewer: of the vendor's tenant; zero: none. What is written in it is in `sealed`. */
+static const char *const support_6 =
+    "CREATE TABLE support(tenant_id TEXT NOT NULL, id BLOB NOT NULL, kind INTEGER NOT NULL, state INTEGER NOT NULL,"
+    " ending INTEGER NOT NULL, category INTEGER NOT NULL, account BLOB NOT NULL, second_id BLOB NOT NULL,"
+    " reviewer BLOB NOT NULL, decider BLOB NOT NULL, asked INTEGER NOT NULL, perms INTEGER NOT NULL,"
+    " reach INTEGER NOT NULL, reach_id BLOB NOT NULL, span INTEGER NOT NULL, created INTEGER NOT NULL,"
+    " starts INTEGER NOT NULL, ends INTEGER NOT NULL, ended INTEGER NOT NULL, reviewed INTEGER NOT NULL,"
+    " told INTEGER NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY(tenant_id, id)) WITHOUT ROWID;"
+    "CREATE INDEX support_account ON support(tenant_id, account, state);"
+    "CREATE TABLE confidentiality(tenant_id TEXT NOT NULL, account BLOB NOT NULL, version INTEGER NOT NULL,"
+    " signed INTEGER NOT NULL, PRIMARY KEY(tenant_id, account, version)) WITHOUT ROWID;";
 
 static const char *const door_6 = "";
 

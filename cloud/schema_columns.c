@@ -85,5 +85,12 @@ const struct schema_columns schema_columns[] = {
     {"mail", "tenant_id id state due tries created", COLUMN_MACHINE, NULL},
     {"mail", "key_id", COLUMN_KEYED, NULL},
     {"mail", "sealed", COLUMN_PERSONAL, "/mail/0/to /mail/0/template"},
+
+    {"support", "tenant_id id kind state ending category asked perms reach span", COLUMN_MACHINE, NULL},
+    {"support", "created starts ends ended reviewed told", COLUMN_MACHINE, NULL},
+    {"support", "account second_id reviewer decider reach_id", COLUMN_KEYED, NULL},
+    {"support", "sealed", COLUMN_MACHINE, NULL}, /* why the vendor was let in, and what came of it */
+    {"confidentiality", "tenant_id version signed", COLUMN_MACHINE, NULL},
+    {"confidentiality", "account", COLUMN_KEYED, NULL},
     {NULL, NULL, COLUMN_MACHINE, NULL},
 };
