@@ -40,28 +40,44 @@ char *address_text(const struct address *a, char ret[ADDRESS_TEXT])
     return ret;
 }
 
-static int parse(const char *text, struct address *ret)
+int address_parse(const char *text, size_t n, struct address *ret_address)
 {
-    if (inet_pton(AF_INET6, text, ret->b) == 1)
-        return 0;
-    memcpy(ret->b, mapped, sizeof mapped);
-    return inet_pton(AF_INET, text, ret->b + sizeof mapped) == 1 ? 0 : -EINVAL;
+    char s[ADDRESS_TEXT];
+    struct address a = {0};
+    if (n >= sizeof s || memchr(text, '\0', n))
+        return -EINVAL;
+    memcpy(s, text, n);
+    s[n] = '\0';
+    if (inet_pton(AF_INET, s, a.b + sizeof mapped) == 1)
+        memcpy(a.b, mapped, sizeof mapped);
+    else if (inet_pton(AF_INET6, s, a.b) != 1)
+        return -EINVAL;
+    *ret_address = a;
+    return 0;
+}
+
+bool address_equal(const struct address *a, const struct address *b)
+{
+    return memcmp(a->b, b->b, sizeof a->b) == 0;
+}
+
+struct address address_share(const struct address *a)
+{
+    struct address r = *a;
+    if (!is_v4(a))
+        memset(r.b + 8, 0, 8);
+    return r;
 }
 
 int address_net(const char *text, struct address_net *ret_net)
 {
-    char host[ADDRESS_TEXT];
     struct address_net net = {.bits = 128};
     uint64_t bits = 0;
     size_t n = strcspn(text, "/");
-    if (n >= sizeof host)
-        return -EINVAL;
-    memcpy(host, text, n);
-    host[n] = '\0';
-    if (parse(host, &net.base) != 0)
+    if (address_parse(text, n, &net.base) != 0)
         return -EINVAL;
     if (text[n] == '/') {
-        unsigned skip = strchr(host, ':') ? 0 : 96; /* what is written is IPv4's own */
+        unsigned skip = memchr(text, ':', n) ? 0 : 96; /* what is written is IPv4's own */
         if (str_u64(text + n + 1, 0, 128 - skip, &bits) != 0)
             return -EINVAL;
         net.bits = (unsigned)bits + skip;

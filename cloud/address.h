@@ -2,9 +2,9 @@
  * IPv6-mapped form, so that one comparison serves both. */
 #pragma once
 
-#include <sys/socket.h>
-
 #include "base/error.h"
+
+struct sockaddr;
 
 struct address {
     uint8_t b[16]; /* IPv4: ::ffff:a.b.c.d */
@@ -20,6 +20,13 @@ int address_of(const struct sockaddr *sa, size_t n, struct address *ret_address)
 /* "192.0.2.1", "2001:db8::1", with room for 46. */
 #define ADDRESS_TEXT 46
 char *address_text(const struct address *a, char ret[ADDRESS_TEXT]);
+
+/* n bytes: "192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1"; no zone, no port, no brackets. -EINVAL */
+int address_parse(const char *text, size_t n, struct address *ret_address);
+bool address_equal(const struct address *a, const struct address *b);
+/* What one client has for himself: all of an IPv4 address, an IPv6 network of 64 bits, within which he takes addresses
+ * as he likes. To count by. */
+struct address address_share(const struct address *a);
 
 /* "10.0.0.0/8", "fd00::/8", or an address alone. -EINVAL: it is none, or has bits behind its prefix. */
 int address_net(const char *text, struct address_net *ret_net);

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -21,6 +22,9 @@
 
 /* Anybody may ask for readiness, and the store's check takes its one write lock: so at most once in so many ms. */
 #define READY_MS 500
+
+/* A password takes some 0.1 s of a core: who would wait longer than a few seconds is told so. */
+#define PASSWORDS_WAITING 32
 
 #define ROUTES_MAX 64
 
@@ -274,7 +278,7 @@ static int dispatch(struct api_call *k)
         return 0;
     if (k->q->fault == HTTP_CROWDED) {
         http_header(k->r, "Retry-After", "1");
-        problem_reply(k->r, PROBLEM_UNAVAILABLE, "too many requests wait for the store; nothing was done, try again");
+        problem_reply(k->r, PROBLEM_UNAVAILABLE, "too many requests wait before this one; nothing was done, try again");
         return 0;
     }
     if (k->route->scope != SCOPE_OPEN) {
@@ -288,8 +292,15 @@ static int dispatch(struct api_call *k)
     }
     if (!query_known(k))
         return 0;
-    if (k->route->effect != READS && !k->q->in_turn)
-        return HTTP_IN_TURN;
+    if (k->route->flags & PASSWORD && k->q->line == HTTP_LINE_NONE)
+        return HTTP_LINE_PASSWORD;
+    if (k->q->line == HTTP_LINE_PASSWORD) {
+        k->route->fn(k);
+        if (!k->go_on)
+            return 0;
+    }
+    if (k->route->effect != READS && k->q->line != HTTP_LINE_WRITE)
+        return HTTP_LINE_WRITE;
     if (k->route->effect == WRITES)
         api_write(k);
     else
@@ -351,6 +362,14 @@ static int make_cursor_key(const char *key_file, uint8_t ret[CRYPTO_KEY])
     return r;
 }
 
+static unsigned password_threads(const struct settings *set)
+{
+    const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    return set->api.password_threads > 0 ? (unsigned)set->api.password_threads
+           : cores >= 4                  ? (unsigned)(cores > 16 ? 16 : cores) / 2
+                                         : 1;
+}
+
 int api_start(struct cloud *c, struct ingest *in, struct api **ret_api)
 {
     const struct settings *set = cloud_settings(c);
@@ -373,8 +392,14 @@ int api_start(struct cloud *c, struct ingest *in, struct api **ret_api)
         .threads = (unsigned)set->api.threads,
         .connections = (unsigned)all,
         .per_address = (unsigned)each,
-        .waiting = (unsigned)(all + 1) / 2, /* the other half is for who reads */
-        .waiting_each = (unsigned)(each + 1) / 2,
+        .streams = (unsigned)set->api.streams,
+        .streams_each = (unsigned)(set->api.streams + 1) / 2,
+        .lines =
+            {
+                /* the other half of the connections is for who reads */
+                [HTTP_LINE_WRITE] = {1, (unsigned)(all + 1) / 2, (unsigned)(each + 1) / 2},
+                [HTTP_LINE_PASSWORD] = {password_threads(set), PASSWORDS_WAITING, PASSWORDS_WAITING / 4},
+            },
         .request_ms = set->api.request_timeout,
         .idle_ms = set->api.idle,
         .fn = on_request,
@@ -396,6 +421,12 @@ void api_stop(struct api *a)
     pthread_mutex_destroy(&a->ready_lock);
     crypto_wipe(a->cursor_key, sizeof a->cursor_key);
     free(a);
+}
+
+void api_wake(struct api *a)
+{
+    if (a)
+        http_wake(a->http);
 }
 
 unsigned api_port(const struct api *a)

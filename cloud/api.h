@@ -9,6 +9,8 @@ struct api;
  * api_stop(). -EADDRINUSE, ... */
 int api_start(struct cloud *c, struct ingest *in, struct api **ret_api);
 void api_stop(struct api *a); /* waits for requests that run; takes NULL */
+/* There may be something new for who listens to a stream. From any thread; takes NULL. */
+void api_wake(struct api *a);
 unsigned api_port(const struct api *a);
 /* Requests since the start, by route and class of status (2 for 2xx). Behind the last route stands "-" for what fitted
  * none; behind that NULL. */

@@ -28,6 +28,9 @@ enum api_flags {
     /* Its handler looks at what the permission reaches (call_reaches_...(), call_everywhere()) and leaves out the rest.
      * Without this the permission is needed in the whole tenant. */
     REACHES = 1 << 2,
+    /* Its handler is called on HTTP_LINE_PASSWORD first, in no transaction: it computes the hash, and answers or leaves
+     * in q->carry what it found and sets go_on; it is called again then, as the route's effect says. */
+    PASSWORD = 1 << 3,
 };
 
 enum api_effect {
@@ -61,6 +64,7 @@ struct api_call {
     struct who who;
     const char *tenant; /* "" for the operator's token */
     bool saw;           /* call_saw() was called */
+    bool go_on;         /* see PASSWORD */
     char location[96];  /* path of the resource made or changed, for who repeats the request; "" for none */
 };
 

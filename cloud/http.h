@@ -2,16 +2,20 @@
  * tokens or JSON; every request reaches one handler, on a thread of the pool.
  *
  * A thread of the pool serves many connections, so a handler that waited there would keep all of them waiting. One that
- * has to wait for its turn says so (HTTP_IN_TURN): its connection is laid aside, and it is called again on a thread of
- * its own, which does one such request after the other. */
+ * has to wait says for what (enum http_line): its connection is laid aside, and it is called again on a thread of that
+ * line. A reply without end that has nothing to say for now is laid aside, too (HTTP_LATER). */
 #pragma once
 
 #include "base/buf.h"
+#include "cloud/address.h"
 
 #define HTTP_BODY_MAX 65536u
 #define HTTP_REPLY_MAX (4u << 20)
 #define HTTP_QUERY_MAX 16
-#define HTTP_HEADERS_MAX 4
+#define HTTP_HEADERS_MAX 12
+#define HTTP_CARRY 64
+
+struct http;
 
 struct http_pair {
     const char *name, *value;
@@ -23,27 +27,40 @@ enum http_fault {
     HTTP_BODY_TOO_LARGE, /* body is empty */
     HTTP_QUERY_BAD,      /* more than HTTP_QUERY_MAX parameters, or one with a NUL inside */
     HTTP_FRAMING_BAD,    /* where the body ends is not said once and clearly; body is empty, the connection is closed */
-    HTTP_CROWDED, /* after HTTP_IN_TURN: too many wait, of its address or of all, or the listener stops; it does not get
-                     its turn */
+    HTTP_CROWDED, /* in the line it asked for too many wait, of its address or of all, or the listener stops; it does
+                     not get its turn */
 };
 
-/* Borrowed; lives for the call. Path and query are percent-decoded; %00 stays as it was written. */
+/* Where a request waits, and on whose threads it is handled then. */
+enum http_line {
+    HTTP_LINE_NONE = 0, /* the pool's: it must not wait there */
+    HTTP_LINE_WRITE,    /* one thread: the store has one writer at a time */
+    HTTP_LINE_PASSWORD, /* few threads of low priority: a password's hash costs much memory and time */
+    HTTP_LINES
+};
+
+/* Borrowed; lives for the call. Path and query are percent-decoded; %00 stays as it was written. Of a header that was
+ * sent twice the first counts. */
 struct http_request {
     const char *method, *path;
-    const char *authorization, *content_type, *content_encoding; /* NULL when absent */
+    const char *authorization, *content_type, *content_encoding; /* NULL when absent, as are all up to `tenant` */
     const char *if_match, *if_none_match, *idempotency_key;
+    const char *cookie, *origin, *user_agent, *accept_language, *last_event_id;
+    const char *csrf, *tenant; /* Punch-CSRF, Punch-Tenant */
+    const char *address;       /* the client's, as text */
     struct http_pair query[HTTP_QUERY_MAX];
     size_t n_query;
     struct bytes body;
     enum http_fault fault;
-    bool in_turn; /* on the thread of those in turn: it may wait */
+    enum http_line line; /* whose thread this is */
+    uint8_t *carry; /* HTTP_CARRY bytes from one call for this request to the next; zero at first, wiped at the end */
 };
 
 /* The next piece of a body that is too large to be held whole; into an empty buffer of HTTP_REPLY_MAX. 0: there is
- * more. HTTP_LAST: that was the end. Negative: what follows cannot be had; the connection is cut, so that the client
- * notices.
+ * more. HTTP_LAST: that was the end. HTTP_LATER, of a stream only: that is all for now; it is asked again after
+ * http_wake(), or sooner. Negative: what follows cannot be had; the connection is cut, so that the client notices.
  */
-enum { HTTP_LAST = 1 };
+enum { HTTP_LAST = 1, HTTP_LATER = 2 };
 typedef int http_more_fn(void *arg, struct buf *ret_piece);
 
 /* Filled by the handler. `body` is initialised by the listener with HTTP_REPLY_MAX and stays its. */
@@ -52,20 +69,33 @@ struct http_reply {
     const char *type;                           /* static; NULL: no body */
     struct http_pair headers[HTTP_HEADERS_MAX]; /* names static; values copied by http_header() */
     size_t n_headers;
-    char header_text[512];
+    char header_text[2048];
     size_t header_used;
     struct buf body;
     http_more_fn *more; /* NULL: `body` is all; else its first piece, and more() follows when the client took that */
     void (*more_done)(void *more_arg); /* called once, whatever happens */
     void *more_arg;
+    struct http *http; /* the listener's own, as is the next */
+    bool streams;
 };
-/* Adds a header; one that does not fit is a bug of ours. */
+/* Adds a header, also one of a name that is there (Set-Cookie). One that does not fit is a bug of ours. Line breaks and
+ * other control characters of a value become '?'. */
 void http_header(struct http_reply *r, const char *name, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
-/* 0: the reply is made. HTTP_IN_TURN: nothing is; the handler is called again for this request, with `in_turn` or with
- * HTTP_CROWDED, and answers then. */
-enum { HTTP_IN_TURN = 1 };
+/* Makes the reply a stream of events (text/event-stream): `more` may return HTTP_LATER. While it has nothing to say the
+ * listener sends an empty comment now and then, so that both ends notice when the other is gone. False: there are as
+ * many streams as may be, of this address or of all; nothing was taken. */
+bool http_stream(struct http_reply *r, http_more_fn *more, void (*more_done)(void *more_arg), void *more_arg);
+
+/* HTTP_LINE_NONE: the reply is made. Another line: nothing is; the handler is called again for this request, with that
+ * `line`, or with that line and HTTP_CROWDED, and answers then or, unless crowded, goes on to another line. */
 typedef int http_fn(void *arg, const struct http_request *q, struct http_reply *ret);
+
+struct http_line_options {
+    unsigned threads;      /* 0: fn does not ask for this line */
+    unsigned waiting;      /* requests, at most */
+    unsigned waiting_each; /* at most, of one address; 0: no limit */
+};
 
 struct http_options {
     const char *listen;               /* "127.0.0.1:8443", "[::]:8443"; port 0: a free one */
@@ -73,15 +103,18 @@ struct http_options {
     unsigned threads;                 /* 1 .. 64 */
     unsigned connections;             /* at most, all together */
     unsigned per_address;             /* at most, of one address; 0: no limit, for behind a proxy */
-    unsigned waiting;                 /* requests that wait for their turn; 0: fn asks for none */
-    unsigned waiting_each;            /* at most, of one address; 0: no limit */
+    unsigned streams;                 /* at most; 0: fn makes none */
+    unsigned streams_each;            /* at most, of one address; 0: no limit */
+    uint64_t beat_ms;                 /* a stream with nothing to say for so long says that; 0: 15 s */
+    struct http_line_options lines[HTTP_LINES];
     uint64_t request_ms; /* for the TLS handshake and a request line; again for headers and body; for the reply */
     uint64_t idle_ms;    /* from a reply to the next request line */
     http_fn *fn;
     void *arg;
 };
-struct http;
 int http_start(const struct http_options *o, struct http **ret_http);
-/* Waits for the handlers that run; who waits for his turn is answered HTTP_CROWDED. Takes NULL. */
+/* There may be something for streams that wait; cheap, from any thread. Takes NULL. */
+void http_wake(struct http *h);
+/* Waits for the handlers that run; who waits in a line is answered HTTP_CROWDED, streams end. Takes NULL. */
 void http_stop(struct http *h);
 unsigned http_port(const struct http *h);

@@ -13,13 +13,15 @@ struct settings {
     struct conf_list escrow; /* char *: folders that hold a second copy of every ring and KEK; at least one */
     int log;                 /* enum log_level by the table's order: error warn note info debug */
     struct {
-        char *listen;             /* host:port */
-        struct conf_list names;   /* char *: DNS names and addresses in the API's certificate */
-        uint64_t threads;         /* of the HTTPS listener */
-        uint64_t connections;     /* at most, all together */
-        uint64_t per_address;     /* at most, from one address; 0: no limit */
-        uint64_t request_timeout; /* ms; for each of handshake, request, reply */
-        uint64_t idle;            /* ms between a reply and the next request */
+        char *listen;              /* host:port */
+        struct conf_list names;    /* char *: DNS names and addresses in the API's certificate */
+        uint64_t threads;          /* of the HTTPS listener */
+        uint64_t connections;      /* at most, all together */
+        uint64_t per_address;      /* at most, from one address; 0: no limit */
+        uint64_t password_threads; /* that check passwords; 0: half of the cores */
+        uint64_t streams;          /* at most, all together */
+        uint64_t request_timeout;  /* ms; for each of handshake, request, reply */
+        uint64_t idle;             /* ms between a reply and the next request */
     } api;
     struct {
         char *address;          /* host:port, for punchcloud and for the gateways' bundles */

@@ -162,9 +162,70 @@ static void other_families_are_none(void **state)
     assert_int_equal(address_of((struct sockaddr *)&any, sizeof(struct sockaddr_in), &a), -EAFNOSUPPORT);
 }
 
+static void test_parsing(void **state)
+{
+    static const struct {
+        const char *in, *out; /* NULL: refused */
+    } cases[] = {
+        {"192.0.2.1", "192.0.2.1"},
+        {"::ffff:192.0.2.1", "192.0.2.1"},
+        {"::FFFF:c000:201", "192.0.2.1"},
+        {"2001:DB8:0::1", "2001:db8::1"},
+        {"::", "::"},
+        {"", NULL},
+        {"1.2.3", NULL},
+        {"1.2.3.4.5", NULL},
+        {"01.2.3.4", NULL},
+        {"256.0.0.1", NULL},
+        {" 1.2.3.4", NULL},
+        {"1.2.3.4:80", NULL},
+        {"[::1]", NULL},
+        {"fe80::1%eth0", NULL},
+        {"localhost", NULL},
+        {"1.2.3.4, 5.6.7.8", NULL},
+        {"1111:2222:3333:4444:5555:6666:7777:8888:9999:aaaa", NULL},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct address a = {{1}}, before = a;
+        char text[ADDRESS_TEXT];
+        int r = address_parse(cases[i].in, strlen(cases[i].in), &a);
+        if (!cases[i].out) {
+            assert_int_equal(r, -EINVAL);
+            assert_true(address_equal(&a, &before));
+            continue;
+        }
+        assert_int_equal(r, 0);
+        address_text(&a, text);
+        assert_string_equal(text, cases[i].out);
+    }
+    struct address a;
+    assert_int_equal(address_parse("1.2.3.4\0.5", 10, &a), -EINVAL);
+}
+
+static bool same_share(const char *x, const char *y)
+{
+    struct address a, b;
+    assert_int_equal(address_parse(x, strlen(x), &a), 0);
+    assert_int_equal(address_parse(y, strlen(y), &b), 0);
+    a = address_share(&a);
+    b = address_share(&b);
+    return address_equal(&a, &b);
+}
+
+static void test_shares(void **state)
+{
+    assert_true(same_share("2001:db8::1", "2001:db8::ffff:ffff:ffff:ffff"));
+    assert_false(same_share("2001:db8::1", "2001:db8:0:1::1"));
+    assert_false(same_share("192.0.2.1", "192.0.2.2"));
+    assert_true(same_share("192.0.2.1", "::ffff:192.0.2.1"));
+    assert_false(same_share("::1", "127.0.0.1"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_parsing),
+        cmocka_unit_test(test_shares),
         cmocka_unit_test(special_ranges_are_refused_to_their_ends),
         cmocka_unit_test(public_ones_are_public),
         cmocka_unit_test(what_it_is_is_told),

@@ -1,15 +1,14 @@
 /* The listener alone, with a handler of the test's own: bounds, TLS, decoding, headers, concurrent connections. */
 #include "cloud/http.h"
 
-#include <arpa/inet.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
-#include <sys/socket.h>
 
 #include "base/crypto.h"
 #include "cloud/pki.h"
 #include "tests/unit/cloud_client.h"
+#include "tests/unit/cloud_socket.h"
 
 static struct scratch s;
 static struct http *server;
@@ -68,6 +67,10 @@ static int echo(void *arg, const struct http_request *q, struct http_reply *ret)
         return 0;
     }
     http_header(ret, "X-Test", "%s-%d", "seven", 7);
+    http_header(ret, "Set-Cookie", "a=1");
+    http_header(ret, "Set-Cookie", "b=2; Path=/");
+    if (q->user_agent) /* whatever a client sends begins no header of its own */
+        http_header(ret, "X-Agent", "%s\r\nX-Injected: 1", q->user_agent);
     buf_addf(&ret->body, "%s %s fault=%d n=%zu body=%zu auth=%s", q->method, q->path, q->fault, q->n_query, q->body.n,
              q->authorization ? q->authorization : "-");
     for (size_t i = 0; i < q->n_query; i++)
@@ -145,6 +148,11 @@ static void test_headers(void **state)
     struct reply r = request(&s, "GET", "/x", "secret", BYTES_NONE, NULL);
     assert_non_null(strstr(r.body, "auth=Bearer secret"));
     assert_string_equal(reply_header(&r, "X-Test"), "seven-7");
+    const char *second = strstr(r.head, "Set-Cookie: a=1\r\n");
+    assert_true(second && strstr(second, "Set-Cookie: b=2; Path=/\r\n"));
+    assert_true(strncmp(reply_header(&r, "X-Agent"), "curl", 4) == 0);
+    assert_string_equal(reply_header(&r, "X-Injected"), "");
+    assert_string_equal(reply_header(&r, "Server"), ""); /* who answers is nobody's business */
     assert_string_equal(reply_header(&r, "Content-Type"), "text/plain");
     assert_string_equal(reply_header(&r, "Cache-Control"), "no-store");
     assert_string_equal(reply_header(&r, "X-Content-Type-Options"), "nosniff");
@@ -155,6 +163,50 @@ static void test_headers(void **state)
     assert_int_equal(r.n, 0);
     assert_string_equal(reply_header(&r, "Content-Length"), "33");
     reply_done(&r);
+}
+
+/* Each header goes where it belongs, and one that is absent is NULL. */
+static int tell_headers(void *arg, const struct http_request *q, struct http_reply *ret)
+{
+    const char *const v[] = {q->cookie,        q->origin, q->user_agent, q->accept_language,
+                             q->last_event_id, q->csrf,   q->tenant,     q->address};
+    ret->status = 200;
+    ret->type = "text/plain";
+    for (size_t i = 0; i < ARRAY_LEN(v); i++)
+        buf_addf(&ret->body, "%s|", v[i] ? v[i] : "-");
+    return 0;
+}
+
+static void test_request_headers(void **state)
+{
+    static const char *const all[] = {"-H", "Cookie: __Host-punch=x; y=z",
+                                      "-H", "Origin: https://punch.example.org",
+                                      "-H", "User-Agent: test",
+                                      "-H", "Accept-Language: ro, en;q=0.5",
+                                      "-H", "Last-Event-ID: 17",
+                                      "-H", "Punch-CSRF: secret",
+                                      "-H", "Punch-Tenant: acme",
+                                      NULL};
+    static const char *const none[] = {"-H", "User-Agent:", NULL};
+    const unsigned port = s.port;
+    struct http *h;
+    struct http_options o = options();
+    o.fn = tell_headers;
+    o.listen = "[::]:0"; /* where an IPv4 client comes as IPv4-mapped IPv6 */
+    assert_int_equal(http_start(&o, &h), 0);
+    s.port = http_port(h);
+    struct reply r = request(&s, "GET", "/", NULL, BYTES_NONE, all);
+    assert_non_null(strstr(r.body, "__Host-punch=x; y=z|https://punch.example.org|test|ro, en;q=0.5|17|secret|acme|"));
+    reply_done(&r);
+    static const char *const v4[] = {"-H", "User-Agent:", "-4", NULL};
+    r = request(&s, "GET", "/", NULL, BYTES_NONE, none);
+    assert_true(strncmp(r.body, "-|-|-|-|-|-|-|", 14) == 0);
+    reply_done(&r);
+    r = request(&s, "GET", "/", NULL, BYTES_NONE, v4);
+    assert_string_equal(r.body, "-|-|-|-|-|-|-|127.0.0.1|");
+    reply_done(&r);
+    http_stop(h);
+    s.port = port;
 }
 
 static void test_bodies(void **state)
@@ -233,25 +285,7 @@ static void test_tls(void **state)
     assert_int_equal(curl_fails(rsa), 35); /* CBC */
 }
 
-/* From 127.0.0.`host`. */
-static int connect_from(unsigned host, unsigned port)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK - 1 + host)};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_true(fd >= 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
-    a = (struct sockaddr_in){
-        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
-    return fd;
-}
-
 /* Plain HTTP on the TLS port gets no answer, and a silent connection is closed; tests/e2e/test_hostile.py has more. */
-static int connect_raw(unsigned port)
-{
-    return connect_from(1, port);
-}
-
 static void test_plain_and_silent(void **state)
 {
     static const char plain[] = "GET /x HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -389,9 +423,9 @@ static int take_turn(void *arg, const struct http_request *q, struct http_reply 
     } else if (q->fault == HTTP_CROWDED) {
         ret->status = 503;
         buf_addf(&ret->body, "crowded");
-    } else if (!q->in_turn) {
+    } else if (q->line == HTTP_LINE_NONE) {
         atomic_fetch_add(&t->asked, 1);
-        return HTTP_IN_TURN;
+        return HTTP_LINE_WRITE;
     } else {
         int n = atoi(q->path + 1);
         sem_post(&t->begun);
@@ -410,8 +444,7 @@ static void turns_start(struct turns *t, unsigned threads, unsigned waiting_each
     const struct http_options o = {.listen = "127.0.0.1:0",
                                    .threads = threads,
                                    .connections = 32,
-                                   .waiting = WAITING,
-                                   .waiting_each = waiting_each,
+                                   .lines[HTTP_LINE_WRITE] = {1, WAITING, waiting_each},
                                    .request_ms = 2000,
                                    .idle_ms = 60000,
                                    .fn = take_turn,
@@ -425,36 +458,11 @@ static int turns_connect(const struct turns *t)
     return connect_raw(t->port);
 }
 
-static void send_text(int fd, const char *text)
-{
-    assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
-}
-
 static void send_write(int fd, int n)
 {
     char text[128];
     snprintf(text, sizeof text, "POST /%d HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nbody%02d", n, n);
     send_text(fd, text);
-}
-
-/* One whole reply, no byte further; its status. */
-static int recv_reply(int fd, char ret_body[64])
-{
-    char head[1024];
-    size_t n = 0;
-    while (n < 4 || memcmp(head + n - 4, "\r\n\r\n", 4) != 0) {
-        assert_true(n < sizeof head - 1);
-        assert_int_equal(recv(fd, head + n, 1, 0), 1);
-        n++;
-    }
-    head[n] = '\0';
-    const char *length = strstr(head, "Content-Length: ");
-    assert_non_null(length);
-    n = strtoul(length + 16, NULL, 10);
-    assert_true(n < 64);
-    assert_int_equal(recv(fd, ret_body, n, MSG_WAITALL), (ssize_t)n);
-    ret_body[n] = '\0';
-    return atoi(head + 9);
 }
 
 static void assert_read(int fd)
@@ -607,6 +615,7 @@ int main(void)
         cmocka_unit_test(test_decoding),
         cmocka_unit_test(test_too_many_parameters),
         cmocka_unit_test(test_headers),
+        cmocka_unit_test(test_request_headers),
         cmocka_unit_test(test_bodies),
         cmocka_unit_test(test_bad_framing),
         cmocka_unit_test(test_endless_body_is_cut),
