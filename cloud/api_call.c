@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/str.h"
+#include "base/whole.h"
 #include "cloud/api_impl.h"
 #include "cloud/query.h"
 
@@ -205,6 +206,35 @@ void call_invalid(struct api_call *k, const char *member, const char *fmt, ...)
     json_t *errors = json_array();
     problem_error(&errors, member, "%s", detail);
     problem_reply_errors(k->r, PROBLEM_INVALID, errors, "1 member of the body is wrong");
+}
+
+bool call_perms(struct api_call *k, const char *member, const json_t *names, uint64_t possible, uint64_t *ret_perms)
+{
+    uint64_t perms = 0;
+    for (size_t i = 0; i < json_array_size(names); i++) {
+        const char *name = json_string_value(json_array_get(names, i));
+        enum perm p = PERM_NONE;
+        if (!name || !perm_find(name, &p)) {
+            call_invalid(k, member, "\"%.60s\" is no permission", name ? name : "");
+            return false;
+        }
+        if ((PERM_BIT(p) & possible) == 0) {
+            call_invalid(k, member, "%s is not possible here", name);
+            return false;
+        }
+        perms |= PERM_BIT(p);
+    }
+    *ret_perms = perms;
+    return true;
+}
+
+json_t *json_perms(uint64_t perms)
+{
+    json_t *names = json_array();
+    for (unsigned p = 0; p < PERM_COUNT; p++)
+        if (perms & PERM_BIT(p))
+            whole_append(&names, json_string(perm_name((enum perm)p)));
+    return names;
 }
 
 void call_location(struct api_call *k, const char *prefix, const char *id)

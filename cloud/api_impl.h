@@ -113,6 +113,9 @@ void call_page_by_id(struct api_call *k, json_t *items, const uint8_t *last, siz
 void call_outcome(struct api_call *k, int r, const char *what);
 /* 400 for one member of the body. */
 void call_invalid(struct api_call *k, const char *member, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* Names of permissions, as PERM_BIT()s; 400 for the member when one is none, or is none of `possible`. */
+bool call_perms(struct api_call *k, const char *member, const json_t *names, uint64_t possible, uint64_t *ret_perms);
+json_t *json_perms(uint64_t perms);
 /* What a request with an Idempotency-Key is answered with when it is repeated: this resource, as it is then. */
 void call_location(struct api_call *k, const char *prefix, const char *id);
 /* 201 with that Location. */

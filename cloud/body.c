@@ -71,11 +71,31 @@ static void read_string(const struct body_field *f, const char *s, struct body_v
         *v = (struct body_value){.set = true, .s = s};
 }
 
+static void read_strings(const struct body_field *f, const json_t *list, struct body_value *v, json_t **errors)
+{
+    int64_t n = (int64_t)json_array_size(list);
+    if (n < f->min || n > f->max) {
+        problem_error(errors, f->name, "has %lld items; %lld to %lld are possible", (long long)n, (long long)f->min,
+                      (long long)f->max);
+        return;
+    }
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *s = json_string_value(json_array_get(list, i));
+        int64_t chars = s ? count_chars(s) : -1;
+        if (chars < 1 || chars > BODY_STRINGS_EACH) {
+            problem_error(errors, f->name, "must hold strings of 1 to %d characters", BODY_STRINGS_EACH);
+            return;
+        }
+    }
+    *v = (struct body_value){.set = true, .list = list};
+}
+
 static const char *const type_wanted[] = {
     [BODY_STRING] = "a string",
     [BODY_UINT] = "a whole number",
     [BODY_TIME] = "a string with an RFC 3339 time",
     [BODY_BOOL] = "true or false",
+    [BODY_STRINGS] = "an array of strings",
 };
 
 static void read_field(const struct body_field *f, const json_t *j, struct body_value *v, json_t **errors)
@@ -84,15 +104,18 @@ static void read_field(const struct body_field *f, const json_t *j, struct body_
         *v = (struct body_value){.set = true, .null = true};
         return;
     }
-    bool fits = f->type == BODY_UINT   ? json_is_integer(j)
-                : f->type == BODY_BOOL ? json_is_boolean(j)
-                                       : json_is_string(j);
+    bool fits = f->type == BODY_UINT      ? json_is_integer(j)
+                : f->type == BODY_BOOL    ? json_is_boolean(j)
+                : f->type == BODY_STRINGS ? json_is_array(j)
+                                          : json_is_string(j);
     if (!fits) {
         problem_error(errors, f->name, "must be %s", type_wanted[f->type]);
         return;
     }
     if (f->type == BODY_STRING) {
         read_string(f, json_string_value(j), v, errors);
+    } else if (f->type == BODY_STRINGS) {
+        read_strings(f, j, v, errors);
     } else if (f->type == BODY_BOOL) {
         *v = (struct body_value){.set = true, .i = json_is_true(j)};
     } else if (f->type == BODY_UINT) {

@@ -5,12 +5,14 @@
 
 #define BODY_FIELDS_MAX 16
 #define BODY_DEPTH_MAX 8
+#define BODY_STRINGS_EACH 200
 
 enum body_type {
-    BODY_STRING, /* min..max characters, no control characters */
-    BODY_UINT,   /* min..max */
-    BODY_TIME,   /* RFC 3339, microseconds in `i` */
-    BODY_BOOL,   /* `i` is 0 or 1 */
+    BODY_STRING,  /* min..max characters, no control characters */
+    BODY_UINT,    /* min..max */
+    BODY_TIME,    /* RFC 3339, microseconds in `i` */
+    BODY_BOOL,    /* `i` is 0 or 1 */
+    BODY_STRINGS, /* min..max strings, each as with BODY_STRING and at most BODY_STRINGS_EACH characters, in `list` */
 };
 struct body_field {
     const char *name;
@@ -20,8 +22,9 @@ struct body_field {
 };
 struct body_value {
     bool set, null;
-    const char *s; /* BODY_STRING; borrowed from the body */
-    int64_t i;     /* BODY_UINT, BODY_TIME, BODY_BOOL */
+    const char *s;      /* BODY_STRING; borrowed from the body */
+    int64_t i;          /* BODY_UINT, BODY_TIME, BODY_BOOL */
+    const json_t *list; /* BODY_STRINGS; borrowed as well */
 };
 
 /* How deep the brackets of a text go, those in strings not counted. Before jansson, which recurses. */

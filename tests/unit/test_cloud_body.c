@@ -14,6 +14,7 @@ static const struct body_field fields[] = {
     {.name = "name", .type = BODY_STRING, .required = true, .min = 1, .max = 5},
     {.name = "n", .type = BODY_UINT, .min = 1, .max = 9},
     {.name = "at", .type = BODY_TIME},
+    {.name = "tags", .type = BODY_STRINGS, .min = 1, .max = 2},
 };
 #define N ARRAY_LEN(fields)
 
@@ -25,7 +26,7 @@ static json_t *refused(const char *type, struct bytes body, size_t n, unsigned *
     struct body_value v[N];
     json_t *o = NULL, *problem = NULL;
     buf_init(&r.body, HTTP_REPLY_MAX);
-    if (body_read(&q, n ? fields : fields + 1, n ? n : 2, v, &o, &r)) {
+    if (body_read(&q, n ? fields : fields + 1, n ? n : N - 1, v, &o, &r)) {
         json_decref(o);
     } else {
         assert_false(r.body.failed);
@@ -76,6 +77,7 @@ static void test_taken(void **state)
         "{\"name\":\"\xc3\xa4\xc3\xb6\xc3\xbc\xe2\x82\xac\xf0\x9f\x98\x80\",\"n\":9}", /* five characters */
         "  {\"n\": 1, \"name\": \"abcde\", \"at\": \"2026-11-23T07:15:00+01:00\"}\n",
         "{\"name\":\"\\u00e4[{\"}",
+        "{\"name\":\"a\",\"tags\":[\"people.read\",\"x\"]}",
     };
     unsigned status = 0;
     for (size_t i = 0; i < ARRAY_LEN(good); i++)
@@ -139,6 +141,12 @@ static void test_members(void **state)
     expect_member("{\"name\":\"a\",\"n\":true}", "/n", "whole number");
     expect_member("{\"name\":\"a\",\"at\":\"yesterday\"}", "/at", "RFC 3339");
     expect_member("{\"name\":\"a\",\"at\":5}", "/at", "RFC 3339");
+    expect_member("{\"name\":\"a\",\"tags\":\"x\"}", "/tags", "array of strings");
+    expect_member("{\"name\":\"a\",\"tags\":[]}", "/tags", "0 items; 1 to 2");
+    expect_member("{\"name\":\"a\",\"tags\":[\"x\",\"y\",\"z\"]}", "/tags", "3 items");
+    expect_member("{\"name\":\"a\",\"tags\":[\"x\",7]}", "/tags", "must hold strings");
+    expect_member("{\"name\":\"a\",\"tags\":[\"\"]}", "/tags", "must hold strings");
+    expect_member("{\"name\":\"a\",\"tags\":[\"a\\tb\"]}", "/tags", "must hold strings");
     /* all at once, not the first only */
     expect_member("{\"name\":7,\"n\":0,\"zz\":1}", "/name", "string");
     expect_member("{\"name\":7,\"n\":0,\"zz\":1}", "/n", "is 0");
