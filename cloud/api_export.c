@@ -66,8 +66,11 @@ static json_t *credentials(const struct credential_list *l)
 /* Where the document of the API says what each part means. */
 static json_t *classes(void)
 {
-    static const char *const parts[][2] = {
-        {"/person", "Person"}, {"/credentials", "CredentialExported"}, {"/mail", "MailQueued"}, {"/punches", "Punch"}};
+    static const char *const parts[][2] = {{"/person", "Person"},
+                                           {"/credentials", "CredentialExported"},
+                                           {"/account", "AccountExported"},
+                                           {"/mail", "MailQueued"},
+                                           {"/punches", "Punch"}};
     json_t *items = json_array();
     for (size_t i = 0; i < ARRAY_LEN(parts); i++)
         whole_append(&items, json_pack("{s:s, s:s++}", "pointer", parts[i][0], "schema", "/v1/openapi.json",
@@ -81,9 +84,9 @@ static void add_member(struct buf *b, const char *name, json_t *value)
     problem_dump(b, value);
 }
 
-/* mail is stolen. */
+/* account and mail are stolen. */
 static void write_head(struct buf *b, const char *tenant, const struct person *p, const struct credential_list *l,
-                       json_t *mail)
+                       json_t *account, json_t *mail)
 {
     add_member(b, "format", json_pack("{s:s, s:i}", "name", "punchline-export", "version", EXPORT_VERSION));
     add_member(b, "made", json_time(clock_real()));
@@ -91,6 +94,7 @@ static void write_head(struct buf *b, const char *tenant, const struct person *p
     add_member(b, "classes", classes());
     add_member(b, "person", api_person_json(p));
     add_member(b, "credentials", credentials(l));
+    add_member(b, "account", account);
     add_member(b, "mail", mail);
     buf_addf(b, ",\"punches\":[");
 }
@@ -146,7 +150,7 @@ void api_people_export(struct api_call *k)
     struct person person;
     struct credential_list list = {0};
     struct scope s;
-    json_t *mail = NULL;
+    json_t *account = NULL, *mail = NULL;
     if (!call_id(k, id, ID_LEN))
         return;
     int r = people_get(k->cloud, k->db, k->tenant, id, &person);
@@ -155,11 +159,14 @@ void api_people_export(struct api_call *k)
     if (r == 0)
         r = scope_init(k->cloud, k->db, k->tenant, &s);
     if (r == 0)
+        r = api_account_export(&s, person.key, &account);
+    if (r == 0)
         r = outbox_of(&s, person.key, &mail);
     struct exporting *x = r == 0 ? calloc(1, sizeof *x) : NULL;
     if (r == 0 && !x)
         r = -ENOMEM;
     if (r != 0) {
+        json_decref(account);
         json_decref(mail);
         credential_list_done(&list);
         call_outcome(k, r, "person");
@@ -169,10 +176,10 @@ void api_people_export(struct api_call *k)
     str_copy(x->tenant, sizeof x->tenant, k->tenant);
     memcpy(x->person, id, ID_LEN);
     x->state = PUNCH_PENDING;
-    x->damaged = person.damaged;
+    x->damaged = person.damaged || json_is_true(json_object_get(account, "damaged"));
     for (size_t i = 0; i < list.n; i++)
         x->damaged = x->damaged || list.items[i].damaged;
-    write_head(&k->r->body, k->tenant, &person, &list, mail);
+    write_head(&k->r->body, k->tenant, &person, &list, account, mail);
     credential_list_done(&list);
     crypto_wipe(&person, sizeof person);
     k->r->status = 200;

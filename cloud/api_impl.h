@@ -217,6 +217,16 @@ void api_tenants_get(struct api_call *k);
 
 void api_changes_list(struct api_call *k);
 
+struct account;
+struct session;
+struct session_list;
+struct scope;
+json_t *api_account_json(const struct account *a);
+json_t *api_session_json(const struct session *t);
+json_t *api_sessions_json(const struct session_list *l);
+/* The account of a person, by the person's key, with its sessions; JSON null where there is none. */
+int api_account_export(const struct scope *s, const uint8_t key[ID_LEN], json_t **ret);
+
 struct credential;
 struct person;
 json_t *api_person_json(const struct person *p);

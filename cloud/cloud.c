@@ -18,6 +18,7 @@
 #include "cloud/people.h"
 #include "cloud/schema.h"
 #include "cloud/scope.h"
+#include "cloud/session_seen.h"
 #include "cloud/tenant.h"
 #include "cloud/used.h"
 
@@ -36,6 +37,7 @@ struct cloud {
     struct db_gate *gate;
     struct damage damage;
     struct used *used;
+    struct seen *seen;
 
     pthread_mutex_t lock; /* of what follows */
     size_t n_pool;
@@ -47,6 +49,11 @@ struct cloud {
 const struct settings *cloud_settings(const struct cloud *c)
 {
     return c->set;
+}
+
+struct seen *cloud_seen(struct cloud *c)
+{
+    return c->seen;
 }
 
 uint64_t cloud_epoch(const struct cloud *c)
@@ -390,6 +397,8 @@ int cloud_open(const struct settings *set, struct cloud **ret_cloud)
     if (r == 0)
         r = used_new(&c->used);
     if (r == 0)
+        r = seen_new(&c->seen);
+    if (r == 0)
         r = cloud_path(c, "store.db", path, sizeof path);
     if (r == 0 && !file_exists(path))
         r = -ENOENT;
@@ -432,6 +441,7 @@ void cloud_close(struct cloud *c)
     }
     free(c->rings);
     db_gate_free(c->gate);
+    seen_free(c->seen);
     pthread_mutex_destroy(&c->lock);
     damage_done(&c->damage);
     used_free(c->used);

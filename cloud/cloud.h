@@ -9,6 +9,7 @@
 
 struct cloud;
 struct keyring;
+struct seen;
 struct used;
 
 /* Outcomes of all store functions (tenant, gateway, token, people, credential, query). */
@@ -49,9 +50,10 @@ uint64_t cloud_epoch(const struct cloud *c);
 struct used *cloud_used(struct cloud *c); /* when tokens were last used (used.h) */
 /* <state>/<name> into ret[size]; -ENAMETOOLONG. "pki/api.crt", "pki/api.key", "pki/ca.crt", ... */
 int cloud_path(const struct cloud *c, const char *name, char *ret, size_t size);
-bool cloud_answers(struct cloud *c); /* the store answers a SELECT */
-bool cloud_scrubs(struct cloud *c);  /* the store is rewritten after an erasure: whoever writes waits, and rightly */
-bool cloud_ready(struct cloud *c);   /* the store answers a SELECT and the last escrow write went well */
+struct seen *cloud_seen(struct cloud *c); /* when sessions were seen last */
+bool cloud_answers(struct cloud *c);      /* the store answers a SELECT */
+bool cloud_scrubs(struct cloud *c); /* the store is rewritten after an erasure: whoever writes waits, and rightly */
+bool cloud_ready(struct cloud *c);  /* the store answers a SELECT and the last escrow write went well */
 
 size_t cloud_damaged(struct cloud *c); /* rows found since the start that do not open (damage.h) */
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/be.h"
+#include "cloud/account.h"
 #include "cloud/credential_impl.h"
 #include "cloud/erasure_impl.h"
 #include "wire/cbor.h"
@@ -372,6 +373,8 @@ int erasure_plan_act(const struct scope *s, const struct erasure_plan *p)
     if (r == 0)
         r = delete_by(s, "DELETE FROM credential WHERE tenant_id = ?1 AND key_id = ?2", p->person.key, KEY_ID_LEN);
     if (r == 0)
+        r = account_forget(s, p->person.key);
+    if (r == 0)
         r = delete_by(s, "DELETE FROM person WHERE tenant_id = ?1 AND id = ?2", p->person.id, ID_LEN);
     for (size_t i = 0; r == 0 && i < p->n_cards; i++)
         r = act_card(s, &p->cards[i]);
@@ -418,6 +421,9 @@ int erasure_orphans(const struct scope *s)
 {
     int r = orphans_of(s, "SELECT key_id FROM person WHERE tenant_id = ?1",
                        "DELETE FROM person WHERE tenant_id = ?1 AND key_id = ?2");
+    if (r == 0) /* without it links and sessions are good for nothing, and the sweep takes them */
+        r = orphans_of(s, "SELECT key_id FROM account WHERE tenant_id = ?1",
+                       "DELETE FROM account WHERE tenant_id = ?1 AND key_id = ?2");
     if (r == 0)
         r = orphans_of(s, "SELECT DISTINCT key_id FROM credential WHERE tenant_id = ?1",
                        "DELETE FROM credential WHERE tenant_id = ?1 AND key_id = ?2");

@@ -20,7 +20,10 @@
 #include "cloud/filing.h"
 #include "cloud/holders.h"
 #include "cloud/ingest_impl.h"
+#include "cloud/link.h"
 #include "cloud/once.h"
+#include "cloud/session.h"
+#include "cloud/throttle.h"
 #include "cloud/used.h"
 #include "wire/ack.h"
 #include "wire/topic.h"
@@ -400,6 +403,12 @@ int ingest_sweep(struct ingest *in, int64_t now)
     atomic_fetch_add(&in->counts[INGEST_SETTLED], n);
     if (r == 0)
         r = once_sweep(in->c, in->db, now);
+    if (r == 0)
+        r = session_sweep(in->c, in->db, now);
+    if (r == 0)
+        r = link_sweep(in->c, in->db, now);
+    if (r == 0)
+        r = throttle_sweep(in->c, in->db, now);
     if (r == 0)
         r = used_flush(cloud_used(in->c), in->c, in->db);
     return r != 0 ? r : e;

@@ -3,8 +3,30 @@
 
 #include <stddef.h>
 
-/* Accounts, sessions, links, delays. */
-static const char *const access_6 = "";
+/* Accounts, sessions, links, delays. What is sealed is under the person's key. */
+static const char *const access_6 =
+    /* lidx: of the login; state: enum account_state */
+    "CREATE TABLE account(tenant_id TEXT NOT NULL, id BLOB NOT NULL, key_id BLOB NOT NULL, lidx BLOB NOT NULL,"
+    " state INTEGER NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY(tenant_id, id)) WITHOUT ROWID;"
+    "CREATE UNIQUE INDEX account_login ON account(tenant_id, lidx);"
+    "CREATE UNIQUE INDEX account_person ON account(tenant_id, key_id);"
+
+    /* hash: of the cookie; day: after it the row is of no use */
+    "CREATE TABLE session(tenant_id TEXT NOT NULL, id BLOB NOT NULL, hash BLOB NOT NULL, account BLOB NOT NULL,"
+    " day INTEGER NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY(tenant_id, id)) WITHOUT ROWID;"
+    "CREATE UNIQUE INDEX session_hash ON session(hash);"
+    "CREATE INDEX session_account ON session(tenant_id, account);"
+    "CREATE INDEX session_day ON session(day);"
+
+    /* kind: enum link_kind */
+    "CREATE TABLE link(tenant_id TEXT NOT NULL, hash BLOB NOT NULL, account BLOB NOT NULL, kind INTEGER NOT NULL,"
+    " expires INTEGER NOT NULL, PRIMARY KEY(tenant_id, hash)) WITHOUT ROWID;"
+    "CREATE UNIQUE INDEX link_hash ON link(hash);"
+    "CREATE INDEX link_account ON link(tenant_id, account);"
+
+    /* failed logins: id is a keyed hash of a login, an address or a browser; last, until: us */
+    "CREATE TABLE throttle(tenant_id TEXT NOT NULL, id BLOB NOT NULL, failures INTEGER NOT NULL, last INTEGER NOT NULL,"
+    " until INTEGER NOT NULL, PRIMARY KEY(tenant_id, id)) WITHOUT ROWID;";
 
 /* Roles, grants, tokens, approvals, settings. */
 static const char *const rights_6 =

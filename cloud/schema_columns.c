@@ -25,6 +25,20 @@ const struct schema_columns schema_columns[] = {
     {"tenant_setting", "tenant_id time_zone week_start retention_days second_factor four_eyes", COLUMN_MACHINE, NULL},
     {"tenant_setting", "presence language session_idle session_life sealed", COLUMN_MACHINE, NULL},
 
+    {"account", "tenant_id state", COLUMN_MACHINE, NULL},
+    {"account", "id", COLUMN_PERSONAL, "/account/id"},
+    {"account", "key_id lidx", COLUMN_KEYED, NULL},
+    {"account", "sealed", COLUMN_PERSONAL, "/account/login /account/mail /account/language /account/created"},
+    {"session", "tenant_id day", COLUMN_MACHINE, NULL},
+    {"session", "id", COLUMN_PERSONAL, "/account/sessions/0/id"},
+    {"session", "hash account", COLUMN_KEYED, NULL},
+    {"session", "sealed", COLUMN_PERSONAL,
+     "/account/sessions/0/created /account/sessions/0/seen /account/sessions/0/address /account/sessions/0/agent"},
+    {"link", "tenant_id kind expires", COLUMN_MACHINE, NULL},
+    {"link", "hash account", COLUMN_KEYED, NULL},
+    {"throttle", "tenant_id failures last until", COLUMN_MACHINE, NULL},
+    {"throttle", "id", COLUMN_KEYED, NULL}, /* forgotten a day after the last failure */
+
     {"person", "tenant_id", COLUMN_MACHINE, NULL},
     {"person", "id", COLUMN_PERSONAL, "/person/id"},
     {"person", "key_id pnidx", COLUMN_KEYED, NULL},

@@ -2,10 +2,12 @@
  * where the tag says. And it is made piece by piece. */
 #include "cloud/api_impl.h"
 
+#include "cloud/account.h"
 #include "cloud/archive.h"
 #include "cloud/outbox.h"
 #include "cloud/people_impl.h"
 #include "cloud/schema.h"
+#include "cloud/session.h"
 #include "cloud/unit.h"
 #include "tests/unit/cloud_fixture.h"
 
@@ -13,6 +15,8 @@
 
 static struct fixture f;
 static struct api *api;
+static struct account account; /* ada's */
+static struct session session;
 static struct person ada, many;
 static struct credential card_of_ada;
 static struct unit unit;
@@ -82,6 +86,22 @@ static void plant_mail(struct db *db)
     assert_int_equal(outbox_mail(&s, &m), 0);
 }
 
+static void plant_account(struct db *db)
+{
+    char cookie[SESSION_TEXT];
+    struct scope s;
+    assert_int_equal(scope_init(f.c, db, "acme", &s), 0);
+    account = (struct account){
+        .state = ACCOUNT_ACTIVE, .created = base + 5, .login = "ada", .language = "de", .mail = "ada@example.com"};
+    assert_int_equal(crypto_random(account.id, ID_LEN), 0);
+    memcpy(account.person, ada.id, ID_LEN);
+    memcpy(account.key, ada.key, ID_LEN);
+    session =
+        (struct session){.idle = SESSION_IDLE_US, .life = SESSION_LIFE_US, .address = "203.0.113.7", .agent = "Lynx"};
+    assert_int_equal(account_put(&s, &account), 0);
+    assert_int_equal(session_make(&s, &account, &session, cookie), 0);
+}
+
 /* Over 30 days, some at one time; every hundredth pending. */
 static void plant_many(struct db *db)
 {
@@ -133,6 +153,7 @@ static int setup(void **state)
     assert_int_equal(cloud_begin(f.c, db), 0);
     plant_ada(db);
     plant_mail(db);
+    plant_account(db);
     plant_many(db);
     assert_int_equal(cloud_commit(f.c, db), 0);
     cloud_db_give(f.c, db);
@@ -285,6 +306,21 @@ static void expect_mail(void)
     plant("/mail/0/template", "\"invitation\"");
 }
 
+static void expect_account(void)
+{
+    char id[2 * ID_LEN + 1];
+    plant("/account/id", "\"%s\"", str_hex(account.id, ID_LEN, id));
+    plant("/account/login", "\"ada\"");
+    plant("/account/mail", "\"ada@example.com\"");
+    plant("/account/language", "\"de\"");
+    plant("/account/created", "\"%s\"", time_text(base + 5));
+    plant("/account/sessions/0/id", "\"%s\"", str_hex(session.id, ID_LEN, id));
+    plant("/account/sessions/0/created", "\"%s\"", time_text(session.created));
+    plant("/account/sessions/0/seen", "\"%s\"", time_text(session.seen));
+    plant("/account/sessions/0/address", "\"203.0.113.7\"");
+    plant("/account/sessions/0/agent", "\"Lynx\"");
+}
+
 static void expect_filed(void)
 {
     plant("/punches/1/id", "\"abababababababababababababababab-12\"");
@@ -347,6 +383,7 @@ static void test_what_is_planted_is_found(void **state)
     assert_non_null(r.json);
     expect_person();
     expect_mail();
+    expect_account();
     expect_filed();
     expect_pending();
     for (const struct schema_columns *t = schema_columns; t->table; t++) {
