@@ -106,9 +106,9 @@ void api_gateway_events(struct api_call *k)
         problem_reply(k->r, PROBLEM_BAD_CURSOR, "this cursor is of another version; begin again without a cursor");
         return;
     }
-    int r = gateway_get(k->db, k->tenant, gw, &g);
-    if (r == 0)
-        r = events_list(k->cloud, k->db, k->tenant, gw, pos[0] ? &after : NULL, limit, &l);
+    if (!call_gateway(k, gw, &g))
+        return;
+    int r = events_list(k->cloud, k->db, k->tenant, gw, pos[0] ? &after : NULL, limit, &l);
     if (r != 0) {
         call_outcome(k, r, "gateway");
         return;

@@ -14,6 +14,7 @@
 #include "cloud/cursor.h"
 #include "cloud/token.h"
 #include "cloud/who.h"
+#include "wire/segment.h"
 
 enum api_scope {
     SCOPE_OPEN,     /* anybody */
@@ -62,10 +63,11 @@ struct api_call {
     struct http_reply *r;
     char param[80]; /* what stood for {...} */
     struct who who;
-    const char *tenant; /* "" for the operator's token */
-    bool saw;           /* call_saw() was called */
-    bool go_on;         /* see PASSWORD */
-    char location[96];  /* path of the resource made or changed, for who repeats the request; "" for none */
+    const char *tenant;               /* "" for the operator's token */
+    bool saw;                         /* call_saw() was called */
+    bool go_on;                       /* see PASSWORD */
+    void (*then)(struct api_call *k); /* of a route that WRITES: after its commit; the reply stands */
+    char location[96]; /* path of the resource made or changed, for who repeats the request; "" for none */
 };
 
 /* All of them; the contract's test holds them against docs/openapi.yaml. */
@@ -197,6 +199,8 @@ void api_erasures_get(struct api_call *k);
 void api_gateways_list(struct api_call *k);
 void api_gateways_get(struct api_call *k);
 void api_gateways_patch(struct api_call *k);
+void api_gateways_revoke(struct api_call *k);
+void api_gateway_generations(struct api_call *k);
 void api_gateway_events(struct api_call *k);
 void api_punches_list(struct api_call *k);
 void api_readers_list(struct api_call *k);
@@ -228,7 +232,10 @@ json_t *api_sessions_json(const struct session_list *l);
 int api_account_export(const struct scope *s, const uint8_t key[ID_LEN], json_t **ret);
 
 struct credential;
+struct gateway;
 struct person;
+/* Within the reach of the route's permission; false: the reply is made. */
+bool call_gateway(struct api_call *k, const uint8_t gw[GW_LEN], struct gateway *ret);
 json_t *api_person_json(const struct person *p);
 struct subject api_subject(const struct person *p);
 /* The person, if the caller's permission reaches them; false: answered, as if there were none. */

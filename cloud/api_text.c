@@ -162,7 +162,7 @@ static const char *state_text(enum punch_state s)
 /* Who, with what, where. */
 static void punch_head(struct buf *b, const struct punch_row *p)
 {
-    const char *dir = dir_name(p->dir);
+    const char *dir = dir_name(p->dir != DIR_UNKNOWN ? p->dir : p->by_reader);
     text_raw(b, "{\"id\":");
     text_punch_id(b, p->segid, p->index);
     text_raw(b, ",\"state\":");

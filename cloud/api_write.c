@@ -104,6 +104,8 @@ void api_write(struct api_call *k)
     else
         cloud_rollback(k->cloud, k->db);
     FAULT_KILL("api-after-commit");
+    if (r == 0 && k->then)
+        k->then(k);
     if (r != 0) {
         k->r->n_headers = k->r->header_used = 0; /* what the handler answered did not come to be */
         call_outcome(k, r, "request");

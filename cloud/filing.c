@@ -163,9 +163,18 @@ static int learn_clocks(struct filing *f, const struct upload *u, uint64_t next)
     return r;
 }
 
+static int put_version(const struct filing *f, const struct record *rec)
+{
+    struct cbor_r c = cbor_reader(rec->event.arg);
+    struct bytes version = cbor_get_text(&c, 0, RECORD_PLAIN_MAX);
+    return cbor_done(&c) ? gateway_put_version(f->s->db, f->g, rec->gseq, version) : 0;
+}
+
 static int on_event(struct filing *f, uint64_t index, const struct record *rec, struct bytes plain)
 {
     int r = put_event(f, index, rec, plain);
+    if (r == 0 && rec->event.code == EVENT_STARTED)
+        r = put_version(f, rec);
     return r == 0 && rec->event.code == EVENT_RECORD_DAMAGED ? put_void(f, rec->event.arg) : r;
 }
 

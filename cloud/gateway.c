@@ -25,7 +25,7 @@
 
 #define COLUMNS                                                                                               \
     "g.tenant_id, g.gw, g.gen, t.name, g.sign_point, g.serial, g.added, g.revoked, g.last_upload, s.online, " \
-    "s.received, s.counts, t.id"
+    "s.received, s.counts, t.id, g.expires, g.version, s.real, s.ck"
 #define FROM                                                                        \
     " FROM gateway g JOIN site t ON t.tenant_id = g.tenant_id AND t.id = g.site_id" \
     " LEFT JOIN gateway_status s ON s.tenant_id = g.tenant_id AND s.gw = g.gw AND s.gen = g.gen "
@@ -50,7 +50,13 @@ static int from_row(struct db_stmt *s, void *arg, void *item)
                         .added = db_int(s, 6),
                         .revoked = db_int(s, 7),
                         .last_upload = db_int(s, 8),
-                        .has_status = !db_null(s, 9)};
+                        .has_status = !db_null(s, 9),
+                        .expires = db_int(s, 13),
+                        .has_clock = !db_null(s, 15),
+                        .real = db_int(s, 15),
+                        .ck = (uint8_t)db_int(s, 16)};
+    if (str_copy(g.version, sizeof g.version, db_text(s, 14)) != 0)
+        g.version[0] = '\0'; /* damaged */
     if (str_copy(g.site, sizeof g.site, db_text(s, 3)) != 0)
         g.site[0] = '\0'; /* the site's row is damaged */
     if (str_copy(g.tenant, sizeof g.tenant, db_text(s, 0)) != 0 || db_fixed(s, 1, g.gw, GW_LEN) != 0 ||
@@ -144,6 +150,45 @@ int gateway_list(struct db *db, const char *tenant, struct gateway_list *ret_lis
     return gateway_page(db, tenant, NULL, 0, ret_list);
 }
 
+int gateway_generations(struct db *db, const char *tenant, const uint8_t gw[GW_LEN], size_t limit,
+                        struct gateway_list *ret_list)
+{
+    struct db_stmt *s;
+    struct rows l;
+    int r = db_stmt(db, "SELECT " COLUMNS FROM "WHERE g.tenant_id = ?1 AND g.gw = ?2 ORDER BY g.gen DESC", &s);
+    if (r != 0)
+        return r;
+    db_bind_text(s, 1, tenant);
+    db_bind_blob(s, 2, BYTES(gw, GW_LEN));
+    r = rows_collect(s, limit, sizeof(struct gateway), from_row, NULL, &l);
+    if (r == 0)
+        *ret_list = (struct gateway_list){.items = l.items, .n = l.n, .more = l.more};
+    return r;
+}
+
+int64_t gateway_last_seen(const struct gateway *g)
+{
+    return g->has_status && g->status_received > g->last_upload ? g->status_received : g->last_upload;
+}
+
+enum gateway_state gateway_state(const struct gateway *g, int64_t now)
+{
+    if (g->revoked != 0)
+        return GATEWAY_REVOKED;
+    if (gateway_last_seen(g) == 0)
+        return GATEWAY_NEVER_SEEN;
+    return g->online && now - gateway_last_seen(g) < GATEWAY_SILENT_US ? GATEWAY_ONLINE : GATEWAY_SILENT;
+}
+
+const char *gateway_state_name(enum gateway_state s)
+{
+    static const char *const names[] = {[GATEWAY_NEVER_SEEN] = "never-seen",
+                                        [GATEWAY_ONLINE] = "online",
+                                        [GATEWAY_SILENT] = "silent",
+                                        [GATEWAY_REVOKED] = "revoked"};
+    return names[s];
+}
+
 void gateway_list_done(struct gateway_list *l)
 {
     free(l->items);
@@ -156,8 +201,8 @@ static int insert(struct db *db, const struct gateway *g)
 {
     struct db_stmt *s;
     int r = db_stmt(db,
-                    "INSERT INTO gateway(tenant_id, gw, gen, site_id, sign_point, serial, added, revoked, last_upload)"
-                    " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, 0)",
+                    "INSERT INTO gateway(tenant_id, gw, gen, site_id, sign_point, serial, added, revoked, last_upload,"
+                    " expires) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, 0, ?8)",
                     &s);
     if (r != 0)
         return r;
@@ -168,6 +213,7 @@ static int insert(struct db *db, const struct gateway *g)
     db_bind_blob(s, 5, BYTES(g->sign_point, CRYPTO_POINT));
     db_bind_text(s, 6, g->serial);
     db_bind_int(s, 7, g->added);
+    db_bind_int(s, 8, g->expires);
     return db_must(s);
 }
 
@@ -197,7 +243,7 @@ static int read_root(struct cloud *c, struct crypto_key **ret_key)
 }
 
 /* Certificate for the request's key; PKI_BAD becomes CLOUD_INVALID. */
-static int sign_request(struct cloud *c, const struct enrol_request *q, struct bundle *b, char ret_serial[64])
+static int sign_request(struct cloud *c, const struct enrol_request *q, struct bundle *b, struct gateway *g)
 {
     char dir[4096], cn[2 * GW_LEN + 1];
     struct buf crt;
@@ -205,7 +251,7 @@ static int sign_request(struct cloud *c, const struct enrol_request *q, struct b
     str_hex(q->gw, GW_LEN, cn);
     int r = cloud_path(c, "pki", dir, sizeof dir);
     if (r == 0)
-        r = pki_sign_csr(dir, cn, BYTES_STR(q->csr), &crt, ret_serial);
+        r = pki_sign_csr(dir, cn, BYTES_STR(q->csr), &crt, g->serial, &g->expires);
     if (r == 0)
         r = str_copy(b->tls_cert, sizeof b->tls_cert, buf_str(&crt));
     buf_done(&crt);
@@ -261,7 +307,7 @@ static int add_in_transaction(struct cloud *c, struct db *db, const struct enrol
         r = same_keys(db, g, newest);
     g->gen = newest + 1;
     if (r == 0)
-        r = sign_request(c, q, b, g->serial);
+        r = sign_request(c, q, b, g);
     if (r == 0)
         r = site_ensure(db, g->tenant, g->site, g->site_id);
     if (r == 0)
@@ -352,7 +398,19 @@ int gateway_write_crl(struct cloud *c, struct db *db)
     return r;
 }
 
-int gateway_revoke(struct cloud *c, struct db *db, const uint8_t gw[GW_LEN])
+/* A former customer of it has no say. */
+static int is_of(struct db *db, const char *tenant, const uint8_t gw[GW_LEN], uint64_t newest)
+{
+    struct gateway g;
+    bool latest;
+    int r = gateway_get(db, tenant, gw, &g);
+    if (r == 0)
+        r = gateway_find(db, gw, newest, &g, &latest);
+    return r != 0 ? r : strcmp(g.tenant, tenant) == 0 ? 0 : CLOUD_CONFLICT;
+}
+
+/* tenant NULL: whoever's it is. */
+static int revoke(struct cloud *c, struct db *db, const char *tenant, const uint8_t gw[GW_LEN])
 {
     struct db_stmt *s;
     uint64_t newest = 0;
@@ -362,6 +420,8 @@ int gateway_revoke(struct cloud *c, struct db *db, const uint8_t gw[GW_LEN])
     r = newest_gen(db, gw, &newest);
     if (r == 0 && newest == 0)
         r = CLOUD_ABSENT;
+    if (r == 0 && tenant != NULL)
+        r = is_of(db, tenant, gw, newest);
     if (r == 0)
         r = db_stmt(db, "UPDATE gateway SET revoked = ?2 WHERE gw = ?1 AND revoked = 0", &s);
     if (r == 0) {
@@ -373,6 +433,17 @@ int gateway_revoke(struct cloud *c, struct db *db, const uint8_t gw[GW_LEN])
         r = cloud_commit(c, db);
     else
         cloud_rollback(c, db);
+    return r;
+}
+
+int gateway_revoke_of(struct cloud *c, struct db *db, const char *tenant, const uint8_t gw[GW_LEN])
+{
+    return revoke(c, db, tenant, gw);
+}
+
+int gateway_revoke(struct cloud *c, struct db *db, const uint8_t gw[GW_LEN])
+{
+    int r = revoke(c, db, NULL, gw);
     FAULT_KILL("revoked");
     if (r == 0 && gateway_write_crl(c, db) != 0) /* never before: the broker would refuse one that is not revoked */
         r = GATEWAY_UNLISTED;
@@ -411,6 +482,29 @@ int gateway_set_site(struct cloud *c, struct db *db, const char *tenant, const u
 
 /* ---- what it says of itself ---- */
 
+int gateway_put_version(struct db *db, const struct gateway *g, uint64_t gseq, struct bytes version)
+{
+    char text[VERSION_MAX_LEN + 1] = "";
+    struct db_stmt *s;
+    for (size_t i = 0; i < version.n; i++)
+        if (version.n > VERSION_MAX_LEN || version.p[i] <= ' ' || version.p[i] > '~')
+            return 0; /* none that we would show; the event itself is kept */
+    if (version.n > 0)
+        memcpy(text, version.p, version.n);
+    int r = db_stmt(db,
+                    "UPDATE gateway SET version = ?4, version_gseq = ?5"
+                    " WHERE tenant_id = ?1 AND gw = ?2 AND gen = ?3 AND version_gseq < ?5",
+                    &s);
+    if (r != 0)
+        return r;
+    db_bind_text(s, 1, g->tenant);
+    db_bind_blob(s, 2, BYTES(g->gw, GW_LEN));
+    db_bind_int(s, 3, (int64_t)g->gen);
+    db_bind_text(s, 4, text);
+    db_bind_int(s, 5, (int64_t)gseq);
+    return db_must(s);
+}
+
 /* A status of the same boot with a smaller mono is older news, which a broker may play again; only the will of the
  * connection at hand, signed before what it follows, still says that the gateway is gone. `received` is when the newest
  * was first heard: a retained one that comes again says nothing of the time since. */
@@ -428,12 +522,15 @@ int gateway_put_status(struct db *db, const struct gateway *g, const struct stat
     if (w.bad || st->n_rkids > STATUS_RKIDS_MAX)
         return -EINVAL;
     int r = db_stmt(db,
-                    "INSERT INTO gateway_status(tenant_id, gw, gen, conn, boot, mono, online, rkids, counts, received)"
-                    " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT(tenant_id, gw, gen) DO UPDATE SET"
+                    "INSERT INTO gateway_status(tenant_id, gw, gen, conn, boot, mono, online, rkids, counts, received,"
+                    " real, ck) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT(tenant_id, gw, "
+                    "gen) DO UPDATE SET"
                     " conn = excluded.conn, boot = excluded.boot, online = excluded.online,"
                     " mono = CASE WHEN" OLDER " THEN gateway_status.mono ELSE excluded.mono END,"
                     " rkids = CASE WHEN" OLDER " THEN gateway_status.rkids ELSE excluded.rkids END,"
                     " counts = CASE WHEN" OLDER " THEN gateway_status.counts ELSE excluded.counts END,"
+                    " real = CASE WHEN" OLDER " THEN gateway_status.real ELSE excluded.real END,"
+                    " ck = CASE WHEN" OLDER " THEN gateway_status.ck ELSE excluded.ck END,"
                     " received = CASE WHEN" HEARD " THEN gateway_status.received ELSE excluded.received END"
                     " WHERE NOT (" OLDER ") OR (excluded.conn = gateway_status.conn AND excluded.online = 0)",
                     &s);
@@ -449,5 +546,7 @@ int gateway_put_status(struct db *db, const struct gateway *g, const struct stat
     db_bind_blob(s, 8, BYTES(st->rkids, st->n_rkids * RKID_LEN));
     db_bind_blob(s, 9, BYTES(mem, w.len));
     db_bind_int(s, 10, now);
+    db_bind_int(s, 11, st->real);
+    db_bind_int(s, 12, st->ck);
     return db_must(s);
 }

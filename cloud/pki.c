@@ -284,7 +284,8 @@ static int csr_read(struct bytes pem, const char *cn, gnutls_x509_crq_t *ret_crq
     return strlen(cn) == n && memcmp(got, cn, n) == 0 ? 0 : PKI_BAD;
 }
 
-int pki_sign_csr(const char *dir, const char *cn, struct bytes csr_pem, struct buf *ret_crt_pem, char ret_serial[64])
+int pki_sign_csr(const char *dir, const char *cn, struct bytes csr_pem, struct buf *ret_crt_pem, char ret_serial[64],
+                 int64_t *ret_expires)
 {
     CRT ca = NULL;
     KEY ca_key = NULL;
@@ -315,6 +316,8 @@ int pki_sign_csr(const char *dir, const char *cn, struct bytes csr_pem, struct b
         r = add_pem(crt, ret_crt_pem);
     if (r == 0)
         str_hex(serial, sizeof serial, ret_serial);
+    if (r == 0)
+        *ret_expires = (int64_t)gnutls_x509_crt_get_expiration_time(crt) * 1000000;
     return r;
 }
 

@@ -13,8 +13,9 @@ int pki_ca_create(const char *dir, const char *name);
  * become IP entries, others DNS ones; PKI_CLIENT needs none. The .crt holds the leaf alone. */
 int pki_issue(const char *dir, const char *file, const char *cn, const char *const *names, size_t n, enum pki_use use);
 /* A client certificate for a PEM request whose self-signature holds and whose CN is `cn`; PKI_BAD otherwise.
- * ret_serial: hex. */
-int pki_sign_csr(const char *dir, const char *cn, struct bytes csr_pem, struct buf *ret_crt_pem, char ret_serial[64]);
+ * ret_serial: hex; ret_expires: us. */
+int pki_sign_csr(const char *dir, const char *cn, struct bytes csr_pem, struct buf *ret_crt_pem, char ret_serial[64],
+                 int64_t *ret_expires);
 
 #define PKI_SERIAL 16 /* bytes of a serial */
 /* Writes ca.crl: the n certificates with these serials, one after the other, are revoked. Its `thisUpdate` is n seconds

@@ -140,30 +140,38 @@ static void keep(struct search *x, const struct punch_pos *pos, const uint8_t ke
 int sites_init(struct sites *x, const struct scope *s)
 {
     x->s = s;
-    return gateway_list(s->db, s->tenant, &x->gateways);
+    int r = gateway_list(s->db, s->tenant, &x->gateways);
+    return r != 0 ? r : directions_load(s, &x->directions);
 }
 
 void sites_done(struct sites *x)
 {
     gateway_list_done(&x->gateways);
+    directions_done(&x->directions);
     crypto_wipe(x->people, sizeof x->people);
+}
+
+const struct gateway *sites_gateway(struct sites *x, const uint8_t gw[GW_LEN], uint64_t gen)
+{
+    for (size_t i = 0; i < x->gateways.n; i++)
+        if (memcmp(x->gateways.items[i].gw, gw, GW_LEN) == 0 && x->gateways.items[i].gen == gen)
+            return &x->gateways.items[i];
+    struct gateway g;
+    bool latest;
+    if (gateway_find(x->s->db, gw, gen, &g, &latest) != 0)
+        return NULL;
+    struct gateway *p = realloc(x->gateways.items, (x->gateways.n + 1) * sizeof *p);
+    if (p == NULL)
+        return NULL;
+    x->gateways.items = p;
+    p[x->gateways.n] = g;
+    return &p[x->gateways.n++];
 }
 
 const char *sites_of(struct sites *x, const uint8_t gw[GW_LEN], uint64_t gen)
 {
-    for (size_t i = 0; i < x->gateways.n; i++)
-        if (memcmp(x->gateways.items[i].gw, gw, GW_LEN) == 0 && x->gateways.items[i].gen == gen)
-            return x->gateways.items[i].site;
-    struct gateway g;
-    bool latest;
-    if (gateway_find(x->s->db, gw, gen, &g, &latest) != 0)
-        return "";
-    struct gateway *p = realloc(x->gateways.items, (x->gateways.n + 1) * sizeof *p);
-    if (p == NULL)
-        return "";
-    x->gateways.items = p;
-    p[x->gateways.n] = g;
-    return p[x->gateways.n++].site;
+    const struct gateway *g = sites_gateway(x, gw, gen);
+    return g != NULL ? g->site : "";
 }
 
 static bool wanted(struct search *x, enum key_kind kind, const struct filed *f)
@@ -228,8 +236,7 @@ static int walk(struct search *x)
 
 /* ---- the answer ---- */
 
-/* CLOUD_ABSENT. */
-static int person_of(struct sites *x, const uint8_t key_id[KEY_ID_LEN], const struct known **ret)
+int sites_person(struct sites *x, const uint8_t key_id[KEY_ID_LEN], const struct known **ret)
 {
     struct known *k = &x->people[key_id[0] % PEOPLE_SLOTS];
     struct person p;
@@ -251,6 +258,7 @@ int query_row(struct sites *x, const uint8_t key_id[KEY_ID_LEN], enum key_kind k
               struct punch_row *row)
 {
     const struct known *p;
+    const struct directed *d;
     memcpy(row->segid, f->segid, SEGID_LEN);
     row->index = f->index;
     row->state = f->flags & FILED_PENDING ? PUNCH_PENDING : kind == KEY_PERSON ? PUNCH_ASSIGNED : PUNCH_UNASSIGNED;
@@ -261,6 +269,8 @@ int query_row(struct sites *x, const uint8_t key_id[KEY_ID_LEN], enum key_kind k
     str_copy(row->site, sizeof row->site, sites_of(x, f->gw, f->gen));
     memcpy(row->reader, f->rec.punch.reader, sizeof row->reader);
     row->dir = f->rec.punch.dir;
+    if (row->dir == DIR_UNKNOWN && (d = directions_of(&x->directions, f->gw, f->rec.punch.reader)) != NULL)
+        row->by_reader = d->direction == READER_IN ? DIR_IN : d->direction == READER_OUT ? DIR_OUT : DIR_UNKNOWN;
     row->gseq = f->rec.gseq;
     row->time = f->time;
     row->uncertainty = f->uncertainty;
@@ -274,7 +284,7 @@ int query_row(struct sites *x, const uint8_t key_id[KEY_ID_LEN], enum key_kind k
     memcpy(row->repeats, f->repeats, sizeof row->repeats);
     if (kind != KEY_PERSON)
         return 0;
-    int r = person_of(x, key_id, &p);
+    int r = sites_person(x, key_id, &p);
     if (r == 0) {
         row->has_person = true;
         memcpy(row->person, p->id, ID_LEN);

@@ -33,6 +33,7 @@ struct punch_row {
     char site[SITE_MAX_LEN + 1];
     char reader[READER_NAME_MAX + 1];
     uint8_t dir;
+    uint8_t by_reader; /* DIR_IN, DIR_OUT where dir is unknown and its reader's setting says it; else 0 */
     uint64_t gseq;
     int64_t time;         /* corrected; not for PUNCH_PENDING */
     uint64_t uncertainty; /* us, CK_UNBOUNDED */

@@ -57,9 +57,10 @@ static int put(const struct scope *s, const struct reader_keys *k, const struct 
     int r = seal_put(k->seal, &at, BYTES(mem, w.len), READER_UNIT, &sealed);
     if (r == 0)
         r = scope_stmt(s,
-                       "INSERT INTO reader(tenant_id, id, gw, first_day, last_day, sealed)"
-                       " VALUES(?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT(tenant_id, id) DO UPDATE SET"
-                       " first_day = excluded.first_day, last_day = excluded.last_day, sealed = excluded.sealed",
+                       "INSERT INTO reader(tenant_id, id, gw, first_day, last_day, sealed, direction, mode)"
+                       " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT(tenant_id, id) DO UPDATE SET"
+                       " first_day = excluded.first_day, last_day = excluded.last_day, sealed = excluded.sealed,"
+                       " direction = excluded.direction, mode = excluded.mode",
                        &st);
     if (r != 0)
         return r;
@@ -68,6 +69,8 @@ static int put(const struct scope *s, const struct reader_keys *k, const struct 
     db_bind_int(st, 4, x->first_day);
     db_bind_int(st, 5, x->last_day);
     db_bind_blob(st, 6, buf_bytes(&sealed));
+    db_bind_int(st, 7, x->direction);
+    db_bind_int(st, 8, x->mode);
     return db_must(st);
 }
 
@@ -124,10 +127,10 @@ int reader_seen(const struct scope *s, const uint8_t gw[GW_LEN], const char *nam
 
 /* ---- reading ---- */
 
-#define SELECT                                                                            \
-    "SELECT r.id, r.gw, t.name, r.first_day, r.last_day, r.sealed FROM reader r"          \
-    " JOIN gateway g ON g.tenant_id = r.tenant_id AND g.gw = r.gw AND g.gen ="            \
-    " (SELECT max(n.gen) FROM gateway n WHERE n.tenant_id = r.tenant_id AND n.gw = r.gw)" \
+#define SELECT                                                                                              \
+    "SELECT r.id, r.gw, t.name, r.first_day, r.last_day, r.sealed, r.direction, r.mode, t.id FROM reader r" \
+    " JOIN gateway g ON g.tenant_id = r.tenant_id AND g.gw = r.gw AND g.gen ="                              \
+    " (SELECT max(n.gen) FROM gateway n WHERE n.tenant_id = r.tenant_id AND n.gw = r.gw)"                   \
     " JOIN site t ON t.tenant_id = g.tenant_id AND t.id = g.site_id WHERE r.tenant_id = ?1"
 
 struct reading {
@@ -156,19 +159,32 @@ static int open_texts(const struct reading *g, struct bytes sealed, struct reade
     return 0;
 }
 
+static int settings_from(struct db_stmt *st, struct reader *x)
+{
+    int64_t direction = db_int(st, 6), mode = db_int(st, 7);
+    if (direction < READER_BOTH || direction > READER_OUT || mode < READER_ATTENDANCE || mode > READER_ACCESS)
+        return SEAL_BAD;
+    x->direction = (enum reader_direction)direction;
+    x->mode = (enum reader_mode)mode;
+    return 0;
+}
+
 static int from_row(struct db_stmt *st, void *arg, void *item)
 {
     const struct reading *g = arg;
     struct reader *x = item;
     x->first_day = db_int(st, 3);
     x->last_day = db_int(st, 4);
-    if (db_fixed(st, 0, x->id, ID_LEN) != 0 || db_fixed(st, 1, x->gw, GW_LEN) != 0) {
+    if (db_fixed(st, 0, x->id, ID_LEN) != 0 || db_fixed(st, 1, x->gw, GW_LEN) != 0 ||
+        db_fixed(st, 8, x->site_id, ID_LEN) != 0) {
         scope_damaged(g->s, "reader", db_blob(st, 0), PASSED_OVER);
         return CLOUD_ABSENT;
     }
     if (str_copy(x->site, sizeof x->site, db_text(st, 2)) != 0)
         x->site[0] = '\0'; /* the site's row is damaged */
     int r = open_texts(g, db_blob(st, 5), x);
+    if (r == 0)
+        r = settings_from(st, x);
     if (r != SEAL_BAD)
         return r;
     scope_damaged(g->s, "reader", BYTES(x->id, ID_LEN), SHOWN_DAMAGED);
@@ -193,7 +209,7 @@ static int get(const struct reading *g, const uint8_t id[ID_LEN], struct reader 
     r = db_step(st);
     r = r == DB_ROW ? from_row(st, (void *)(uintptr_t)g, &x) : r == 0 ? CLOUD_ABSENT : r;
     db_done(st);
-    if (r == 0)
+    if (r == 0 || r == CLOUD_DAMAGED)
         *ret = x;
     return r;
 }
@@ -239,36 +255,114 @@ void reader_list_done(struct reader_list *l)
     *l = (struct reader_list){0};
 }
 
-/* ---- the label ---- */
+/* ---- changing ---- */
 
-static int label(const struct scope *s, const uint8_t id[ID_LEN], const char *text)
+/* A reader's id is made from its name: so what a damaged row was called can be checked. */
+static int mend(const struct reading *g, const struct reader_set *set, struct reader *x)
+{
+    uint8_t id[ID_LEN];
+    if (set->name == NULL || set->label == NULL || set->direction == NULL || set->mode == NULL)
+        return CLOUD_DAMAGED;
+    int r = make_id(&g->k, x->gw, set->name, id);
+    if (r == 0 && memcmp(id, x->id, ID_LEN) != 0)
+        r = CLOUD_INVALID;
+    if (r == 0)
+        r = str_copy(x->name, sizeof x->name, set->name);
+    x->damaged = false;
+    return r;
+}
+
+static int update(const struct scope *s, const uint8_t id[ID_LEN], const struct reader_set *set)
 {
     struct reading g = {.s = s};
     struct reader x;
     int r = take_keys(s, &g.k);
     if (r == 0)
         r = get(&g, id, &x);
-    if (r == 0)
-        r = str_copy(x.label, sizeof x.label, text);
-    if (r == 0)
+    if (r == CLOUD_DAMAGED)
+        r = mend(&g, set, &x);
+    else if (r == 0 && set->name != NULL && strcmp(set->name, x.name) != 0)
+        r = CLOUD_INVALID;
+    if (r == 0 && set->label != NULL)
+        r = str_copy(x.label, sizeof x.label, set->label) != 0 ? CLOUD_INVALID : 0;
+    if (r == 0) {
+        x.direction = set->direction != NULL ? *set->direction : x.direction;
+        x.mode = set->mode != NULL ? *set->mode : x.mode;
         r = put(s, &g.k, &x);
+    }
     crypto_wipe(&g.k, sizeof g.k);
     return r;
 }
 
-int reader_set_label(struct cloud *c, struct db *db, const char *tenant, const uint8_t id[ID_LEN], const char *text)
+int reader_update(struct cloud *c, struct db *db, const char *tenant, const uint8_t id[ID_LEN],
+                  const struct reader_set *set)
 {
     struct scope s;
-    if (strlen(text) > LABEL_MAX_LEN)
-        return CLOUD_INVALID;
     int r = cloud_begin(c, db);
     if (r != 0)
         return r;
     r = scope_init(c, db, tenant, &s);
     if (r == 0)
-        r = label(&s, id, text);
+        r = update(&s, id, set);
     if (r == 0)
         return cloud_commit(c, db);
     cloud_rollback(c, db);
     return r;
+}
+
+/* ---- what punches mean by setting ---- */
+
+static int directed_from_row(struct db_stmt *st, void *arg, void *item)
+{
+    struct directed *d = item;
+    struct reader x = {0};
+    int r = from_row(st, arg, &x);
+    if (r != 0)
+        return r == CLOUD_DAMAGED ? CLOUD_ABSENT : r;
+    memcpy(d->gw, x.gw, GW_LEN);
+    memcpy(d->name, x.name, sizeof d->name);
+    d->direction = x.direction;
+    d->mode = x.mode;
+    return 0;
+}
+
+static int compare_directed(const void *a, const void *b)
+{
+    const struct directed *x = a, *y = b;
+    int c = memcmp(x->gw, y->gw, GW_LEN);
+    return c != 0 ? c : strcmp(x->name, y->name);
+}
+
+int directions_load(const struct scope *s, struct directions *ret)
+{
+    struct reading g = {.s = s};
+    struct db_stmt *st;
+    struct rows l = {0};
+    int r = take_keys(s, &g.k);
+    if (r == 0)
+        r = scope_stmt(s, SELECT " AND (r.direction <> 0 OR r.mode <> 0)", &st);
+    if (r == 0)
+        r = rows_collect(st, 0, sizeof(struct directed), directed_from_row, &g, &l);
+    crypto_wipe(&g.k, sizeof g.k);
+    if (r != 0)
+        return r;
+    if (l.n > 1)
+        qsort(l.items, l.n, sizeof(struct directed), compare_directed);
+    *ret = (struct directions){.items = l.items, .n = l.n};
+    return 0;
+}
+
+void directions_done(struct directions *d)
+{
+    free(d->items);
+    *d = (struct directions){0};
+}
+
+const struct directed *directions_of(const struct directions *d, const uint8_t gw[GW_LEN], const char *name)
+{
+    struct directed key = {0};
+    memcpy(key.gw, gw, GW_LEN);
+    if (d->n == 0 || str_copy(key.name, sizeof key.name, name) != 0)
+        return NULL;
+    return bsearch(&key, d->items, d->n, sizeof key, compare_directed);
 }

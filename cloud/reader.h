@@ -8,14 +8,22 @@
 #include "wire/segment.h"
 
 struct scope;
+/* What a punch means that does not say its direction itself. The punch stays as it is: the setting is applied when it
+ * is shown. */
+enum reader_direction { READER_BOTH = 0, READER_IN, READER_OUT };
+/* Whether its punches say who is in, or only open a door. */
+enum reader_mode { READER_ATTENDANCE = 0, READER_ACCESS };
 struct reader {
     uint8_t id[ID_LEN];
     uint8_t gw[GW_LEN];
     char name[READER_NAME_MAX + 1];
     char label[LABEL_MAX_LEN + 1]; /* what people call it; "" = none */
     char site[SITE_MAX_LEN + 1];   /* where its gateway stands */
-    int64_t first_day, last_day;   /* days since 1970-01-01, UTC */
-    bool damaged;                  /* its row does not open: name and label are not known */
+    uint8_t site_id[ID_LEN];
+    enum reader_direction direction;
+    enum reader_mode mode;
+    int64_t first_day, last_day; /* days since 1970-01-01, UTC */
+    bool damaged;                /* its row does not open: name and label are not known */
 };
 struct reader_list {
     struct reader *items;
@@ -32,5 +40,29 @@ int reader_get(struct cloud *c, struct db *db, const char *tenant, const uint8_t
 int reader_list(struct cloud *c, struct db *db, const char *tenant, const uint8_t *after, size_t limit,
                 struct reader_list *ret_list);
 void reader_list_done(struct reader_list *l);
-/* text "": none. CLOUD_ABSENT, CLOUD_INVALID. Own transaction. */
-int reader_set_label(struct cloud *c, struct db *db, const char *tenant, const uint8_t id[ID_LEN], const char *text);
+/* NULL: as it is. */
+struct reader_set {
+    const char *name;  /* only to make good a damaged row: the one that its id was made from */
+    const char *label; /* "": none */
+    const enum reader_direction *direction;
+    const enum reader_mode *mode;
+};
+/* CLOUD_ABSENT; CLOUD_INVALID: label or name; CLOUD_DAMAGED: all members together would make it good. Own transaction.
+ */
+int reader_update(struct cloud *c, struct db *db, const char *tenant, const uint8_t id[ID_LEN],
+                  const struct reader_set *set);
+
+/* The readers of a tenant whose punches have a direction by setting, for who shows punches. */
+struct directions {
+    struct directed {
+        uint8_t gw[GW_LEN];
+        char name[READER_NAME_MAX + 1];
+        enum reader_direction direction;
+        enum reader_mode mode;
+    } * items;
+    size_t n;
+};
+int directions_load(const struct scope *s, struct directions *ret);
+void directions_done(struct directions *d);
+/* NULL: it has no settings of its own. */
+const struct directed *directions_of(const struct directions *d, const uint8_t gw[GW_LEN], const char *name);

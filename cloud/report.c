@@ -3,8 +3,10 @@
 
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/str.h"
 #include "base/whole.h"
+#include "wire/punch.h"
 
 static const char *const count_names[COUNT_MAX] = {
     [COUNT_PUNCHES] = "punches",
@@ -25,6 +27,15 @@ static json_t *time_or_null(int64_t us)
     return us ? json_string(str_time(us, text)) : json_null();
 }
 
+/* As its last status told. */
+static json_t *clock_json(const struct gateway *g)
+{
+    static const char *const states[] = {"never", "rtc", "synchronised", "free"};
+    uint64_t u = ck_uncertainty(g->ck);
+    return json_pack("{s:s, s:o, s:o}", "state", states[ck_state(g->ck)], "uncertainty_us",
+                     u == CK_UNBOUNDED ? json_null() : json_integer((json_int_t)u), "time", time_or_null(g->real));
+}
+
 json_t *report_gateway(const struct gateway *g, bool with_tenant)
 {
     char id[2 * GW_LEN + 1], site[2 * ID_LEN + 1];
@@ -36,8 +47,13 @@ json_t *report_gateway(const struct gateway *g, bool with_tenant)
     whole_set(&o, "site_id", json_string(str_hex(g->site_id, ID_LEN, site)));
     whole_set(&o, "generation", json_integer((json_int_t)g->gen));
     whole_set(&o, "certificate", json_string(g->serial));
+    whole_set(&o, "certificate_expires", time_or_null(g->expires));
     whole_set(&o, "added", time_or_null(g->added));
     whole_set(&o, "revoked", time_or_null(g->revoked));
+    whole_set(&o, "state", json_string(gateway_state_name(gateway_state(g, clock_real()))));
+    whole_set(&o, "version", g->version[0] ? json_string(g->version) : json_null());
+    whole_set(&o, "last_seen", time_or_null(gateway_last_seen(g)));
+    whole_set(&o, "clock", g->has_clock ? clock_json(g) : json_null());
     whole_set(&o, "online", g->has_status ? json_boolean(g->online) : json_null());
     whole_set(&o, "last_status", time_or_null(g->has_status ? g->status_received : 0));
     whole_set(&o, "last_upload", time_or_null(g->last_upload));

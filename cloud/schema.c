@@ -5,13 +5,14 @@
 
 #include <stdlib.h>
 
+#include "base/clock.h"
+#include "base/crypto.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "cloud/cloud.h"
 #include "cloud/role.h"
 #include "cloud/rows.h"
 #include "cloud/schema_6.h"
-#include "cloud/site.h"
 
 static const char *const version_1 =
     "CREATE TABLE meta(name TEXT NOT NULL PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
@@ -124,11 +125,27 @@ static int old_site(struct db_stmt *s, void *arg, void *item)
                : -EBADMSG;
 }
 
+/* The table as it was in version 4, which is why site.c does not do it. */
+static int insert_site(struct db *db, const struct old_site *o, const uint8_t id[ID_LEN])
+{
+    struct db_stmt *s;
+    int r = db_stmt(db, "INSERT INTO site(tenant_id, id, name, time_zone, created) VALUES(?1, ?2, ?3, '', ?4)", &s);
+    if (r != 0)
+        return r;
+    db_bind_text(s, 1, o->tenant);
+    db_bind_blob(s, 2, BYTES(id, ID_LEN));
+    db_bind_text(s, 3, o->name);
+    db_bind_int(s, 4, clock_real());
+    return db_must(s);
+}
+
 static int move_site(struct db *db, const struct old_site *o)
 {
     struct db_stmt *s;
     uint8_t id[ID_LEN];
-    int r = site_ensure(db, o->tenant, o->name, id);
+    int r = crypto_random(id, ID_LEN);
+    if (r == 0)
+        r = insert_site(db, o, id);
     if (r == 0)
         r = db_stmt(db, "UPDATE gateway SET site_id = ?3 WHERE tenant_id = ?1 AND site = ?2", &s);
     if (r != 0)

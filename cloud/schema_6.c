@@ -78,7 +78,22 @@ static const char *const people_6 =
     " created INTEGER NOT NULL, archived INTEGER NOT NULL, PRIMARY KEY(tenant_id, id)) WITHOUT ROWID;"
     "CREATE UNIQUE INDEX unit_name ON unit(tenant_id, name);";
 
-static const char *const places_6 = "";
+/* All about machines. archived, revoked, used 0: not; expires of a certificate 0: not known. */
+static const char *const places_6 =
+    "ALTER TABLE site ADD COLUMN archived INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE reader ADD COLUMN direction INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE reader ADD COLUMN mode INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE gateway ADD COLUMN expires INTEGER NOT NULL DEFAULT 0;"
+    /* version_gseq: of the event that said so; an older one may come later */
+    "ALTER TABLE gateway ADD COLUMN version TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE gateway ADD COLUMN version_gseq INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE gateway_status ADD COLUMN real INTEGER;"
+    "ALTER TABLE gateway_status ADD COLUMN ck INTEGER;"
+    /* the code is found by its hash alone: who brings it has no other name */
+    "CREATE TABLE invitation(tenant_id TEXT NOT NULL, id BLOB NOT NULL, hash BLOB NOT NULL, site_id BLOB NOT NULL,"
+    " created INTEGER NOT NULL, expires INTEGER NOT NULL, used INTEGER NOT NULL, revoked INTEGER NOT NULL, gw BLOB,"
+    " PRIMARY KEY(tenant_id, id)) WITHOUT ROWID;"
+    "CREATE UNIQUE INDEX invitation_hash ON invitation(hash);";
 
 /* account, second_id, reviewer: of the vendor's tenant; zero: none. What is written in it is in `sealed`. */
 static const char *const support_6 =

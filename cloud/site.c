@@ -12,7 +12,7 @@
 #include "cloud/scope.h"
 #include "wire/segment.h"
 
-#define COLUMNS "id, name, time_zone, created"
+#define COLUMNS "id, name, time_zone, created, archived"
 
 bool site_name_valid(const char *name)
 {
@@ -44,7 +44,7 @@ bool time_zone_valid(const char *zone)
 
 static int from_row(const struct scope *s, struct db_stmt *st, struct site *ret)
 {
-    struct site t = {.created = db_int(st, 3)};
+    struct site t = {.created = db_int(st, 3), .archived = db_int(st, 4)};
     if (db_fixed(st, 0, t.id, ID_LEN) != 0) {
         scope_damaged(s, "site", db_blob(st, 0), PASSED_OVER);
         return CLOUD_ABSENT;
@@ -116,8 +116,9 @@ static int put(struct db *db, const char *tenant, const struct site *t)
 {
     struct db_stmt *s;
     int r = db_stmt(db,
-                    "INSERT INTO site(tenant_id, id, name, time_zone, created) VALUES(?1, ?2, ?3, ?4, ?5)"
-                    " ON CONFLICT(tenant_id, id) DO UPDATE SET name = excluded.name, time_zone = excluded.time_zone",
+                    "INSERT INTO site(tenant_id, id, name, time_zone, created, archived)"
+                    " VALUES(?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT(tenant_id, id) DO UPDATE SET name = excluded.name,"
+                    " time_zone = excluded.time_zone, archived = excluded.archived",
                     &s);
     if (r != 0)
         return r;
@@ -126,6 +127,7 @@ static int put(struct db *db, const char *tenant, const struct site *t)
     db_bind_text(s, 3, t->name);
     db_bind_text(s, 4, t->time_zone);
     db_bind_int(s, 5, t->created);
+    db_bind_int(s, 6, t->archived);
     r = db_run(s);
     return r == DB_CONFLICT ? CLOUD_CONFLICT : r;
 }
@@ -171,23 +173,41 @@ int site_add(struct cloud *c, struct db *db, const char *tenant, const char *nam
     return r;
 }
 
-int site_ensure(struct db *db, const char *tenant, const char *name, uint8_t ret_id[ID_LEN])
+static int set_archived(struct db *db, const char *tenant, const uint8_t id[ID_LEN], int64_t when)
 {
     struct db_stmt *s;
-    struct site t = {0};
-    if (!set_texts(&t, name, NULL))
-        return CLOUD_INVALID;
+    int r = db_stmt(db, "UPDATE site SET archived = ?3 WHERE tenant_id = ?1 AND id = ?2", &s);
+    if (r != 0)
+        return r;
+    db_bind_text(s, 1, tenant);
+    db_bind_blob(s, 2, BYTES(id, ID_LEN));
+    db_bind_int(s, 3, when);
+    return db_must(s);
+}
+
+int site_by_name(struct db *db, const char *tenant, const char *name, uint8_t ret_id[ID_LEN])
+{
+    struct db_stmt *s;
     int r = db_stmt(db, "SELECT id FROM site WHERE tenant_id = ?1 AND name = ?2", &s);
     if (r != 0)
         return r;
     db_bind_text(s, 1, tenant);
     db_bind_text(s, 2, name);
     r = db_step(s);
-    bool found = r == DB_ROW;
-    if (found)
-        r = db_fixed(s, 0, t.id, ID_LEN);
+    r = r == DB_ROW ? db_fixed(s, 0, ret_id, ID_LEN) : r == 0 ? CLOUD_ABSENT : r;
     db_done(s);
-    if (r == 0 && !found)
+    return r;
+}
+
+int site_ensure(struct db *db, const char *tenant, const char *name, uint8_t ret_id[ID_LEN])
+{
+    struct site t = {0};
+    if (!set_texts(&t, name, NULL))
+        return CLOUD_INVALID;
+    int r = site_by_name(db, tenant, name, t.id);
+    if (r == 0)
+        r = set_archived(db, tenant, t.id, 0);
+    else if (r == CLOUD_ABSENT)
         r = insert(db, tenant, &t);
     if (r == 0)
         memcpy(ret_id, t.id, ID_LEN);
@@ -229,11 +249,12 @@ static int update(const struct scope *s, const uint8_t id[ID_LEN], const char *n
                   struct site *ret)
 {
     int r = find(s, id, ret);
-    if (r != 0)
+    if (r != 0 && (r != CLOUD_DAMAGED || name == NULL || time_zone == NULL))
         return r;
-    bool renamed = name != NULL && strcmp(name, ret->name) != 0;
+    bool renamed = name != NULL && (ret->damaged || strcmp(name, ret->name) != 0);
     if (!set_texts(ret, name, time_zone))
         return CLOUD_INVALID;
+    ret->damaged = false;
     r = put(s->db, s->tenant, ret);
     return r == 0 && renamed ? tell_gateways(s, id) : r;
 }
@@ -258,10 +279,16 @@ int site_update(struct cloud *c, struct db *db, const char *tenant, const uint8_
     return r;
 }
 
-static int count_gateways(struct db *db, const char *tenant, const uint8_t id[ID_LEN], uint64_t *ret_n)
+/* Of the tenant ?1 at the site ?2: in any generation, or now. */
+#define EVER_THERE "SELECT count(DISTINCT gw) FROM gateway WHERE tenant_id = ?1 AND site_id = ?2"
+#define THERE_NOW                                                                                     \
+    "SELECT count(*) FROM gateway g WHERE tenant_id = ?1 AND site_id = ?2 AND revoked = 0 AND gen = " \
+    "(SELECT max(n.gen) FROM gateway n WHERE n.tenant_id = g.tenant_id AND n.gw = g.gw)"
+
+static int count_gateways(struct db *db, const char *sql, const char *tenant, const uint8_t id[ID_LEN], uint64_t *ret_n)
 {
     struct db_stmt *s;
-    int r = db_stmt(db, "SELECT count(DISTINCT gw) FROM gateway WHERE tenant_id = ?1 AND site_id = ?2", &s);
+    int r = db_stmt(db, sql, &s);
     if (r != 0)
         return r;
     db_bind_text(s, 1, tenant);
@@ -271,6 +298,38 @@ static int count_gateways(struct db *db, const char *tenant, const uint8_t id[ID
         *ret_n = (uint64_t)db_int(s, 0);
     db_done(s);
     return r == DB_ROW ? 0 : r == 0 ? -EIO : r;
+}
+
+static int archive(const struct scope *s, const uint8_t id[ID_LEN], bool archived, uint64_t *ret_gateways)
+{
+    struct site t;
+    int r = find(s, id, &t);
+    if (r == 0 && archived)
+        r = count_gateways(s->db, THERE_NOW, s->tenant, id, ret_gateways);
+    if (r != 0)
+        return r;
+    if (*ret_gateways > 0)
+        return CLOUD_CONFLICT;
+    return archived == (t.archived != 0) ? 0 : set_archived(s->db, s->tenant, id, archived ? clock_real() : 0);
+}
+
+int site_archive(struct cloud *c, struct db *db, const char *tenant, const uint8_t id[ID_LEN], bool archived,
+                 uint64_t *ret_gateways)
+{
+    struct scope s;
+    uint64_t n = 0;
+    int r = cloud_begin(c, db);
+    if (r != 0)
+        return r;
+    r = scope_init(c, db, tenant, &s);
+    if (r == 0)
+        r = archive(&s, id, archived, &n);
+    if (r == 0)
+        r = cloud_commit(c, db);
+    else
+        cloud_rollback(c, db);
+    *ret_gateways = n;
+    return r;
 }
 
 static int remove_row(struct db *db, const char *tenant, const uint8_t id[ID_LEN])
@@ -291,7 +350,7 @@ int site_remove(struct cloud *c, struct db *db, const char *tenant, const uint8_
     int r = cloud_begin(c, db);
     if (r != 0)
         return r;
-    r = count_gateways(db, tenant, id, &n);
+    r = count_gateways(db, EVER_THERE, tenant, id, &n);
     if (r == 0)
         r = n > 0 ? CLOUD_CONFLICT : remove_row(db, tenant, id);
     if (r == 0)

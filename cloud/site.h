@@ -11,6 +11,7 @@ struct site {
     char name[SITE_MAX_LEN + 1];
     char time_zone[TIME_ZONE_MAX + 1]; /* "" = not said */
     int64_t created;                   /* us */
+    int64_t archived;                  /* us, 0 = not: nothing stands there any more, though punches name it */
     bool damaged;                      /* its row cannot be: nothing is known but the id */
 };
 struct site_list {
@@ -29,9 +30,13 @@ bool time_zone_valid(const char *zone);
  * transaction. */
 int site_add(struct cloud *c, struct db *db, const char *tenant, const char *name, const char *time_zone,
              struct site *ret_site);
-/* NULL: as it is. CLOUD_ABSENT, CLOUD_CONFLICT, CLOUD_INVALID. Own transaction. */
+/* NULL: as it is. A damaged row is made good by name and time zone together; else CLOUD_DAMAGED. CLOUD_ABSENT,
+ * CLOUD_CONFLICT, CLOUD_INVALID. Own transaction. */
 int site_update(struct cloud *c, struct db *db, const char *tenant, const uint8_t id[ID_LEN], const char *name,
                 const char *time_zone, struct site *ret_site);
+/* CLOUD_ABSENT, CLOUD_DAMAGED. CLOUD_CONFLICT: *ret_gateways that are not revoked stand there now. Own transaction. */
+int site_archive(struct cloud *c, struct db *db, const char *tenant, const uint8_t id[ID_LEN], bool archived,
+                 uint64_t *ret_gateways);
 /* CLOUD_ABSENT. CLOUD_CONFLICT: *ret_gateways stand there, or stood there in an earlier generation whose punches name
  * the site. Own transaction. */
 int site_remove(struct cloud *c, struct db *db, const char *tenant, const uint8_t id[ID_LEN], uint64_t *ret_gateways);
@@ -43,5 +48,8 @@ int site_list(struct cloud *c, struct db *db, const char *tenant, const uint8_t 
               struct site_list *ret_list);
 void site_list_done(struct site_list *l);
 
-/* The site of this name, made when there is none; inside the caller's transaction. CLOUD_INVALID. */
+/* CLOUD_ABSENT. */
+int site_by_name(struct db *db, const char *tenant, const char *name, uint8_t ret_id[ID_LEN]);
+/* The site of this name, made when there is none, no longer archived; inside the caller's transaction. CLOUD_INVALID.
+ */
 int site_ensure(struct db *db, const char *tenant, const char *name, uint8_t ret_id[ID_LEN]);

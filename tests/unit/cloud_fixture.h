@@ -110,8 +110,8 @@ struct fixture_punch {
     bool pending;
 };
 
-/* Inside the caller's transaction. */
-static inline void fixture_file(struct fixture *f, struct db *db, const struct fixture_punch *p)
+/* Inside the caller's transaction. dir: what the punch itself says of its direction. */
+static inline void fixture_file_dir(struct fixture *f, struct db *db, const struct fixture_punch *p, uint8_t dir)
 {
     struct record rec = {.kind = RECORD_PUNCH,
                          .gseq = p->gseq,
@@ -123,7 +123,7 @@ static inline void fixture_file(struct fixture *f, struct db *db, const struct f
     struct scope s;
     struct filed x = {0};
     rec.punch.cred = p->cred;
-    rec.punch.dir = DIR_IN;
+    rec.punch.dir = dir;
     rec.punch.rendering = RENDER_DEC10;
     assert_int_equal(str_copy(rec.punch.reader, sizeof rec.punch.reader, p->reader), 0);
     assert_int_equal(record_encode(&rec, plain, &n), 0);
@@ -142,12 +142,22 @@ static inline void fixture_file(struct fixture *f, struct db *db, const struct f
     filed_done(&x);
 }
 
-static inline void fixture_file_one(struct fixture *f, const struct fixture_punch *p)
+static inline void fixture_file(struct fixture *f, struct db *db, const struct fixture_punch *p)
+{
+    fixture_file_dir(f, db, p, DIR_IN);
+}
+
+static inline void fixture_file_one_dir(struct fixture *f, const struct fixture_punch *p, uint8_t dir)
 {
     struct db *db = NULL;
     assert_int_equal(cloud_db_take(f->c, &db), 0);
     assert_int_equal(cloud_begin(f->c, db), 0);
-    fixture_file(f, db, p);
+    fixture_file_dir(f, db, p, dir);
     assert_int_equal(cloud_commit(f->c, db), 0);
     cloud_db_give(f->c, db);
+}
+
+static inline void fixture_file_one(struct fixture *f, const struct fixture_punch *p)
+{
+    fixture_file_one_dir(f, p, DIR_IN);
 }

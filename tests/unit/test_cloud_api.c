@@ -100,6 +100,8 @@ static const struct {
     {"GET", "/v1/gateways/0011223344556677", false},
     {"GET", "/v1/gateways/0011223344556677/events", false},
     {"PATCH", "/v1/gateways/0011223344556677", false},
+    {"POST", "/v1/gateways/0011223344556677/revocation", false},
+    {"GET", "/v1/gateways/0011223344556677/generations", false},
     {"GET", "/v1/readers", false},
     {"GET", "/v1/readers/00112233445566778899aabbccddeeff", false},
     {"PATCH", "/v1/readers/00112233445566778899aabbccddeeff", false},

@@ -358,6 +358,13 @@ static void test_event(void **state)
     assert_int_equal(cloud_damaged(f.c), 3);
 }
 
+static void patched(const char *p, const char *body, int status)
+{
+    struct reply r = request(&f.s, "PATCH", p, f.acme, BYTES_STR(body), as_json);
+    assert_int_equal(r.status, status);
+    reply_done(&r);
+}
+
 static void test_reader_and_site(void **state)
 {
     char id[40], p[128];
@@ -376,9 +383,32 @@ static void test_reader_and_site(void **state)
     assert_int_equal(damaged, 1);
     snprintf(p, sizeof p, "/v1/sites/%s", id);
     expect_damaged("GET", p, NULL);
+    expect_damaged("PATCH", p, "{\"name\":\"Gate\"}");
     assert_int_equal(listed("/v1/gateways", &damaged, id), 1);
     assert_int_equal(listed("/v1/readers", &damaged, id), 2);
     assert_int_equal(listed("/v1/punches", &damaged, id), 3);
+
+    /* all members together make them good: a reader's name is checked, since its id was made from it */
+    patched(p, "{\"name\":\"Gate\",\"time_zone\":null}", 200);
+    assert_int_equal(listed("/v1/sites", &damaged, id), 2);
+    assert_int_equal(damaged, 0);
+    assert_int_equal(listed("/v1/readers", &damaged, id), 2);
+    assert_int_equal(damaged, 1);
+    snprintf(p, sizeof p, "/v1/readers/%s", id);
+    patched(p, "{\"name\":\"cellar\",\"label\":null,\"direction\":\"in\",\"mode\":\"attendance\"}", 400);
+    patched(p, "{\"name\":\"door\",\"label\":\"x\",\"direction\":\"in\"}", 500);
+    struct reply r =
+        request(&f.s, "PATCH", p, f.acme,
+                BYTES_STR("{\"name\":\"door\",\"label\":\"x\",\"direction\":\"in\",\"mode\":\"access\"}"), as_json);
+    if (r.status == 400) { /* it is the other one */
+        reply_done(&r);
+        patched(p, "{\"name\":\"gate\",\"label\":\"x\",\"direction\":\"in\",\"mode\":\"access\"}", 200);
+    } else {
+        assert_int_equal(r.status, 200);
+        reply_done(&r);
+    }
+    assert_int_equal(listed("/v1/readers", &damaged, id), 2);
+    assert_int_equal(damaged, 0);
 }
 
 static json_int_t punches_counted(void)

@@ -166,6 +166,47 @@ static void test_another_name_is_seen_everywhere(void **state)
     reply_done(&r);
 }
 
+static void test_a_site_is_archived_when_nothing_stands_there(void **state)
+{
+    char id[2 * GW_LEN + 1], gateway[64], site[80];
+    struct db *db = NULL;
+    uint8_t gw[GW_LEN];
+    assert_int_equal(cloud_db_take(f.c, &db), 0);
+    fixture_gateway(&f, db, "acme", "Old mill", gw);
+    cloud_db_give(f.c, db);
+    snprintf(gateway, sizeof gateway, "/v1/gateways/%s", str_hex(gw, GW_LEN, id));
+    struct reply r = send("GET", gateway, f.acme, NULL);
+    snprintf(site, sizeof site, "/v1/sites/%s", reply_text(&r, "site_id"));
+    reply_done(&r);
+    r = send("PATCH", site, f.acme, "{\"archived\":true}");
+    assert_problem(&r, 409, "conflict");
+    assert_non_null(strstr(reply_text(&r, "detail"), "1 gateway stands here"));
+    reply_done(&r);
+
+    assert_int_equal(cloud_db_take(f.c, &db), 0);
+    assert_int_equal(gateway_revoke(f.c, db, gw), 0); /* it never stood anywhere else: the site cannot go */
+    cloud_db_give(f.c, db);
+    expect(send("DELETE", site, f.acme, NULL), 409, "conflict");
+    r = send("PATCH", site, f.acme, "{\"archived\":true,\"name\":\"Mill, closed\"}");
+    assert_int_equal(r.status, 200);
+    assert_string_not_equal(reply_text(&r, "archived"), "");
+    reply_done(&r);
+    r = send("GET", gateway, f.acme, NULL);
+    assert_string_equal(reply_text(&r, "site"), "Mill, closed"); /* still the name of where it stood */
+    reply_done(&r);
+
+    /* what stands there again brings it back */
+    assert_int_equal(cloud_db_take(f.c, &db), 0);
+    fixture_gateway(&f, db, "acme", "Mill, closed", gw);
+    cloud_db_give(f.c, db);
+    r = send("GET", site, f.acme, NULL);
+    assert_true(json_is_null(json_object_get(r.json, "archived")));
+    reply_done(&r);
+    expect(send("PATCH", site, f.acme, "{\"archived\":true}"), 409, "conflict");
+    expect(send("PATCH", site, f.globex, "{\"archived\":true}"), 404, "not-found");
+    expect(send("POST", "/v1/sites", f.acme, "{\"name\":\"x\",\"archived\":true}"), 400, "invalid");
+}
+
 static void test_sites_come_in_pages(void **state)
 {
     char body[64], path[1024] = "/v1/sites?limit=4";
@@ -246,9 +287,67 @@ static void test_readers(void **state)
     r = send("PATCH", path, f.acme, "{\"label\":null}");
     assert_true(json_is_null(json_object_get(r.json, "label")));
     reply_done(&r);
-    expect(send("PATCH", path, f.acme, "{\"name\":\"x\"}"), 400, "invalid");
+    expect(send("PATCH", path, f.acme, "{\"name\":\"x\"}"), 400, "invalid"); /* its gateway's to say */
     expect(send("PATCH", path, f.globex, "{\"label\":\"x\"}"), 404, "not-found");
     expect(send("GET", path, f.globex, NULL), 404, "not-found");
+}
+
+/* The directions of the punches that a reader of this name made, in the order of their times. */
+static void directions_at(const char *reader, char *ret, size_t size)
+{
+    char path[160], from[32], to[32];
+    const int64_t now = clock_real();
+    size_t i;
+    json_t *o;
+    snprintf(path, sizeof path, "/v1/punches?reader=%s&from=%s&to=%s", reader,
+             str_time(now - INT64_C(86400000000), from), str_time(now + INT64_C(3600000000), to));
+    struct reply r = send("GET", path, f.acme, NULL);
+    assert_int_equal(r.status, 200);
+    ret[0] = '\0';
+    json_array_foreach(json_object_get(r.json, "items"), i, o)
+    {
+        size_t n = strlen(ret);
+        snprintf(ret + n, size - n, "%s ", json_string_value(json_object_get(o, "direction")));
+    }
+    reply_done(&r);
+}
+
+static void test_a_reader_has_a_direction(void **state)
+{
+    char path[80], got[64];
+    const int64_t now = clock_real();
+    struct fixture_punch p = {.tenant = "acme", .reader = "lift", .gw = f.gw, .cred = fixture_card(7), .time = now};
+    p.gseq = 50;
+    fixture_file_one_dir(&f, &p, DIR_UNKNOWN);
+    p.gseq = 51; /* says "in" itself */
+    p.time += 1000;
+    fixture_file_one(&f, &p);
+    see("acme", f.gw, "lift", now / INT64_C(86400000000));
+    struct reply r = send("GET", "/v1/readers?limit=1000", f.acme, NULL);
+    json_t *o = item_of(&r, "name", "lift");
+    assert_string_equal(json_string_value(json_object_get(o, "direction")), "both");
+    assert_string_equal(json_string_value(json_object_get(o, "mode")), "attendance");
+    snprintf(path, sizeof path, "/v1/readers/%s", json_string_value(json_object_get(o, "id")));
+    reply_done(&r);
+    directions_at("lift", got, sizeof got);
+    assert_string_equal(got, "unknown in ");
+
+    r = send("PATCH", path, f.acme, "{\"direction\":\"out\",\"mode\":\"access\"}");
+    assert_int_equal(r.status, 200);
+    assert_string_equal(reply_text(&r, "direction"), "out");
+    assert_string_equal(reply_text(&r, "mode"), "access");
+    reply_done(&r);
+    directions_at("lift", got, sizeof got);
+    assert_string_equal(got, "out in ");                       /* what the punch says itself counts */
+    see("acme", f.gw, "lift", now / INT64_C(86400000000) + 1); /* another punch leaves the settings as they are */
+    r = send("PATCH", path, f.acme, "{\"direction\":\"both\"}");
+    assert_string_equal(reply_text(&r, "direction"), "both");
+    assert_string_equal(reply_text(&r, "mode"), "access");
+    reply_done(&r);
+    directions_at("lift", got, sizeof got);
+    assert_string_equal(got, "unknown in ");
+    expect(send("PATCH", path, f.acme, "{\"direction\":\"up\"}"), 400, "invalid");
+    expect(send("PATCH", path, f.acme, "{\"mode\":null}"), 400, "invalid");
 }
 
 /* ---- tenants ---- */
@@ -265,7 +364,7 @@ static void test_tenants(void **state)
     expect(send("POST", "/v1/tenants", f.operator_token, "{\"id\":\"In_itech\"}"), 400, "invalid");
     expect(send("GET", "/v1/tenants/nobody", f.operator_token, NULL), 404, "not-found");
     r = send("GET", "/v1/tenants/acme", f.operator_token, NULL);
-    assert_int_equal(json_integer_value(json_object_get(r.json, "gateways")), 1);
+    assert_int_equal(json_integer_value(json_object_get(r.json, "gateways")), 3);
     assert_string_not_equal(reply_header(&r, "ETag"), "");
     reply_done(&r);
 
@@ -313,8 +412,10 @@ int main(void)
         cmocka_unit_test(test_a_site_lives_and_goes),
         cmocka_unit_test(test_time_zones),
         cmocka_unit_test(test_another_name_is_seen_everywhere),
+        cmocka_unit_test(test_a_site_is_archived_when_nothing_stands_there),
         cmocka_unit_test(test_sites_come_in_pages),
         cmocka_unit_test(test_readers),
+        cmocka_unit_test(test_a_reader_has_a_direction),
         cmocka_unit_test(test_tenants),
         cmocka_unit_test(test_tenant_is_made_once),
     };

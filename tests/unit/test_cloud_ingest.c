@@ -3,6 +3,7 @@
 
 #include "cloud/reader.h"
 #include "cloud/verify.h"
+#include "wire/cbor.h"
 
 static int setup(void **state)
 {
@@ -283,6 +284,45 @@ static void damage_is_void_only_when_reported(void **state)
     tgw_free(g);
 }
 
+static void start_of(struct tgw *g, const char *version)
+{
+    uint8_t mem[64];
+    struct cbor_w w = CBOR_W(mem, sizeof mem);
+    struct record e = {.kind = RECORD_EVENT, .real = clock_real(), .mono = 1, .ck = ck_make(2, 1000)};
+    cbor_put_text(&w, version);
+    e.event.code = EVENT_STARTED;
+    e.event.arg = BYTES(mem, w.len);
+    tgw_record(g, &e);
+}
+
+static void expect_version(struct fixture *x, const struct tgw *g, const char *version)
+{
+    struct gateway row;
+    assert_int_equal(gateway_get(x->db, TENANT, g->id, &row), 0);
+    assert_string_equal(row.version, version);
+}
+
+/* After an outage what is new goes out first: an older start that arrives later says nothing new. */
+static void a_gateway_says_what_it_runs(void **state)
+{
+    struct fixture *x = *state;
+    struct tgw *g = tgw_new(x, "hq");
+    expect_version(x, g, "");
+    start_of(g, "0.5.0");
+    struct tseg *backlog = tgw_segment(g);
+    start_of(g, "0.6.0");
+    send_all(x, g);
+    expect_version(x, g, "0.6.0");
+    assert_int_equal(send_seg(x, g, backlog, 0, 1), 1);
+    expect_version(x, g, "0.6.0");
+    start_of(g, "0.7\n"); /* kept as an event, never shown as a version */
+    start_of(g, "a version text that is longer than any that is");
+    send_all(x, g);
+    expect_version(x, g, "0.6.0");
+    tseg_free(backlog);
+    tgw_free(g);
+}
+
 static void an_old_image_is_reported(void **state)
 {
     struct fixture *x = *state;
@@ -461,6 +501,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(refused_by_reason, setup, teardown),
         cmocka_unit_test_setup_teardown(poison_never_blocks, setup, teardown),
         cmocka_unit_test_setup_teardown(damage_is_void_only_when_reported, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_gateway_says_what_it_runs, setup, teardown),
         cmocka_unit_test_setup_teardown(an_old_image_is_reported, setup, teardown),
         cmocka_unit_test_setup_teardown(status_is_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(replay_after_the_recipient_key_is_gone, setup, teardown),

@@ -390,6 +390,7 @@ static void certificate_is_ours(void **state)
 {
     struct fixture *x = *state;
     char pki[128], path[160], command[1024], said[1024], serial[64], dir[128];
+    int64_t expires = 0;
     static const char id[] = "00c0ffee00c0ffee";
     struct buf csr, crt;
     buf_init(&csr, 8192);
@@ -404,7 +405,7 @@ static void certificate_is_ours(void **state)
     sh(command, said, sizeof said);
     snprintf(path, sizeof path, "%s/csr", dir);
     assert_int_equal(file_read(path, &csr), 0);
-    assert_int_equal(pki_sign_csr(pki, id, buf_bytes(&csr), &crt, serial), 0);
+    assert_int_equal(pki_sign_csr(pki, id, buf_bytes(&csr), &crt, serial, &expires), 0);
     snprintf(path, sizeof path, "%s/crt", dir);
     assert_int_equal(file_write(path, buf_bytes(&crt), 0600), 0);
     snprintf(command, sizeof command, "openssl x509 -in %s -noout -subject -nameopt RFC2253 -ext subjectAltName 2>&1",
