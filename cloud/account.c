@@ -242,7 +242,7 @@ int account_put(const struct scope *s, const struct account *a)
     struct row_keys keys;
     enum key_kind kind;
     struct seal_place at = place(s, a->id);
-    buf_init(&sealed, 2 * ACCOUNT_UNIT);
+    buf_init(&sealed, (size_t)2 * ACCOUNT_UNIT);
     encode(a, &w);
     int r = w.bad ? -EINVAL : keyring_rows(s->ring, a->key, &kind, &keys);
     if (r == KEYRING_ABSENT)

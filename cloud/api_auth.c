@@ -8,6 +8,7 @@
 #include "cloud/api_impl.h"
 #include "cloud/granted.h"
 #include "cloud/people.h"
+#include "cloud/session.h"
 #include "cloud/used.h"
 
 #define STEP_UP_US (INT64_C(5) * 60 * 1000000)
@@ -127,11 +128,14 @@ static bool stepped_up(struct api_call *k)
 bool api_authorised(struct api_call *k)
 {
     const char *h = k->q->authorization;
-    if (!h || strncasecmp(h, "Bearer ", 7) != 0) {
-        unauthorised(k, PROBLEM_TOKEN_MISSING, "send Authorization: Bearer and a token");
-        return false;
-    }
-    return by_token(k, h + 7 + strspn(h + 7, " ")) && in_scope(k) && permitted(k) && stepped_up(k);
+    bool known = false;
+    if (h && strncasecmp(h, "Bearer ", 7) == 0)
+        known = by_token(k, h + 7 + strspn(h + 7, " "));
+    else if (!h && k->q->cookie && strstr(k->q->cookie, SESSION_COOKIE "="))
+        known = api_by_cookie(k);
+    else
+        unauthorised(k, PROBLEM_TOKEN_MISSING, "send Authorization: Bearer and a token, or log in");
+    return known && in_scope(k) && permitted(k) && api_factor_given(k) && stepped_up(k);
 }
 
 bool call_everywhere(const struct api_call *k, enum perm p)

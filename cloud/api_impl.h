@@ -1,6 +1,7 @@
 /* What the api_*.c files share; nobody else includes it.
  *   api.c              the routes, authorisation, health
  *   api_auth.c         who asks, and what they may
+ *   api_cookie.c       the same by the cookie of a session
  *   api_audit.c        what goes into the audit trail
  *   api_call.c         parameters, cursors, outcomes: what every handler needs
  *   api_match.c        entity tags and preconditions
@@ -32,6 +33,7 @@ enum api_flags {
     /* Its handler is called on HTTP_LINE_PASSWORD first, in no transaction: it computes the hash, and answers or leaves
      * in q->carry what it found and sets go_on; it is called again then, as the route's effect says. */
     PASSWORD = 1 << 3,
+    ENROL = 1 << 4, /* also for who still lacks the second factor that the tenant wants */
 };
 
 enum api_effect {
@@ -129,6 +131,9 @@ struct person;
 
 /* Fills k->who and k->tenant and looks at the route's permission. False: the reply is made. */
 bool api_authorised(struct api_call *k);
+/* api_cookie.c: the same of a session's cookie; and whether the second factor was given that the tenant wants. */
+bool api_by_cookie(struct api_call *k);
+bool api_factor_given(struct api_call *k);
 /* In the whole tenant: nothing has to be looked at one by one. */
 bool call_everywhere(const struct api_call *k, enum perm p);
 /* By the person's unit, its site, or by name. */

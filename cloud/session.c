@@ -160,7 +160,7 @@ static int insert(const struct scope *s, const struct session *t, const uint8_t 
 {
     struct db_stmt *st;
     struct buf CLEANUP(buf_done) sealed;
-    buf_init(&sealed, 2 * SESSION_UNIT);
+    buf_init(&sealed, (size_t)2 * SESSION_UNIT);
     int r = seal(s, t, &sealed);
     if (r == 0)
         r = scope_stmt(
@@ -179,7 +179,7 @@ static int update(const struct scope *s, const struct session *t)
 {
     struct db_stmt *st;
     struct buf CLEANUP(buf_done) sealed;
-    buf_init(&sealed, 2 * SESSION_UNIT);
+    buf_init(&sealed, (size_t)2 * SESSION_UNIT);
     int r = seal(s, t, &sealed);
     if (r == 0)
         r = scope_stmt(s, "UPDATE session SET sealed = ?3 WHERE tenant_id = ?1 AND id = ?2", &st);

@@ -7,7 +7,7 @@
 
 #include "base/str.h"
 
-#define SLOTS (2 * SEEN_MAX)
+#define SLOTS ((size_t)2 * SEEN_MAX)
 
 struct seen {
     pthread_mutex_t lock; /* of what follows */

@@ -24,6 +24,7 @@ struct who {
     uint8_t account[ID_LEN], person[ID_LEN]; /* of WHO_ACCOUNT */
     bool has_token, has_session;
     uint8_t token[TOKEN_ID_LEN], session[ID_LEN];
+    bool factor;      /* the session was begun with a second factor */
     int64_t stepped;  /* us: when password and code were last asked for in this session; 0 = never */
     char address[48]; /* the client's, as text; "" = none (command line) */
     struct rights rights;
