@@ -77,6 +77,41 @@ out:
     return r;
 }
 
+int csr_public_pem(const uint8_t point[CRYPTO_POINT], struct buf *ret)
+{
+    uint8_t der[CRYPTO_SPKI];
+    unsigned char pem[512];
+    size_t len = 0;
+    crypto_spki(point, der);
+    if (mbedtls_pem_write_buffer("-----BEGIN PUBLIC KEY-----\n", "-----END PUBLIC KEY-----\n", der, sizeof der, pem,
+                                 sizeof pem, &len) != 0)
+        return -EINVAL;
+    return buf_add(ret, pem, strlen((const char *)pem));
+}
+
+int csr_public_parse(struct bytes pem, uint8_t ret_point[CRYPTO_POINT])
+{
+    struct buf text;
+    uint8_t der[256];
+    mbedtls_pk_context pk;
+    int r = CRYPTO_BAD;
+
+    mbedtls_pk_init(&pk);
+    buf_init(&text, 16384);
+    if (pem.n >= 16384 || buf_add(&text, pem.p, pem.n) < 0)
+        goto out;
+    const char *terminated = buf_str(&text); /* PEM wants its NUL counted */
+    if (mbedtls_pk_parse_public_key(&pk, (const unsigned char *)terminated, text.len + 1) != 0)
+        goto out;
+    int n = mbedtls_pk_write_pubkey_der(&pk, der, sizeof der); /* written at the end of der */
+    if (n > 0)
+        r = crypto_spki_point(BYTES(der + sizeof der - n, (size_t)n), ret_point);
+out:
+    mbedtls_pk_free(&pk);
+    buf_done(&text);
+    return r;
+}
+
 /* mbedTLS reads the subject as text, where a comma begins another attribute. */
 static const char name_chars[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._ ";
 

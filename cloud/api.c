@@ -331,12 +331,26 @@ static const char *known_method(const char *m)
     return "other";
 }
 
+/* A mistake of ours: what is not on record does not leave. */
+static void unrecorded(struct api_call *k)
+{
+    if (k->r->more_done)
+        k->r->more_done(k->r->more_arg);
+    k->r->more = NULL;
+    k->r->more_done = NULL;
+    call_outcome(k, -EPROTO, "audit trail");
+}
+
 static int on_request(void *arg, const struct http_request *q, struct http_reply *ret)
 {
     struct api *a = arg;
     int64_t began = clock_ms();
     struct api_call k = {.api = a, .cloud = a->cloud, .q = q, .r = ret};
     int r = dispatch(&k);
+    if (r == 0 && k.route && k.db && (ret->status == 401 || ret->status == 403))
+        api_refused(&k);
+    if (r == 0 && k.route && (k.route->flags & PERSONAL) && ret->status / 100 == 2 && !k.saw)
+        unrecorded(&k);
     cloud_db_give(a->cloud, k.db);
     if (r != 0)
         return r;

@@ -4,6 +4,7 @@
  * consumer holds from behind that point never was: the epoch, which a restore raises, tells such a position from one of
  * ours. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/str.h"
@@ -13,6 +14,7 @@
 struct page {
     struct buf *body;
     bool begun; /* an item stands before */
+    struct shown shown;
 };
 
 static json_t *gateway_json(const struct gateway *g)
@@ -69,9 +71,20 @@ static void write_change(struct buf *b, const struct feed_item *item)
     }
 }
 
+static void see(struct shown *s, const struct feed_item *item)
+{
+    const uint8_t *of = item->entry.kind == CHANGE_PERSON                                    ? item->person.id
+                        : item->entry.kind == CHANGE_CREDENTIAL && !item->credential.damaged ? item->credential.person
+                        : item->punch.has_person                                             ? item->punch.person
+                                                                                             : NULL;
+    if (of)
+        shown_add(s, of, NULL);
+}
+
 static int on_item(void *arg, const struct feed_item *item)
 {
     struct page *p = arg;
+    see(&p->shown, item);
     text_raw(p->body, p->begun ? ",{\"seq\":" : "{\"seq\":");
     text_int(p->body, item->entry.seq);
     text_raw(p->body, ",\"type\":");
@@ -131,14 +144,16 @@ void api_changes_list(struct api_call *k)
     struct page page = {.body = &k->r->body};
     text_raw(page.body, "{\"items\":[");
     int r = feed_read(k->cloud, k->db, k->tenant, limit, on_item, &page, &pos, &more);
-    if (r == CHANGES_LOST) {
-        restarted(k);
-        return;
-    }
     if (r != 0) {
-        call_outcome(k, r, "list of changes");
+        free(page.shown.items);
+        if (r == CHANGES_LOST)
+            restarted(k);
+        else
+            call_outcome(k, r, "list of changes");
         return;
     }
+    if (!call_saw_those(k, "person credential punch", &page.shown))
+        return;
     snprintf(next, sizeof next, "%llu.%lld.%lld", (unsigned long long)cloud_epoch(k->cloud), (long long)pos.began,
              (long long)pos.after);
     text_raw(page.body, "],\"next\":");

@@ -21,6 +21,13 @@ json_t *api_credential_json(const struct credential *c)
     return o;
 }
 
+static bool saw_of(struct api_call *k, const uint8_t person[ID_LEN])
+{
+    struct shown shown = {0};
+    shown_add(&shown, person, NULL);
+    return call_saw_those(k, "credential", &shown);
+}
+
 void api_credentials_of(struct api_call *k)
 {
     uint8_t person[ID_LEN];
@@ -30,6 +37,10 @@ void api_credentials_of(struct api_call *k)
     int r = credential_list(k->cloud, k->db, k->tenant, person, &list);
     if (r != 0) {
         call_outcome(k, r, "person");
+        return;
+    }
+    if (!saw_of(k, person)) {
+        credential_list_done(&list);
         return;
     }
     json_t *items = json_array();
@@ -102,8 +113,9 @@ static bool numbered_cred(struct api_call *k, const struct body_value v[F_COUNT]
     return r == 0;
 }
 
-static void assign(struct api_call *k, const uint8_t person[ID_LEN], const struct body_value v[F_COUNT])
+static void assign(struct api_call *k, const struct person *person, const struct body_value v[F_COUNT])
 {
+    const struct subject whose = api_subject(person);
     struct cred cred;
     struct credential made;
     uint8_t rendering = RENDER_HEX;
@@ -119,7 +131,7 @@ static void assign(struct api_call *k, const uint8_t person[ID_LEN], const struc
     }
     if (v[F_NUMBER].set ? !numbered_cred(k, v, rendering, &cred) : !exact_cred(k, v, &cred))
         return;
-    int r = credential_assign(k->cloud, k->db, k->tenant, person, &cred, rendering, from, until, &made, &refiled);
+    int r = credential_assign(k->cloud, k->db, k->tenant, person->id, &cred, rendering, from, until, &made, &refiled);
     if (r == CLOUD_CONFLICT) {
         problem_reply(k->r, PROBLEM_CONFLICT,
                       "somebody holds this credential within that time; unassign it there, or give a later from");
@@ -130,6 +142,10 @@ static void assign(struct api_call *k, const uint8_t person[ID_LEN], const struc
         return;
     }
     json_t *o = api_credential_json(&made);
+    if (!call_changed(k, &whose, NULL, o)) {
+        json_decref(o);
+        return;
+    }
     call_tag(k, o, NULL);
     whole_set(&o, "refiled", json_integer((json_int_t)refiled));
     call_created(k, "/v1/credentials/", made.id, ID_LEN, o);
@@ -152,7 +168,7 @@ void api_credentials_assign(struct api_call *k)
     }
     if (!body_read(k->q, assign_fields, F_COUNT, v, &body, k->r))
         return;
-    assign(k, person, v);
+    assign(k, &known, v);
     json_decref(body);
 }
 
@@ -165,23 +181,52 @@ void api_credentials_get(struct api_call *k)
     int r = credential_get(k->cloud, k->db, k->tenant, id, &c);
     if (r != 0)
         call_outcome(k, r, "credential");
-    else
+    else if (saw_of(k, c.person))
         call_resource(k, api_credential_json(&c), NULL);
 }
 
-/* Answered when false: it does not exist, or is not as If-Match says. */
-static bool is_as_named(struct api_call *k, const uint8_t id[ID_LEN])
+/* Answered when NULL: it does not exist, or is not as If-Match says. */
+static json_t *as_named(struct api_call *k, const uint8_t id[ID_LEN])
 {
     struct credential c;
     int r = credential_get(k->cloud, k->db, k->tenant, id, &c);
     if (r != 0) {
         call_outcome(k, r, "credential");
-        return false;
+        return NULL;
     }
     json_t *now = api_credential_json(&c);
-    bool fits = call_match(k, now, NULL);
+    if (now && call_match(k, now, NULL))
+        return now;
+    if (!now)
+        call_outcome(k, -ENOMEM, "credential");
     json_decref(now);
-    return fits;
+    return NULL;
+}
+
+/* Whose it is, for the trail. */
+static bool changed(struct api_call *k, const struct credential *c, json_t *old, json_t *now)
+{
+    struct person person;
+    int r = people_get(k->cloud, k->db, k->tenant, c->person, &person);
+    if (r != 0 && r != CLOUD_DAMAGED) {
+        call_outcome(k, r, "person");
+        return false;
+    }
+    const struct subject whose = api_subject(&person);
+    return call_changed(k, &whose, old, now);
+}
+
+static void unassigned(struct api_call *k, const struct credential *c, json_t *old, uint64_t refiled)
+{
+    json_t *o = api_credential_json(c);
+    call_location(k, "/v1/credentials/", k->param);
+    if (!changed(k, c, old, o)) {
+        json_decref(o);
+        return;
+    }
+    call_tag(k, o, NULL);
+    whole_set(&o, "refiled", json_integer((json_int_t)refiled));
+    problem_json(k->r, 200, o);
 }
 
 void api_credentials_unassign(struct api_call *k)
@@ -195,22 +240,17 @@ void api_credentials_unassign(struct api_call *k)
     if (!call_id(k, id, ID_LEN) || !body_read(k->q, fields, ARRAY_LEN(fields), v, &body, k->r))
         return;
     json_decref(body);
-    if (!is_as_named(k, id))
+    json_t *old = as_named(k, id);
+    if (!old)
         return;
     int r = credential_unassign(k->cloud, k->db, k->tenant, id, v[0].set ? v[0].i : clock_real(), &c, &refiled);
-    if (r == CLOUD_INVALID) {
+    if (r == CLOUD_INVALID)
         call_invalid(k, "until", "must lie within the time for which the credential is assigned");
-        return;
-    }
-    if (r != 0) {
+    else if (r != 0)
         call_outcome(k, r, "credential");
-        return;
-    }
-    json_t *o = api_credential_json(&c);
-    call_location(k, "/v1/credentials/", k->param);
-    call_tag(k, o, NULL);
-    whole_set(&o, "refiled", json_integer((json_int_t)refiled));
-    problem_json(k->r, 200, o);
+    else
+        unassigned(k, &c, old, refiled);
+    json_decref(old);
 }
 
 void api_credentials_waiting(struct api_call *k)
@@ -230,6 +270,10 @@ void api_credentials_waiting(struct api_call *k)
     int r = credential_waiting(k->cloud, k->db, k->tenant, pos[0] ? &at : NULL, limit, &list);
     if (r != 0) {
         call_outcome(k, r, "inbox");
+        return;
+    }
+    if (!call_saw(k, "credential.waiting", NULL, 0)) {
+        waiting_list_done(&list);
         return;
     }
     json_t *items = json_array();

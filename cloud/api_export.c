@@ -172,6 +172,12 @@ void api_people_export(struct api_call *k)
         call_outcome(k, r, "person");
         return;
     }
+    const struct subject whose = api_subject(&person);
+    if (!call_saw(k, "person credential punch", &whose, 1)) {
+        credential_list_done(&list);
+        free(x);
+        return;
+    }
     x->cloud = k->cloud;
     str_copy(x->tenant, sizeof x->tenant, k->tenant);
     memcpy(x->person, id, ID_LEN);

@@ -67,6 +67,7 @@ struct api_call {
     struct who who;
     const char *tenant;               /* "" for the operator's token */
     bool saw;                         /* call_saw() was called */
+    bool noted;                       /* call_changed() was */
     bool go_on;                       /* see PASSWORD */
     void (*then)(struct api_call *k); /* of a route that WRITES: after its commit; the reply stands */
     char location[96]; /* path of the resource made or changed, for who repeats the request; "" for none */
@@ -145,9 +146,21 @@ bool call_reaches_site(const struct api_call *k, enum perm p, const uint8_t site
 /* Personal data is about to be shown: whose, and which classes of field ("name contact"). It is on record when this
  * returns true; false: the reply is made. n may be 0: a list that shows nobody. */
 bool call_saw(struct api_call *k, const char *fields, const struct subject *subjects, size_t n);
+/* The same for people that are met one by one, each once in the trail. key NULL: it is looked up. */
+struct shown {
+    struct subject *items;
+    size_t n, cap;
+    bool failed;
+};
+void shown_add(struct shown *s, const uint8_t id[ID_LEN], const uint8_t *key);
+bool call_saw_those(struct api_call *k, const char *fields, struct shown *s); /* empties s */
 /* A route that WRITES was about this person, and changed these values (borrowed, may be NULL); it goes into the trail
  * with the transaction. Without it the trail says only that the route was used. */
 bool call_changed(struct api_call *k, const struct subject *subject, json_t *old, json_t *now);
+/* For api_write(): notes a request whose handler did not. */
+int call_noted(struct api_call *k);
+/* For dispatch: answered with 401 or 403. */
+void api_refused(struct api_call *k);
 
 /* ---- api_match.c; `live`: members that change by themselves, NULL-terminated; NULL: none ---- */
 

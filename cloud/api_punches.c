@@ -131,6 +131,18 @@ static void write_page(struct http_reply *r, const struct punch_list *l, const c
     r->type = "application/json";
 }
 
+/* Who was asked for is seen even where there is no punch: that there is none says something, too. */
+static bool saw(struct api_call *k, const struct punch_query *q, const struct punch_list *l)
+{
+    struct shown shown = {0};
+    if (q->person)
+        shown_add(&shown, q->person, NULL);
+    for (size_t i = 0; i < l->n; i++)
+        if (l->items[i].has_person)
+            shown_add(&shown, l->items[i].person, NULL);
+    return call_saw_those(k, "punch", &shown);
+}
+
 static void list(struct api_call *k, struct punch_query *q)
 {
     struct punch_list l = {0};
@@ -142,7 +154,7 @@ static void list(struct api_call *k, struct punch_query *q)
     }
     if (l.more)
         write_pos(q, &l.next, pos);
-    if (call_next(k, filters, l.more ? pos : NULL, next))
+    if (saw(k, q, &l) && call_next(k, filters, l.more ? pos : NULL, next))
         write_page(k->r, &l, next);
     punch_list_done(&l);
 }

@@ -96,7 +96,8 @@ void api_write(struct api_call *k)
         cloud_rollback(k->cloud, k->db);
         return;
     }
-    if (keyed)
+    r = call_noted(k);
+    if (r == 0 && keyed)
         r = note_done(k, &o);
     FAULT_KILL("api-before-commit");
     if (r == 0)

@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 
+#include "cloud/audit_form.h"
 #include "cloud/who.h"
 
 struct scope;
@@ -30,8 +31,53 @@ struct audit_event {
     json_t *detail;    /* borrowed; not personal, stands in the core. NULL: none */
 };
 
-/* Inside the caller's write transaction: it is in the trail if the transaction commits. */
+/* Inside the caller's write transaction: it is in the trail if the transaction commits. More than AUDIT_SUBJECTS
+ * subjects are several events. */
 int audit_put(const struct scope *s, const struct audit_event *e);
 /* Outside of one: durable when it returns, in the chain soon after, without waiting for the store's writer. tenant
  * NULL: VENDOR_TENANT. */
 int audit_note(struct cloud *c, struct db *db, const char *tenant, const struct audit_event *e);
+
+/* ---- reading ---- */
+
+struct audit_head {
+    uint64_t seq; /* of the last event; 0: none yet */
+    uint8_t head[CRYPTO_HASH];
+};
+int audit_head(const struct scope *s, struct audit_head *ret);
+/* The head before event `from`: that of the chain's beginning, or computed from the leaves. */
+int audit_head_before(const struct scope *s, uint64_t from, uint8_t ret_head[CRYPTO_HASH]);
+
+/* An event as it is read. Who is erased is a tag only, and what was about them does not open. */
+struct audit_row {
+    uint64_t seq;
+    const char *core; /* JSON text */
+    uint8_t leaf[CRYPTO_HASH];
+    size_t n_whose;
+    struct audit_whose {
+        uint8_t tag[AUDIT_TAG];
+        bool known;
+        struct subject who;
+        uint8_t salt[AUDIT_SALT]; /* of known ones */
+    } whose[AUDIT_SUBJECTS];
+    size_t n_details;
+    struct audit_detail {
+        uint8_t commitment[CRYPTO_HASH];
+        bool open;
+        uint8_t salt[AUDIT_SALT]; /* of open ones */
+        const char *text;         /* the same; JSON */
+    } details[AUDIT_DETAILS];
+};
+/* Keeps what tells tags apart, for one request. */
+struct audit_reader;
+/* disclose false: whose they are is not looked for, and no detail is opened. */
+int audit_reader_new(bool disclose, struct audit_reader **ret_reader);
+void audit_reader_free(struct audit_reader *r); /* takes NULL */
+/* At most `limit` events from `from` on, in their order. Non-zero from fn ends the walk and is returned; the row lives
+ * for the call. A damaged one is passed over, and scope_damaged() tells. *ret_next: where to go on. */
+typedef int audit_fn(void *arg, const struct audit_row *row);
+int audit_each(struct audit_reader *r, const struct scope *s, uint64_t from, size_t limit, audit_fn *fn, void *arg,
+               uint64_t *ret_next);
+/* The first event that may be of `time` or later: events stand in the order in which they were recorded, which is that
+ * of their times but for seconds. */
+int audit_from(const struct scope *s, int64_t time, uint64_t *ret_seq);

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "cloud/audit_move.h"
 #include "cloud/changes.h"
 #include "cloud/damage.h"
 #include "cloud/erasure.h"
@@ -38,6 +39,7 @@ struct cloud {
     struct damage damage;
     struct used *used;
     struct seen *seen;
+    struct audit_mover *audit;
 
     pthread_mutex_t lock; /* of what follows */
     size_t n_pool;
@@ -69,6 +71,11 @@ struct used *cloud_used(struct cloud *c)
 int cloud_path(const struct cloud *c, const char *name, char *ret, size_t size)
 {
     return file_join(ret, size, c->set->state, name);
+}
+
+struct audit_mover *cloud_audit(struct cloud *c)
+{
+    return c->audit;
 }
 
 /* ---- connections ---- */
@@ -421,6 +428,8 @@ int cloud_open(const struct settings *set, struct cloud **ret_cloud)
     if (r == 0)
         r = tenant_ensure_vendor(c, db);
     cloud_db_give(c, db);
+    if (r == 0)
+        r = audit_mover_start(c, &c->audit);
     if (r != 0) {
         cloud_close(c);
         return r;
@@ -433,6 +442,8 @@ void cloud_close(struct cloud *c)
 {
     if (c == NULL)
         return;
+    audit_mover_stop(c->audit);
+    c->audit = NULL;
     for (size_t i = 0; i < c->n_pool; i++)
         db_close(c->pool[i]);
     for (size_t i = 0; i < c->n_rings; i++) {

@@ -11,6 +11,7 @@ struct cloud;
 struct keyring;
 struct seen;
 struct used;
+struct audit_mover;
 
 /* Outcomes of all store functions (tenant, gateway, token, people, credential, query). */
 enum cloud_outcome {
@@ -71,3 +72,6 @@ void cloud_db_give(struct cloud *c, struct db *db); /* rolls back what is open; 
 
 /* The tenant's keyring; CLOUD_ABSENT. Borrowed for the life of c. */
 int cloud_keyring(struct cloud *c, const char *tenant, struct keyring **ret_ring);
+
+/* audit_move.h */
+struct audit_mover *cloud_audit(struct cloud *c);

@@ -61,7 +61,14 @@ static const char *const rights_6 =
     " four_eyes INTEGER NOT NULL, presence INTEGER NOT NULL, language TEXT NOT NULL, session_idle INTEGER NOT NULL,"
     " session_life INTEGER NOT NULL, sealed BLOB NOT NULL) WITHOUT ROWID;";
 
-static const char *const audit_6 = "";
+static const char *const audit_6 =
+    /* details: what is sealed under the keys of those it is about */
+    "CREATE TABLE audit(tenant_id TEXT NOT NULL, seq INTEGER NOT NULL, leaf BLOB NOT NULL, sealed BLOB NOT NULL,"
+    " details BLOB NOT NULL, PRIMARY KEY(tenant_id, seq)) WITHOUT ROWID;"
+    "CREATE TABLE audit_head(tenant_id TEXT NOT NULL PRIMARY KEY, seq INTEGER NOT NULL, head BLOB NOT NULL)"
+    " WITHOUT ROWID;"
+    "CREATE TABLE audit_checkpoint(tenant_id TEXT NOT NULL, seq INTEGER NOT NULL, message BLOB NOT NULL,"
+    " PRIMARY KEY(tenant_id, seq)) WITHOUT ROWID;";
 
 static const char *const outbox_6 =
     /* key_id: whose key seals it; empty: the tenant's. state 0 waiting, 1 failed; what was sent has no row */

@@ -109,5 +109,9 @@ const struct schema_columns schema_columns[] = {
     {"support", "sealed", COLUMN_MACHINE, NULL}, /* why the vendor was let in, and what came of it */
     {"confidentiality", "tenant_id version signed", COLUMN_MACHINE, NULL},
     {"confidentiality", "account", COLUMN_KEYED, NULL},
+    {"audit", "tenant_id seq leaf", COLUMN_MACHINE, NULL},
+    {"audit", "sealed details", COLUMN_KEYED, NULL}, /* tags that only a keyring can tell; see docs/AUDIT.md */
+    {"audit_head", "tenant_id seq head", COLUMN_MACHINE, NULL},
+    {"audit_checkpoint", "tenant_id seq message", COLUMN_MACHINE, NULL},
     {NULL, NULL, COLUMN_MACHINE, NULL},
 };

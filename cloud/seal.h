@@ -20,9 +20,10 @@ struct row_keys {
 int seal_keys(const uint8_t key[CRYPTO_KEY], struct row_keys *ret_keys);
 
 /* month = 12 * year + month - 1; SEAL_PENDING for rows whose day is not known; SEAL_BLOCK | n for the n-th block of the
- * changes feed. */
+ * changes feed, SEAL_AUDIT | n for that of the audit trail. */
 #define SEAL_PENDING 0u
 #define SEAL_BLOCK 0x80000000u
+#define SEAL_AUDIT 0x40000000u
 int seal_ref(const struct row_keys *k, uint32_t month, uint8_t ret_ref[REF_LEN]);
 int seal_pid(const struct row_keys *k, const uint8_t segid[16], uint64_t index, uint8_t ret_pid[PID_LEN]);
 

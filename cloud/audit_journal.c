@@ -1,0 +1,305 @@
+/* The journal's file; see audit_journal.h. */
+#include "cloud/audit_journal.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/be.h"
+#include "base/fault.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "cloud/ring.h"
+
+static const char magic[] = "punch1 audit jnl";
+#define MAGIC 16
+_Static_assert(sizeof magic == MAGIC + 1, "the header has room for it");
+
+struct audit_journal {
+    char path[4096];
+    uint64_t max;
+
+    pthread_mutex_t lock; /* of what follows */
+    pthread_cond_t synced_more;
+    int fd;
+    uint64_t generation;
+    uint64_t end;    /* of what is written */
+    uint64_t synced; /* of what is durable */
+    bool syncing;    /* a thread is at it, for all that was written before it began */
+    bool broken;
+};
+
+static void header(uint64_t generation, uint8_t ret[AUDIT_JOURNAL_HEADER])
+{
+    memcpy(ret, magic, MAGIC);
+    be_put(ret + MAGIC, generation, 8);
+}
+
+/* Bytes of the entry at p, of which n are there; 0: none that is whole. */
+static size_t entry_size(const uint8_t *p, size_t n)
+{
+    if (n < AUDIT_JOURNAL_FRAME)
+        return 0;
+    size_t len = be_get(p, 4);
+    if (len == 0 || len > AUDIT_JOURNAL_ENTRY_MAX || len > n - AUDIT_JOURNAL_FRAME)
+        return 0;
+    return ring_crc(p + AUDIT_JOURNAL_FRAME, len) == be_get(p + 4, 4) ? AUDIT_JOURNAL_FRAME + len : 0;
+}
+
+uint64_t audit_journal_valid(struct bytes image, uint64_t *ret_generation)
+{
+    if (image.n < AUDIT_JOURNAL_HEADER || memcmp(image.p, magic, MAGIC) != 0)
+        return 0;
+    size_t at = AUDIT_JOURNAL_HEADER;
+    for (size_t n; (n = entry_size(image.p + at, image.n - at)) > 0;)
+        at += n;
+    *ret_generation = be_get(image.p + MAGIC, 8);
+    return at;
+}
+
+/* ---- opening ---- */
+
+static int begin_file(struct audit_journal *j, uint64_t generation)
+{
+    uint8_t head[AUDIT_JOURNAL_HEADER];
+    header(generation, head);
+    int r = file_write(j->path, BYTES(head, sizeof head), 0600);
+    int fd = r == 0 ? open(j->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW) : -1;
+    if (r == 0 && fd < 0)
+        r = -errno;
+    if (r != 0)
+        return r;
+    if (j->fd >= 0)
+        close(j->fd);
+    j->fd = fd;
+    j->generation = generation;
+    j->end = j->synced = sizeof head;
+    j->broken = false;
+    return 0;
+}
+
+/* What cannot be moved is kept, under another name: it may be all that is left of some accesses. */
+static int set_aside(struct audit_journal *j, uint64_t generation)
+{
+    char aside[sizeof j->path + 8];
+    snprintf(aside, sizeof aside, "%s.bad", j->path);
+    log_error("audit.journal", "file=%s error=\"damaged, or of another time than the store\" action=\"kept as *.bad\"",
+              log_q(j->path));
+    return rename(j->path, aside) != 0 ? -errno : begin_file(j, generation);
+}
+
+static int take_file(struct audit_journal *j, struct bytes image)
+{
+    uint64_t valid = audit_journal_valid(image, &j->generation);
+    if (valid == 0)
+        return set_aside(j, 1);
+    j->fd = open(j->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (j->fd < 0)
+        return -errno;
+    if (valid < image.n) {
+        log_warn("audit.journal", "file=%s torn_bytes=%llu action=\"cut; nobody was answered for them\"",
+                 log_q(j->path), (unsigned long long)(image.n - valid));
+        if (ftruncate(j->fd, (off_t)valid) != 0)
+            return -errno;
+    }
+    if (fdatasync(j->fd) != 0) /* written before a kill, and perhaps never synced */
+        return -errno;
+    j->end = j->synced = valid;
+    return 0;
+}
+
+int audit_journal_open(const char *path, uint64_t max, struct audit_journal **ret_journal)
+{
+    struct buf CLEANUP(buf_done) image;
+    struct audit_journal *j = calloc(1, sizeof *j);
+    if (j == NULL)
+        return -ENOMEM;
+    j->fd = -1;
+    j->max = max;
+    pthread_mutex_init(&j->lock, NULL);
+    pthread_cond_init(&j->synced_more, NULL);
+    buf_init(&image, (size_t)max + AUDIT_JOURNAL_ENTRY_MAX + AUDIT_JOURNAL_FRAME);
+    int r = str_copy(j->path, sizeof j->path, path);
+    if (r == 0)
+        r = file_read(path, &image);
+    if (r == 0)
+        r = take_file(j, buf_bytes(&image));
+    else if (r == -ENOENT)
+        r = begin_file(j, 1);
+    if (r != 0) {
+        audit_journal_close(j);
+        return r;
+    }
+    *ret_journal = j;
+    return 0;
+}
+
+void audit_journal_close(struct audit_journal *j)
+{
+    if (j == NULL)
+        return;
+    if (j->fd >= 0)
+        close(j->fd);
+    pthread_cond_destroy(&j->synced_more);
+    pthread_mutex_destroy(&j->lock);
+    free(j);
+}
+
+/* ---- adding; all under the lock ---- */
+
+static int write_entry(struct audit_journal *j, const uint8_t *p, size_t n)
+{
+    uint64_t at = j->end;
+    while (n > 0) {
+        ssize_t k = pwrite(j->fd, p, n, (off_t)at);
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k <= 0)
+            return k < 0 ? -errno : -EIO;
+        p += k;
+        n -= (size_t)k;
+        at += (uint64_t)k;
+    }
+    j->end = at;
+    return 0;
+}
+
+/* One thread syncs for all whose entry was written before it began; the others wait for it. */
+static int wait_durable(struct audit_journal *j, uint64_t end)
+{
+    uint64_t generation = j->generation;
+    while (j->generation == generation && j->synced < end && !j->broken) {
+        if (j->syncing) {
+            pthread_cond_wait(&j->synced_more, &j->lock);
+            continue;
+        }
+        uint64_t upto = j->end;
+        int fd = j->fd;
+        j->syncing = true;
+        pthread_mutex_unlock(&j->lock);
+        int r = fdatasync(fd) == 0 ? 0 : -errno;
+        pthread_mutex_lock(&j->lock);
+        j->syncing = false;
+        if (r == 0)
+            j->synced = upto;
+        else
+            j->broken = true; /* the kernel may have dropped what it could not write */
+        if (r != 0)
+            log_error("audit.journal", "file=%s error=%s action=\"personal data is refused until it begins anew\"",
+                      log_q(j->path), log_q(error_str(r)));
+        pthread_cond_broadcast(&j->synced_more);
+    }
+    return j->generation == generation && j->synced >= end ? 0 : -EIO;
+}
+
+int audit_journal_add(struct audit_journal *j, struct bytes body, uint64_t *ret_end)
+{
+    struct buf CLEANUP(buf_done) b;
+    uint8_t frame[AUDIT_JOURNAL_FRAME];
+    if (body.n == 0 || body.n > AUDIT_JOURNAL_ENTRY_MAX)
+        return -EINVAL;
+    buf_init(&b, AUDIT_JOURNAL_FRAME + body.n);
+    be_put(frame, body.n, 4);
+    be_put(frame + 4, ring_crc(body.p, body.n), 4);
+    int r = buf_add(&b, frame, sizeof frame);
+    if (r == 0)
+        r = buf_add(&b, body.p, body.n);
+    if (r != 0)
+        return r;
+    pthread_mutex_lock(&j->lock);
+    if (j->broken)
+        r = -EIO;
+    else if (j->end + b.len > j->max)
+        r = AUDIT_JOURNAL_FULL;
+    else
+        r = write_entry(j, b.p, b.len); /* a part of one is written over by the next, or cut at the next start */
+    uint64_t end = j->end;
+    FAULT_KILL("audit-written");
+    if (r == 0)
+        r = wait_durable(j, end);
+    pthread_mutex_unlock(&j->lock);
+    FAULT_KILL("audit-synced");
+    if (r == 0 && ret_end != NULL)
+        *ret_end = end;
+    return r;
+}
+
+/* ---- moving ---- */
+
+void audit_journal_place(struct audit_journal *j, struct audit_journal_place *ret)
+{
+    pthread_mutex_lock(&j->lock);
+    *ret = (struct audit_journal_place){.generation = j->generation, .end = j->synced, .broken = j->broken};
+    pthread_mutex_unlock(&j->lock);
+}
+
+static int read_at(int fd, uint64_t at, uint8_t *p, size_t n)
+{
+    while (n > 0) {
+        ssize_t k = pread(fd, p, n, (off_t)at);
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k <= 0)
+            return k < 0 ? -errno : -EIO;
+        p += k;
+        n -= (size_t)k;
+        at += (uint64_t)k;
+    }
+    return 0;
+}
+
+/* Only who renews the file closes its descriptor, and that is the thread that reads. */
+int audit_journal_read(struct audit_journal *j, uint64_t pos, size_t n, audit_journal_fn *fn, void *arg,
+                       uint64_t *ret_pos)
+{
+    struct audit_journal_place place;
+    struct buf CLEANUP(buf_wipe) b;
+    int r = 0;
+    audit_journal_place(j, &place);
+    buf_init(&b, AUDIT_JOURNAL_FRAME + AUDIT_JOURNAL_ENTRY_MAX);
+    for (; r == 0 && n > 0 && pos + AUDIT_JOURNAL_FRAME <= place.end; n--) {
+        uint8_t frame[AUDIT_JOURNAL_FRAME];
+        buf_reset(&b);
+        r = read_at(j->fd, pos, frame, sizeof frame);
+        size_t len = r == 0 ? be_get(frame, 4) : 0;
+        if (r == 0 && (len == 0 || len > AUDIT_JOURNAL_ENTRY_MAX || pos + sizeof frame + len > place.end))
+            r = -EBADMSG;
+        if (r == 0)
+            r = buf_reserve(&b, len);
+        if (r == 0)
+            r = read_at(j->fd, pos + sizeof frame, b.p, len);
+        if (r == 0 && ring_crc(b.p, len) != be_get(frame + 4, 4))
+            r = -EBADMSG;
+        if (r == 0)
+            r = fn(arg, BYTES(b.p, len));
+        if (r == 0)
+            pos += sizeof frame + len;
+    }
+    *ret_pos = pos;
+    return r;
+}
+
+int audit_journal_renew(struct audit_journal *j, uint64_t pos)
+{
+    pthread_mutex_lock(&j->lock);
+    int r = j->syncing || pos < j->synced || (j->synced < j->end && !j->broken) ? -EAGAIN : 0;
+    if (r == 0)
+        r = begin_file(j, j->generation + 1);
+    pthread_cond_broadcast(&j->synced_more);
+    pthread_mutex_unlock(&j->lock);
+    return r;
+}
+
+int audit_journal_abandon(struct audit_journal *j, uint64_t generation)
+{
+    pthread_mutex_lock(&j->lock);
+    int r = j->syncing ? -EAGAIN : set_aside(j, j->generation < generation ? generation : j->generation + 1);
+    pthread_cond_broadcast(&j->synced_more);
+    pthread_mutex_unlock(&j->lock);
+    return r;
+}

@@ -1,0 +1,223 @@
+/* Making and reading checkpoints; see checkpoint.h. */
+#include "cloud/checkpoint.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/csr.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "cloud/audit.h"
+#include "cloud/tenant.h"
+
+#define HOUR_US (3600 * 1000000LL)
+
+/* ---- the key ---- */
+
+static int make_key(const char *path, struct crypto_key **ret_key)
+{
+    struct buf CLEANUP(buf_wipe) pem;
+    struct crypto_key *key = NULL;
+    buf_init(&pem, 4096);
+    int r = crypto_key_new(CRYPTO_ECDSA, &key);
+    if (r == 0)
+        r = csr_key_pem(key, &pem);
+    if (r == 0)
+        r = file_write(path, buf_bytes(&pem), 0600);
+    if (r != 0)
+        crypto_key_free(key);
+    else
+        *ret_key = key;
+    return r;
+}
+
+int checkpoint_key(const struct cloud *c, struct crypto_key **ret_key)
+{
+    char path[4096];
+    struct buf CLEANUP(buf_wipe) pem;
+    buf_init(&pem, 4096);
+    int r = cloud_path(c, "pki/audit.key", path, sizeof path);
+    if (r == 0)
+        r = file_read(path, &pem);
+    if (r == -ENOENT)
+        return make_key(path, ret_key);
+    if (r == 0)
+        r = csr_key_parse(buf_bytes(&pem), ret_key);
+    if (r > 0)
+        log_error("audit.key", "file=%s error=\"not a P-256 key\"", log_q(path));
+    return r > 0 ? -EBADMSG : r;
+}
+
+int checkpoint_key_pem(const struct cloud *c, struct buf *ret_pem, uint8_t ret_kid[KID_LEN])
+{
+    uint8_t point[CRYPTO_POINT];
+    struct crypto_key *key = NULL;
+    int r = checkpoint_key(c, &key);
+    if (r == 0)
+        r = crypto_key_point(key, point);
+    crypto_key_free(key);
+    if (r == 0)
+        r = cose_kid(point, ret_kid);
+    return r == 0 ? csr_public_pem(point, ret_pem) : r;
+}
+
+/* ---- rows ---- */
+
+static int read_row(struct db_stmt *st, struct checkpoint_text *ret)
+{
+    struct bytes message = db_blob(st, 0);
+    int r = checkpoint_read(message, NULL, &ret->said);
+    if (r == 0)
+        str_b64url(message.p, message.n, ret->text); /* checkpoint_read() bounds it */
+    return r > 0 ? -EBADMSG : r;
+}
+
+int checkpoint_last(const struct scope *s, struct checkpoint_text *ret)
+{
+    struct db_stmt *st;
+    int r = scope_stmt(s, "SELECT message FROM audit_checkpoint WHERE tenant_id = ?1 ORDER BY seq DESC LIMIT 1", &st);
+    if (r != 0)
+        return r;
+    r = db_step(st);
+    r = r == DB_ROW ? read_row(st, ret) : r == 0 ? CLOUD_ABSENT : r;
+    db_done(st);
+    return r;
+}
+
+int checkpoint_each(const struct scope *s, uint64_t from, uint64_t to, size_t limit, checkpoint_fn *fn, void *arg)
+{
+    struct db_stmt *st;
+    struct checkpoint_text p;
+    int r = scope_stmt(s,
+                       "SELECT message FROM audit_checkpoint WHERE tenant_id = ?1 AND seq >= ?2 AND seq <= ?3"
+                       " ORDER BY seq LIMIT ?4",
+                       &st);
+    if (r != 0)
+        return r;
+    db_bind_int(st, 2, (int64_t)from);
+    db_bind_int(st, 3, (int64_t)to);
+    db_bind_int(st, 4, (int64_t)limit);
+    while ((r = db_step(st)) == DB_ROW && (r = read_row(st, &p)) == 0 && (r = fn(arg, &p)) == 0)
+        ;
+    db_done(st);
+    return r;
+}
+
+static int insert(const struct scope *s, uint64_t seq, struct bytes message)
+{
+    struct db_stmt *st;
+    int r = scope_stmt(s,
+                       "INSERT INTO audit_checkpoint(tenant_id, seq, message) VALUES(?1, ?2, ?3)"
+                       " ON CONFLICT(tenant_id, seq) DO UPDATE SET message = excluded.message",
+                       &st);
+    if (r != 0)
+        return r;
+    db_bind_int(st, 2, (int64_t)seq);
+    db_bind_blob(st, 3, message);
+    return db_must(st);
+}
+
+/* ---- making ---- */
+
+static int sign(const struct scope *s, struct crypto_key *key, const struct audit_head *h, struct checkpoint_text *ret)
+{
+    struct checkpoint_text t = {.said = {.seq = h->seq, .time = clock_real(), .epoch = cloud_epoch(s->c)}};
+    struct buf CLEANUP(buf_done) message;
+    buf_init(&message, CHECKPOINT_MAX);
+    memcpy(t.said.head, h->head, sizeof t.said.head);
+    int r = str_copy(t.said.tenant, sizeof t.said.tenant, s->tenant);
+    if (r == 0)
+        r = checkpoint_sign(&t.said, key, &message);
+    if (r == 0)
+        r = insert(s, h->seq, buf_bytes(&message));
+    if (r == 0) {
+        str_b64url(message.p, message.len, t.text);
+        *ret = t;
+    }
+    return r;
+}
+
+/* Says whether the last one still says it all. */
+static int look(const struct scope *s, const struct audit_head *h, struct checkpoint_text *ret, bool *ret_same)
+{
+    int r = checkpoint_last(s, ret);
+    *ret_same = r == 0 && ret->said.seq == h->seq && ret->said.epoch == cloud_epoch(s->c) &&
+                memcmp(ret->said.head, h->head, sizeof h->head) == 0;
+    return r == CLOUD_ABSENT ? 0 : r;
+}
+
+/* In the transaction. Past the fence of an erasure: nothing here is under a person's key. */
+static int make(struct cloud *c, struct db *db, const char *tenant, bool fresh, struct crypto_key *key,
+                struct checkpoint_text *ret)
+{
+    struct scope s;
+    struct audit_head h;
+    uint64_t key_gen;
+    bool same = false;
+    int r = scope_fenced(c, db, tenant, &s, &key_gen);
+    if (r == 0)
+        r = audit_head(&s, &h);
+    if (r == 0 && !fresh)
+        r = look(&s, &h, ret, &same);
+    return r == 0 && !same ? sign(&s, key, &h, ret) : r;
+}
+
+int checkpoint_make(struct cloud *c, struct db *db, const char *tenant, bool fresh, struct checkpoint_text *ret)
+{
+    struct crypto_key *key = NULL;
+    struct checkpoint_text t;
+    int r = checkpoint_key(c, &key);
+    if (r == 0)
+        r = cloud_begin(c, db);
+    if (r == 0) {
+        r = make(c, db, tenant, fresh, key, &t);
+        if (r == 0)
+            r = cloud_commit(c, db);
+        else
+            cloud_rollback(c, db);
+    }
+    crypto_key_free(key);
+    if (r == 0)
+        *ret = t;
+    return r;
+}
+
+/* By reading alone: most of the time there is nothing to do. */
+static int is_due(struct cloud *c, struct db *db, const char *tenant, bool all, bool *ret_due)
+{
+    struct scope s;
+    struct audit_head h;
+    struct checkpoint_text last;
+    uint64_t key_gen;
+    bool same = true;
+    int r = scope_fenced(c, db, tenant, &s, &key_gen);
+    if (r == 0)
+        r = audit_head(&s, &h);
+    if (r == 0)
+        r = look(&s, &h, &last, &same);
+    if (r != 0)
+        return r;
+    r = checkpoint_last(&s, &last);
+    int64_t age = r == 0 ? clock_real() - last.said.time : HOUR_US;
+    *ret_due = !same && h.seq > 0 && (all || age >= HOUR_US || age < 0 || last.said.epoch != cloud_epoch(c));
+    return r == CLOUD_ABSENT ? 0 : r;
+}
+
+int checkpoint_due(struct cloud *c, struct db *db, bool all)
+{
+    struct tenant_list l;
+    struct checkpoint_text made;
+    int first = 0, r = tenant_list(db, &l);
+    if (r != 0)
+        return r;
+    for (size_t i = 0; i < l.n; i++) {
+        bool due = false;
+        r = is_due(c, db, l.items[i].id, all, &due);
+        if (r == 0 && due)
+            r = checkpoint_make(c, db, l.items[i].id, false, &made);
+        first = first != 0 ? first : r; /* one tenant's trouble is not another's */
+    }
+    tenant_list_done(&l);
+    return first;
+}
