@@ -11,6 +11,7 @@
  * content reader, which is asked again when it is resumed. To resume is allowed from any thread and takes effect on the
  * connection's own, so it may come before that one has returned from where it suspended. Nothing may be suspended when
  * the daemon is stopped. */
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdarg.h>
@@ -26,8 +27,10 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "cloud/frontdoor.h"
 #include "cloud/http_impl.h"
 #include "cloud/http_listen.h"
+#include "cloud/pki.h"
 
 /* What is read and dropped of a body that is too large; beyond it the connection is closed. */
 #define HTTP_DISCARD_MAX 262144u
@@ -73,17 +76,47 @@ static enum MHD_Result on_query(void *arg, enum MHD_ValueKind kind, const char *
 
 /* ---- how long a peer is waited for (patience.h) ---- */
 
+/* All zero when it has none. */
+static struct address peer_address(struct MHD_Connection *conn)
+{
+    struct address a = {0};
+    const union MHD_ConnectionInfo *i = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    const struct sockaddr *sa = i ? i->client_addr : NULL;
+    if (sa) /* libmicrohttpd has as much of it as its family needs */
+        address_of(sa, sa->sa_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6), &a);
+    return a;
+}
+
+static bool is_proxy(const struct http *h, const struct address *a)
+{
+    return frontdoor_is_proxy(a, h->o.proxies, h->o.n_proxies);
+}
+
+/* What a connection begins with. A proxy's counts as its clients', while they have a request there. */
+static struct patience_peer *begin(struct http *h, struct MHD_Connection *conn)
+{
+    const union MHD_ConnectionInfo *i = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD);
+    const int fd = i ? i->connect_fd : -1;
+    const struct address a = peer_address(conn), share = address_share(&a);
+    /* A peer that vanished without a word does not acknowledge what a stream says now and then. */
+    const unsigned ms = (unsigned)h->o.request_ms;
+    if (h->o.client_ca_file) {
+        i = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+        ASSERT(i && i->tls_session);
+        pki_require_client(i->tls_session);
+    }
+    if (fd < 0)
+        return NULL;
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms);
+    return patience_join(h->patience, fd, h->o.request_ms, is_proxy(h, &a) ? NULL : &share, h->o.per_address);
+}
+
 /* libmicrohttpd calls this before it closes the socket. */
 static void on_connection(void *arg, struct MHD_Connection *conn, void **peer, enum MHD_ConnectionNotificationCode what)
 {
     struct http *h = arg;
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
-        const union MHD_ConnectionInfo *i = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD);
-        *peer = i ? patience_join(h->patience, i->connect_fd, h->o.request_ms) : NULL;
-        /* A peer that vanished without a word does not acknowledge what a stream says now and then. */
-        const unsigned ms = (unsigned)h->o.request_ms;
-        if (i)
-            setsockopt(i->connect_fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms);
+        *peer = begin(h, conn);
     } else {
         patience_leave(h->patience, *peer);
         *peer = NULL;
@@ -110,17 +143,6 @@ static enum MHD_Result send_reply(struct http *h, struct http_call *call)
     /* past its maximum: the connection is closed, nothing half is sent */
     log_error("http.reply", "status=%u error=\"reply too large or memory short, connection closed\"", r->status);
     return MHD_NO;
-}
-
-/* All zero when it has none. */
-static struct address peer_address(struct MHD_Connection *conn)
-{
-    struct address a = {0};
-    const union MHD_ConnectionInfo *i = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    const struct sockaddr *sa = i ? i->client_addr : NULL;
-    if (sa) /* libmicrohttpd has as much of it as its family needs */
-        address_of(sa, sa->sa_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6), &a);
-    return a;
 }
 
 /* Of a suspended call, on whichever thread it is; its connection goes on when the reply is made. */
@@ -162,12 +184,41 @@ static const char *header_of(struct MHD_Connection *conn, const char *name)
     return MHD_lookup_connection_value(conn, MHD_HEADER_KIND, name);
 }
 
+struct forwarded {
+    const char *values[FRONTDOOR_HOPS]; /* the last ones */
+    size_t n;
+};
+
+static enum MHD_Result on_forwarded(void *arg, enum MHD_ValueKind kind, const char *key, const char *value)
+{
+    struct forwarded *f = arg;
+    if (strcasecmp(key, "X-Forwarded-For") != 0)
+        return MHD_YES;
+    if (f->n == ARRAY_LEN(f->values))
+        memmove(f->values, f->values + 1, --f->n * sizeof f->values[0]);
+    f->values[f->n++] = value ? value : "";
+    return MHD_YES;
+}
+
+/* Whose it is. False: a proxy has too many requests of this one. */
+static bool take_address(struct http *h, struct http_call *call)
+{
+    struct address a = peer_address(call->conn);
+    const bool proxied = is_proxy(h, &a);
+    if (proxied) {
+        struct forwarded f = {.n = 0};
+        MHD_get_connection_values(call->conn, MHD_HEADER_KIND, on_forwarded, &f);
+        a = frontdoor_client(&a, h->o.proxies, h->o.n_proxies, f.values, f.n);
+    }
+    address_text(&a, call->address);
+    call->share = address_share(&a);
+    return !proxied || is_proxy(h, &a) ||
+           patience_count(h->patience, http_peer(call->conn), &call->share, h->o.per_address);
+}
+
 static void take_request(struct http_call *call, const char *method, const char *path, enum http_fault fault)
 {
     struct MHD_Connection *conn = call->conn;
-    const struct address a = peer_address(conn);
-    address_text(&a, call->address);
-    call->share = address_share(&a);
     call->q = (struct http_request){
         .method = method,
         .path = path,
@@ -196,7 +247,8 @@ static void take_request(struct http_call *call, const char *method, const char 
 static enum MHD_Result answer(struct http *h, const char *method, const char *path, struct http_call *call,
                               enum http_fault fault)
 {
-    take_request(call, method, path, fault);
+    const bool crowded = !take_address(h, call);
+    take_request(call, method, path, fault == HTTP_SOUND && crowded ? HTTP_CROWDED : fault);
     call->r.status = 500;
     call->r.http = h;
     buf_init(&call->r.body, HTTP_REPLY_MAX);
@@ -269,6 +321,9 @@ static void on_completed(void *arg, struct MHD_Connection *conn, void **con_cls,
     struct http *h = arg;
     struct http_call *call = *con_cls;
     patience_set(h->patience, http_peer(conn), h->o.idle_ms, true);
+    const struct address a = peer_address(conn);
+    if (is_proxy(h, &a))
+        patience_count(h->patience, http_peer(conn), NULL, 0);
     if (!call)
         return;
     buf_wipe(&call->body); /* names and card numbers */
@@ -309,12 +364,12 @@ static struct MHD_Daemon *start_daemon(struct http *h, const struct http_options
         {MHD_OPTION_UNESCAPE_CALLBACK, (intptr_t)on_unescape, NULL},
         {MHD_OPTION_CONNECTION_MEMORY_LIMIT, HTTP_CONN_MEMORY, NULL},
         {MHD_OPTION_CONNECTION_LIMIT, (intptr_t)o->connections, NULL},
-        {MHD_OPTION_PER_IP_CONNECTION_LIMIT, (intptr_t)o->per_address, NULL},
         {MHD_OPTION_STRICT_FOR_CLIENT, 1, NULL},
         {MHD_OPTION_THREAD_POOL_SIZE, (intptr_t)(o->threads > 1 ? o->threads : 0), NULL},
         {o->cert_file ? MHD_OPTION_HTTPS_MEM_CERT : MHD_OPTION_END, 0, (void *)h->cert.p},
         {MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)h->key.p},
         {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)HTTP_PRIORITY},
+        {o->client_ca_file ? MHD_OPTION_HTTPS_MEM_TRUST : MHD_OPTION_END, 0, (void *)h->client_ca.p},
         {MHD_OPTION_END, 0, NULL},
     };
     /* ITC: at its limit it does not watch the listening socket, by whose end its threads are told to stop otherwise. */
@@ -368,7 +423,11 @@ int http_start(const struct http_options *o, struct http **ret_http)
     pthread_mutex_init(&h->lock, NULL);
     buf_init(&h->cert, 65536);
     buf_init(&h->key, 65536);
+    buf_init(&h->client_ca, 1 << 20);
+    if (o->cert_file && o->hsts_s > 0)
+        snprintf(h->hsts, sizeof h->hsts, "max-age=%" PRIu64, o->hsts_s);
     if ((o->cert_file && ((r = load(o->cert_file, &h->cert)) < 0 || (r = load(o->key_file, &h->key)) < 0)) ||
+        (o->client_ca_file && (r = load(o->client_ca_file, &h->client_ca)) < 0) ||
         (r = http_descriptors(o->connections)) < 0 || (r = patience_new(o->connections, &h->patience)) < 0 ||
         (r = start_lines(h)) < 0 || (r = http_listen(o->listen, &fd, &h->port)) < 0)
         goto fail;
@@ -403,6 +462,7 @@ void http_stop(struct http *h)
     pthread_mutex_destroy(&h->lock);
     patience_free(h->patience);
     buf_done(&h->cert);
+    buf_done(&h->client_ca);
     buf_wipe(&h->key);
     free(h);
 }

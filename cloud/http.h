@@ -12,7 +12,7 @@
 #define HTTP_BODY_MAX 65536u
 #define HTTP_REPLY_MAX (4u << 20)
 #define HTTP_QUERY_MAX 16
-#define HTTP_HEADERS_MAX 12
+#define HTTP_HEADERS_MAX 16
 #define HTTP_CARRY 64
 
 struct http;
@@ -27,8 +27,9 @@ enum http_fault {
     HTTP_BODY_TOO_LARGE, /* body is empty */
     HTTP_QUERY_BAD,      /* more than HTTP_QUERY_MAX parameters, or one with a NUL inside */
     HTTP_FRAMING_BAD,    /* where the body ends is not said once and clearly; body is empty, the connection is closed */
-    HTTP_CROWDED, /* in the line it asked for too many wait, of its address or of all, or the listener stops; it does
-                     not get its turn */
+    HTTP_CROWDED, /* too many of its address are under way (behind proxies, where those are no connections); or in the
+                     line it asked for too many wait, of its address or of all, or the listener stops; it does not get
+                     its turn */
 };
 
 /* Where a request waits, and on whose threads it is handled then. */
@@ -47,7 +48,7 @@ struct http_request {
     const char *if_match, *if_none_match, *idempotency_key;
     const char *cookie, *origin, *user_agent, *accept_language, *last_event_id;
     const char *csrf, *tenant; /* Punch-CSRF, Punch-Tenant */
-    const char *address;       /* the client's, as text */
+    const char *address;       /* the client's, as text; behind proxies it is what they say */
     struct http_pair query[HTTP_QUERY_MAX];
     size_t n_query;
     struct bytes body;
@@ -100,12 +101,16 @@ struct http_line_options {
 struct http_options {
     const char *listen;               /* "127.0.0.1:8443", "[::]:8443"; port 0: a free one */
     const char *cert_file, *key_file; /* NULL: no TLS, for a loopback address */
-    unsigned threads;                 /* 1 .. 64 */
-    unsigned connections;             /* at most, all together */
-    unsigned per_address;             /* at most, of one address; 0: no limit, for behind a proxy */
-    unsigned streams;                 /* at most; 0: fn makes none */
-    unsigned streams_each;            /* at most, of one address; 0: no limit */
-    uint64_t beat_ms;                 /* a stream with nothing to say for so long says that; 0: 15 s */
+    const char *client_ca_file; /* TLS clients present a certificate of this CA, or are refused; NULL: they need none */
+    const struct address_net *proxies; /* whose word about the client's address counts; borrowed */
+    size_t n_proxies;
+    uint64_t hsts_s;       /* for so long clients shall come by TLS only; 0: not said */
+    unsigned threads;      /* 1 .. 64 */
+    unsigned connections;  /* at most, all together */
+    unsigned per_address;  /* at most, of one address; of a proxy's, those with a request of that client; 0: no limit */
+    unsigned streams;      /* at most; 0: fn makes none */
+    unsigned streams_each; /* at most, of one address; 0: no limit */
+    uint64_t beat_ms;      /* a stream with nothing to say for so long says that; 0: 15 s */
     struct http_line_options lines[HTTP_LINES];
     uint64_t request_ms; /* for the TLS handshake and a request line; again for headers and body; for the reply */
     uint64_t idle_ms;    /* from a reply to the next request line */

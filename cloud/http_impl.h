@@ -19,7 +19,8 @@ struct http {
     struct MHD_Daemon *daemon;
     struct patience *patience;
     struct http_options o; /* its texts are not kept */
-    struct buf cert, key;
+    struct buf cert, key, client_ca;
+    char hsts[48];
     unsigned port;
     struct line *lines[HTTP_LINES]; /* struct http_call's item, each of a suspended connection; NULL: not asked for */
     struct sleepers *sleepers;      /* struct stream's; NULL: no streams */

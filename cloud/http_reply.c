@@ -24,7 +24,7 @@ void http_header(struct http_reply *r, const char *name, const char *fmt, ...)
     r->headers[r->n_headers++] = (struct http_pair){.name = name, .value = at};
 }
 
-/* Every reply gets these. HSTS is the proxy's to say: it speaks for a host name, of which this port is a part only. */
+/* Every reply gets these. */
 static const struct http_pair common_headers[] = {
     {"Cache-Control", "no-store"},
     {"X-Content-Type-Options", "nosniff"},
@@ -207,6 +207,8 @@ enum MHD_Result http_reply_queue(struct http *h, struct MHD_Connection *conn, st
     enum MHD_Result ok = MHD_YES;
     for (size_t i = 0; ok == MHD_YES && i < ARRAY_LEN(common_headers); i++)
         ok = MHD_add_response_header(m, common_headers[i].name, common_headers[i].value);
+    if (ok == MHD_YES && h->hsts[0])
+        ok = MHD_add_response_header(m, MHD_HTTP_HEADER_STRICT_TRANSPORT_SECURITY, h->hsts);
     if (ok == MHD_YES && r->type)
         ok = MHD_add_response_header(m, MHD_HTTP_HEADER_CONTENT_TYPE, r->type);
     for (size_t i = 0; ok == MHD_YES && i < r->n_headers; i++)

@@ -16,6 +16,8 @@ struct patience_peer {
     struct patience_peer *next_free;
     int fd; /* -1: nobody */
     bool waited, cut;
+    bool counts; /* as who's */
+    struct address who;
     int64_t since; /* clock_ms() */
     uint64_t ms;   /* from then */
 };
@@ -124,21 +126,52 @@ static void give(struct patience_peer *e, uint64_t ms, bool waited)
     e->waited = waited;
 }
 
-struct patience_peer *patience_join(struct patience *p, int fd, uint64_t ms)
+/* Under lock. */
+static bool may_count(const struct patience *p, const struct address *who, unsigned each)
+{
+    unsigned same = 0;
+    for (unsigned i = 0; who && each > 0 && i < p->max; i++) {
+        const struct patience_peer *e = &p->peers[i];
+        same += e->fd >= 0 && e->counts && address_equal(&e->who, who);
+    }
+    return each == 0 || same < each;
+}
+
+static void count_as(struct patience_peer *e, const struct address *who)
+{
+    e->counts = who != NULL;
+    if (who)
+        e->who = *who;
+}
+
+struct patience_peer *patience_join(struct patience *p, int fd, uint64_t ms, const struct address *who, unsigned each)
 {
     pthread_mutex_lock(&p->lock);
-    struct patience_peer *e = p->free;
+    struct patience_peer *e = may_count(p, who, each) ? p->free : NULL;
     if (e != NULL) {
         p->free = e->next_free;
         p->open++;
         e->fd = fd;
         e->cut = false;
+        count_as(e, who);
         give(e, ms, true);
     } else {
         cut(fd);
     }
     pthread_mutex_unlock(&p->lock);
     return e;
+}
+
+bool patience_count(struct patience *p, struct patience_peer *peer, const struct address *who, unsigned each)
+{
+    if (peer == NULL)
+        return true;
+    pthread_mutex_lock(&p->lock);
+    peer->counts = false;
+    bool ok = may_count(p, who, each);
+    count_as(peer, ok ? who : NULL);
+    pthread_mutex_unlock(&p->lock);
+    return ok;
 }
 
 void patience_set(struct patience *p, struct patience_peer *peer, uint64_t ms, bool waited)

@@ -7,7 +7,7 @@
  * All functions are thread-safe. */
 #pragma once
 
-#include "base/error.h"
+#include "cloud/address.h"
 
 #define PATIENCE_ENDLESS UINT64_MAX
 
@@ -17,8 +17,12 @@ struct patience_peer;
 int patience_new(unsigned connections, struct patience **ret_patience);
 void patience_free(struct patience *p); /* takes NULL; no peer is left */
 
-/* `ms` from now; NULL when there are as many as there may be: fd is shut down at once. */
-struct patience_peer *patience_join(struct patience *p, int fd, uint64_t ms);
+/* `ms` from now. `who`: by whom it is counted; NULL: by nobody. NULL when there are as many as there may be, `each` of
+ * one `who` (0: no limit): fd is shut down at once. */
+struct patience_peer *patience_join(struct patience *p, int fd, uint64_t ms, const struct address *who, unsigned each);
+/* From now on it counts as this one's, NULL: as nobody's. False, and it stays nobody's, when that one has `each`
+ * already (0: no limit). Takes a NULL peer. */
+bool patience_count(struct patience *p, struct patience_peer *peer, const struct address *who, unsigned each);
 /* What comes next has `ms` from now. `waited`: the peer has nothing of ours in hand, it may be cut earlier when room is
  * short. Takes a NULL peer. */
 void patience_set(struct patience *p, struct patience_peer *peer, uint64_t ms, bool waited);

@@ -366,3 +366,12 @@ int pki_crl_write(const char *dir, const uint8_t *serials, size_t n)
     gnutls_free(d.data);
     return r;
 }
+
+void pki_require_client(void *session)
+{
+    static char purpose[] = GNUTLS_KP_TLS_WWW_CLIENT; /* GnuTLS keeps the pointer, and reads only */
+    static gnutls_typed_vdata_st client = {
+        .type = GNUTLS_DT_KEY_PURPOSE_OID, .data = (unsigned char *)purpose, .size = sizeof purpose - 1};
+    gnutls_certificate_server_set_request(session, GNUTLS_CERT_REQUIRE);
+    gnutls_session_set_verify_cert2(session, &client, 1, 0);
+}

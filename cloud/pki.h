@@ -17,6 +17,10 @@ int pki_issue(const char *dir, const char *file, const char *cn, const char *con
 int pki_sign_csr(const char *dir, const char *cn, struct bytes csr_pem, struct buf *ret_crt_pem, char ret_serial[64],
                  int64_t *ret_expires);
 
+/* A TLS session that has not begun (libmicrohttpd's, a gnutls_session_t): whoever is at its other end must present a
+ * client's certificate of a CA that its credentials trust, else there is no session. */
+void pki_require_client(void *session);
+
 #define PKI_SERIAL 16 /* bytes of a serial */
 /* Writes ca.crl: the n certificates with these serials, one after the other, are revoked. Its `thisUpdate` is n seconds
  * after 1970: that rises with each revocation, as OpenSSL wants before it prefers one list to another, and needs no

@@ -209,6 +209,127 @@ static void test_request_headers(void **state)
     s.port = port;
 }
 
+/* Runs curl for what it must refuse; returns its exit code. */
+static int curl_fails(const char *const *args)
+{
+    const char *argv[24] = {"curl", "-s", "--max-time", "30"};
+    char url[64];
+    size_t n = 4;
+    int code = -1;
+    for (; *args; args++)
+        argv[n++] = *args;
+    snprintf(url, sizeof url, "https://localhost:%u/x", s.port);
+    argv[n++] = url;
+    free(run_program(argv, &code));
+    return code;
+}
+
+/* Only a listed proxy is believed about whose request it is, and one client's requests are counted behind it. */
+static void test_behind_a_proxy(void **state)
+{
+    static const struct {
+        unsigned from;
+        const char *header, *want;
+    } cases[] = {
+        {2, "X-Forwarded-For: 198.51.100.1\r\n", "198.51.100.1"},
+        {2, "X-Forwarded-For: 203.0.113.9\r\nx-forwarded-for: 198.51.100.2, 127.0.0.2\r\n", "198.51.100.2"},
+        {2, "", "127.0.0.2"},
+        {2, "X-Forwarded-For: nobody\r\n", "127.0.0.2"},
+        {3, "X-Forwarded-For: 198.51.100.1\r\n", "127.0.0.3"}, /* says so himself */
+    };
+    struct address_net proxy;
+    struct http *h;
+    struct http_options o = options();
+    assert_int_equal(address_net("127.0.0.2/32", &proxy), 0);
+    o.cert_file = o.key_file = NULL;
+    o.fn = tell_headers;
+    o.proxies = &proxy;
+    o.n_proxies = 1;
+    o.per_address = 1; /* of each but the proxy */
+    assert_int_equal(http_start(&o, &h), 0);
+    int fd[ARRAY_LEN(cases)];
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char text[256], body[64], want[64];
+        fd[i] = connect_from(cases[i].from, http_port(h));
+        snprintf(text, sizeof text, "GET / HTTP/1.1\r\nHost: x\r\n%s\r\n", cases[i].header);
+        snprintf(want, sizeof want, "-|-|-|-|-|-|-|%s|", cases[i].want);
+        for (int twice = 0; twice < 2; twice++) {
+            send_text(fd[i], text);
+            assert_int_equal(recv_reply(fd[i], body), 200);
+            assert_string_equal(body, want);
+        }
+    }
+    char end;
+    int second = connect_from(3, http_port(h)); /* no proxy: a second connection is one too many */
+    assert_true(recv(second, &end, 1, 0) <= 0);
+    close(second);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        close(fd[i]);
+    http_stop(h);
+}
+
+/* With a CA for its clients, nobody without a certificate of it gets as far as a request. */
+static void test_origin_pull(void **state)
+{
+    static const char *const names[] = {"proxy"};
+    struct scratch other;
+    struct http *h;
+    struct http_options o = options();
+    char ca[256], crt[256], key[256], own_ca[256], own_crt[256], own_key[256], srv_crt[256], srv_key[256];
+    const unsigned port = s.port;
+    scratch_make(&other);
+    assert_int_equal(pki_ca_create(other.dir, "proxy CA"), 0);
+    assert_int_equal(pki_issue(other.dir, "pull", "pull", NULL, 0, PKI_CLIENT), 0);
+    assert_int_equal(pki_issue(other.dir, "server", "server", names, 1, PKI_SERVER), 0);
+    assert_int_equal(pki_issue(s.dir, "mine", "mine", NULL, 0, PKI_CLIENT), 0);
+    snprintf(ca, sizeof ca, "%s/ca.crt", other.dir);
+    snprintf(crt, sizeof crt, "%s/pull.crt", other.dir);
+    snprintf(key, sizeof key, "%s/pull.key", other.dir);
+    snprintf(srv_crt, sizeof srv_crt, "%s/server.crt", other.dir);
+    snprintf(srv_key, sizeof srv_key, "%s/server.key", other.dir);
+    snprintf(own_ca, sizeof own_ca, "%s", s.ca);
+    snprintf(own_crt, sizeof own_crt, "%s/mine.crt", s.dir);
+    snprintf(own_key, sizeof own_key, "%s/mine.key", s.dir);
+    o.client_ca_file = ca;
+    assert_int_equal(http_start(&o, &h), 0);
+    s.port = http_port(h);
+    for (int tls12 = 0; tls12 < 2; tls12++) {
+        const char *const max = tls12 ? "1.2" : "1.3";
+        const char *const good[] = {"--cacert", own_ca, "--tls-max", max, "--cert", crt, "--key", key, NULL};
+        const char *const none[] = {"--cacert", own_ca, "--tls-max", max, NULL};
+        const char *const stranger[] = {"--cacert", own_ca,  "--tls-max", max, "--cert",
+                                        own_crt,    "--key", own_key,     NULL};
+        const char *const use[] = {"--cacert", own_ca, "--tls-max", max, "--cert", srv_crt, "--key", srv_key, NULL};
+        assert_int_equal(curl_fails(good), 0);
+        assert_int_not_equal(curl_fails(none), 0);
+        assert_int_not_equal(curl_fails(stranger), 0);
+        assert_int_not_equal(curl_fails(use), 0); /* a server's certificate makes no client */
+    }
+    http_stop(h);
+    o.client_ca_file = "/nonexistent/ca";
+    assert_int_equal(http_start(&o, &h), -ENOENT);
+    s.port = port;
+    scratch_remove(&other);
+}
+
+static void test_hsts(void **state)
+{
+    const unsigned port = s.port;
+    struct http *h;
+    struct http_options o = options();
+    o.hsts_s = 31536000;
+    assert_int_equal(http_start(&o, &h), 0);
+    s.port = http_port(h);
+    struct reply r = get(&s, "/", NULL);
+    assert_string_equal(reply_header(&r, "Strict-Transport-Security"), "max-age=31536000");
+    reply_done(&r);
+    http_stop(h);
+    s.port = port;
+    r = get(&s, "/", NULL);
+    assert_string_equal(reply_header(&r, "Strict-Transport-Security"), "");
+    reply_done(&r);
+}
+
 static void test_bodies(void **state)
 {
     static const char *const chunked[] = {"-H", "Transfer-Encoding: chunked", NULL};
@@ -237,21 +358,6 @@ static void test_bad_framing(void **state)
         assert_string_equal(reply_header(&r, "Connection"), "close");
         reply_done(&r);
     }
-}
-
-/* Runs curl for what it must refuse; returns its exit code. */
-static int curl_fails(const char *const *args)
-{
-    const char *argv[24] = {"curl", "-s", "--max-time", "30"};
-    char url[64];
-    size_t n = 4;
-    int code = -1;
-    for (; *args; args++)
-        argv[n++] = *args;
-    snprintf(url, sizeof url, "https://localhost:%u/x", s.port);
-    argv[n++] = url;
-    free(run_program(argv, &code));
-    return code;
 }
 
 static void test_endless_body_is_cut(void **state)
@@ -616,6 +722,9 @@ int main(void)
         cmocka_unit_test(test_too_many_parameters),
         cmocka_unit_test(test_headers),
         cmocka_unit_test(test_request_headers),
+        cmocka_unit_test(test_behind_a_proxy),
+        cmocka_unit_test(test_origin_pull),
+        cmocka_unit_test(test_hsts),
         cmocka_unit_test(test_bodies),
         cmocka_unit_test(test_bad_framing),
         cmocka_unit_test(test_endless_body_is_cut),
