@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "cloud/address.h"
 #include "cloud/openapi.h"
 #include "cloud/report.h"
 
@@ -26,6 +27,10 @@
 /* A password takes some 0.1 s of a core: who would wait longer than a few seconds is told so. */
 #define PASSWORDS_WAITING 32
 
+/* Security reports an hour: of one address, and of all together, because anybody may send one. */
+#define REPORTS_EACH 5
+#define REPORTS_ALL 60
+
 #define ROUTES_MAX 64
 
 struct api {
@@ -34,6 +39,9 @@ struct api {
     struct ingest *ingest;
     struct http *http;
     uint8_t cursor_key[CRYPTO_KEY];
+    struct ratelimit *limits;
+    struct address_net *proxies;
+    size_t n_proxies;
 
     pthread_mutex_t ready_lock; /* of what follows */
     int64_t ready_at;           /* clock_ms() of the last check; 0: none yet */
@@ -262,6 +270,8 @@ static bool query_known(struct api_call *k)
 
 static int dispatch(struct api_call *k)
 {
+    if (!api_limit_source(k))
+        return 0;
     if (k->q->fault == HTTP_BODY_TOO_LARGE) {
         problem_reply(k->r, PROBLEM_TOO_LARGE, "a body may have %u bytes", HTTP_BODY_MAX);
         return 0;
@@ -292,7 +302,7 @@ static int dispatch(struct api_call *k)
             call_outcome(k, r, "store");
             return 0;
         }
-        if (!api_authorised(k))
+        if (!api_authorised(k) || !api_limit_who(k))
             return 0;
     }
     if (!query_known(k))
@@ -352,6 +362,7 @@ static int on_request(void *arg, const struct http_request *q, struct http_reply
     if (r == 0 && k.route && (k.route->flags & PERSONAL) && ret->status / 100 == 2 && !k.saw)
         unrecorded(&k);
     cloud_db_give(a->cloud, k.db);
+    api_limit_tell(&k);
     if (r != 0)
         return r;
     count_request(a, k.route, ret->status);
@@ -359,6 +370,11 @@ static int on_request(void *arg, const struct http_request *q, struct http_reply
     log_debug("api.request", "method=%s route=%s status=%u ms=%lld", known_method(q->method),
               k.route ? k.route->pattern : "-", ret->status, (long long)(clock_ms() - began));
     return 0;
+}
+
+struct ratelimit *api_limits(const struct api *a)
+{
+    return a->limits;
 }
 
 const uint8_t *api_cursor_key(const struct api *a)
@@ -389,6 +405,30 @@ static unsigned password_threads(const struct settings *set)
                                          : 1;
 }
 
+static int make_limits(const struct settings *set, struct ratelimit **ret)
+{
+    const struct ratelimit_policy policies[RATELIMIT_KINDS] = {
+        [RATELIMIT_SOURCE] = {"source", set->limits.source, 60},
+        [RATELIMIT_TOKEN] = {"token", set->limits.token, 60},
+        [RATELIMIT_TENANT] = {"tenant", set->limits.tenant, 60},
+        [RATELIMIT_REPORT] = {"source of reports", REPORTS_EACH, 3600},
+        [RATELIMIT_REPORTS] = {"installation", REPORTS_ALL, 3600},
+    };
+    return ratelimit_new(policies, ret);
+}
+
+static int make_proxies(const struct settings *set, struct api *a)
+{
+    char *const *texts = set->api.proxies.items;
+    a->proxies = calloc(set->api.proxies.n + 1, sizeof *a->proxies);
+    if (!a->proxies)
+        return -ENOMEM;
+    for (; a->n_proxies < set->api.proxies.n; a->n_proxies++)
+        if (address_net(texts[a->n_proxies], &a->proxies[a->n_proxies]) != 0)
+            return -EINVAL;
+    return 0;
+}
+
 int api_start(struct cloud *c, struct ingest *in, struct api **ret_api)
 {
     const struct settings *set = cloud_settings(c);
@@ -404,10 +444,19 @@ int api_start(struct cloud *c, struct ingest *in, struct api **ret_api)
     a->cloud = c;
     a->ingest = in;
     pthread_mutex_init(&a->ready_lock, NULL);
+    if ((r = make_cursor_key(key, a->cursor_key)) < 0 || (r = make_limits(set, &a->limits)) < 0 ||
+        (r = make_proxies(set, a)) < 0) {
+        api_stop(a);
+        return r;
+    }
     const struct http_options o = {
         .listen = set->api.listen,
         .cert_file = crt,
         .key_file = key,
+        .client_ca_file = set->api.proxy_ca,
+        .proxies = a->proxies,
+        .n_proxies = a->n_proxies,
+        .hsts_s = set->api.hsts / 1000,
         .threads = (unsigned)set->api.threads,
         .connections = (unsigned)all,
         .per_address = (unsigned)each,
@@ -424,7 +473,7 @@ int api_start(struct cloud *c, struct ingest *in, struct api **ret_api)
         .fn = on_request,
         .arg = a,
     };
-    if ((r = make_cursor_key(key, a->cursor_key)) < 0 || (r = http_start(&o, &a->http)) < 0) {
+    if ((r = http_start(&o, &a->http)) < 0) {
         api_stop(a);
         return r;
     }
@@ -438,6 +487,8 @@ void api_stop(struct api *a)
         return;
     http_stop(a->http);
     pthread_mutex_destroy(&a->ready_lock);
+    ratelimit_free(a->limits);
+    free(a->proxies);
     crypto_wipe(a->cursor_key, sizeof a->cursor_key);
     free(a);
 }

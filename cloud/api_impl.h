@@ -4,6 +4,7 @@
  *   api_cookie.c       the same by the cookie of a session
  *   api_audit.c        what goes into the audit trail
  *   api_call.c         parameters, cursors, outcomes: what every handler needs
+ *   api_limit.c        how much one may ask for
  *   api_match.c        entity tags and preconditions
  *   api_write.c        the transaction of a request that changes something, and Idempotency-Key
  *   api_people.c ...   the handlers, a file a resource */
@@ -13,6 +14,7 @@
 #include "cloud/audit.h"
 #include "cloud/body.h"
 #include "cloud/cursor.h"
+#include "cloud/ratelimit.h"
 #include "cloud/token.h"
 #include "cloud/who.h"
 #include "wire/segment.h"
@@ -55,6 +57,9 @@ struct api_route {
     unsigned flags;           /* enum api_flags */
 };
 
+/* Of one request: its source, its token or session, its tenant, and one of its route. */
+#define API_LIMITS_MAX 4
+
 /* One request on its way; everything is borrowed and lives for the call. */
 struct api_call {
     struct api *api;
@@ -65,11 +70,13 @@ struct api_call {
     struct http_reply *r;
     char param[80]; /* what stood for {...} */
     struct who who;
-    const char *tenant;               /* "" for the operator's token */
-    bool saw;                         /* call_saw() was called */
-    bool noted;                       /* call_changed() was */
-    bool go_on;                       /* see PASSWORD */
-    void (*then)(struct api_call *k); /* of a route that WRITES: after its commit; the reply stands */
+    const char *tenant;                            /* "" for the operator's token */
+    bool saw;                                      /* call_saw() was called */
+    bool noted;                                    /* call_changed() was */
+    bool go_on;                                    /* see PASSWORD */
+    void (*then)(struct api_call *k);              /* of a route that WRITES: after its commit; the reply stands */
+    struct ratelimit_state limits[API_LIMITS_MAX]; /* that it was counted by */
+    size_t n_limits;
     char location[96]; /* path of the resource made or changed, for who repeats the request; "" for none */
 };
 
@@ -77,6 +84,7 @@ struct api_call {
 const struct api_route *api_routes(size_t *ret_n);
 
 const uint8_t *api_cursor_key(const struct api *a);
+struct ratelimit *api_limits(const struct api *a);
 
 /* ---- api_call.c; those that return bool have made the reply when they return false ---- */
 
@@ -161,6 +169,13 @@ bool call_changed(struct api_call *k, const struct subject *subject, json_t *old
 int call_noted(struct api_call *k);
 /* For dispatch: answered with 401 or 403. */
 void api_refused(struct api_call *k);
+
+/* ---- api_limit.c; false: one too many, and the reply is made ---- */
+
+bool api_limit_source(struct api_call *k); /* before anything else is looked at */
+bool api_limit_who(struct api_call *k);    /* who and tenant are known */
+bool api_limit_report(struct api_call *k); /* a security report, from anybody */
+void api_limit_tell(struct api_call *k);   /* adds to the reply what is left */
 
 /* ---- api_match.c; `live`: members that change by themselves, NULL-terminated; NULL: none ---- */
 

@@ -39,6 +39,7 @@ static const struct {
     [PROBLEM_MEDIA_TYPE] = {415, "media-type", "The body's type is not supported"},
     [PROBLEM_IDEMPOTENCY] = {422, "idempotency-mismatch", "The Idempotency-Key belongs to another request"},
     [PROBLEM_ATTEMPTS] = {429, "too-many-attempts", "Too many attempts failed; the next one has to wait"},
+    [PROBLEM_TOO_MANY] = {429, "too-many-requests", "More was asked for than is allowed"},
     [PROBLEM_INTERNAL] = {500, "internal", "The service failed"},
     [PROBLEM_DAMAGED] = {500, "damaged", "What is stored does not open"},
     [PROBLEM_UNAVAILABLE] = {503, "unavailable", "The service is not ready"},

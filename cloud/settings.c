@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/str.h"
 #include "cloud/address.h"
 #include "cloud/mail.h"
 
@@ -77,9 +78,92 @@ static const struct conf_key api_keys[] = {
      .max = 600000,
      .def = "15s",
      .help = "A connection that brings no request for so long after a reply is closed."},
+    {.name = "proxies",
+     .type = CONF_STRINGS,
+     .off = IN(api, proxies),
+     .min = 0,
+     .max = 64,
+     .help = "Networks of the proxies in front; X-Forwarded-For is believed from these only.",
+     .example = "[192.0.2.10, \"2001:db8:1::/64\"]"},
+    {.name = "proxy_ca",
+     .type = CONF_STRING,
+     .off = IN(api, proxy_ca),
+     .min = 1,
+     .max = 4000,
+     .help = "Certificates of which one must have issued each TLS client's own (origin pull): only the proxy comes in.",
+     .example = "/etc/punchcloud.proxy-ca.pem"},
+    {.name = "hsts",
+     .type = CONF_MS,
+     .off = IN(api, hsts),
+     .min = 0,
+     .max = 730LL * 24 * 3600 * 1000,
+     .def = "365d",
+     .help =
+         "For so long a browser that was here comes by TLS only (Strict-Transport-Security); 0 says nothing of it."},
 };
 static const struct conf_table api_table = {
     .what = "api", .size = sizeof(((struct settings *)0)->api), .keys = api_keys, .n = ARRAY_LEN(api_keys)};
+
+static const struct conf_key limits_keys[] = {
+    {.name = "source",
+     .type = CONF_UINT,
+     .off = IN(limits, source),
+     .min = 0,
+     .max = 10000000,
+     .def = "12000",
+     .help = "Requests a minute from one address (IPv6: from one network of 64 bits); 0 is no limit."},
+    {.name = "token",
+     .type = CONF_UINT,
+     .off = IN(limits, token),
+     .min = 0,
+     .max = 10000000,
+     .def = "6000",
+     .help = "Requests a minute with one token or session; 0 is no limit."},
+    {.name = "tenant",
+     .type = CONF_UINT,
+     .off = IN(limits, tenant),
+     .min = 0,
+     .max = 10000000,
+     .def = "30000",
+     .help = "Requests a minute of one customer, all together; 0 is no limit."},
+};
+static const struct conf_table limits_table = {
+    .what = "limits", .size = sizeof(((struct settings *)0)->limits), .keys = limits_keys, .n = ARRAY_LEN(limits_keys)};
+
+static const struct conf_key contact_keys[] = {
+    {.name = "security",
+     .type = CONF_STRINGS,
+     .off = IN(contact, security),
+     .min = 0,
+     .max = 4,
+     .help = "Where to report a security problem: mailto:, https: or tel: URIs, for /.well-known/security.txt.",
+     .example = "[\"mailto:security@example.com\"]"},
+    {.name = "languages",
+     .type = CONF_STRING,
+     .off = IN(contact, languages),
+     .min = 2,
+     .max = 100,
+     .def = "en, de, ro",
+     .help = "Languages that are understood there, as in RFC 9116."},
+    {.name = "canonical",
+     .type = CONF_STRING,
+     .off = IN(contact, canonical),
+     .min = 8,
+     .max = 500,
+     .help = "Under which URL security.txt is reached.",
+     .example = "https://punch.example.com/.well-known/security.txt"},
+    {.name = "dpo",
+     .type = CONF_STRING,
+     .off = IN(contact, dpo),
+     .min = 1,
+     .max = 200,
+     .help = "How to reach the data-protection officer of who runs this service; GET /v1/contact shows it.",
+     .example = "privacy@example.com"},
+};
+static const struct conf_table contact_table = {.what = "contact",
+                                                .size = sizeof(((struct settings *)0)->contact),
+                                                .keys = contact_keys,
+                                                .n = ARRAY_LEN(contact_keys)};
 
 static const struct conf_key broker_keys[] = {
     {.name = "address",
@@ -251,6 +335,8 @@ static const struct conf_key keys[] = {
      .names = log_names,
      .help = "Lines less important than this are not logged."},
     {.name = "api", .type = CONF_MAP, .off = AT(api), .sub = &api_table, .help = "The HTTPS API."},
+    {.name = "limits", .type = CONF_MAP, .off = AT(limits), .sub = &limits_table, .help = "How much one may ask for."},
+    {.name = "contact", .type = CONF_MAP, .off = AT(contact), .sub = &contact_table, .help = "Whom to turn to."},
     {.name = "broker", .type = CONF_MAP, .off = AT(broker), .sub = &broker_table, .help = "The MQTT broker."},
     {.name = "ingest", .type = CONF_MAP, .off = AT(ingest), .sub = &ingest_table, .help = "From broker to store."},
     {.name = "passwords",
@@ -288,6 +374,41 @@ static void check_outgoing(struct conf *c, struct settings *s)
         conf_mistake(c, &s->mail.server, "`user` and `password_file` go together");
 }
 
+/* What stands in a line of security.txt adds none of its own. */
+static bool plain_line(const char *s)
+{
+    for (; *s; s++)
+        if ((unsigned char)*s < ' ' || (unsigned char)*s > '~')
+            return false;
+    return true;
+}
+
+static void check_contact(struct conf *c, struct settings *s)
+{
+    static const char *const schemes[] = {"mailto:", "https://", "tel:"};
+    char *const *uris = s->contact.security.items;
+    for (size_t i = 0; i < s->contact.security.n; i++) {
+        size_t j = 0;
+        while (j < ARRAY_LEN(schemes) && !str_starts(uris[i], schemes[j]))
+            j++;
+        if (j == ARRAY_LEN(schemes) || !plain_line(uris[i]))
+            conf_mistake(c, &s->contact.security, "write it as mailto:, https: or tel: URI");
+    }
+    if (s->contact.canonical && (!str_starts(s->contact.canonical, "https://") || !plain_line(s->contact.canonical)))
+        conf_mistake(c, &s->contact.canonical, "write it as https: URL");
+    if (!plain_line(s->contact.languages))
+        conf_mistake(c, &s->contact.languages, "write language tags, such as: en, de");
+}
+
+static void check_proxies(struct conf *c, struct settings *s)
+{
+    struct address_net net;
+    char *const *proxies = s->api.proxies.items;
+    for (size_t i = 0; i < s->api.proxies.n; i++)
+        if (address_net(proxies[i], &net) != 0)
+            conf_mistake(c, &s->api.proxies, "\"%.60s\" is no network such as 192.0.2.0/24", proxies[i]);
+}
+
 static void check(struct conf *c, void *object)
 {
     struct settings *s = object;
@@ -302,6 +423,8 @@ static void check(struct conf *c, void *object)
     if (!strrchr(s->broker.address, ':'))
         conf_mistake(c, &s->broker.address, "write it as host:port, such as localhost:8883");
     check_outgoing(c, s);
+    check_proxies(c, s);
+    check_contact(c, s);
 }
 
 const struct conf_table settings_table = {

@@ -22,7 +22,21 @@ struct settings {
         uint64_t streams;          /* at most, all together */
         uint64_t request_timeout;  /* ms; for each of handshake, request, reply */
         uint64_t idle;             /* ms between a reply and the next request */
+        struct conf_list proxies;  /* char *: networks of proxies that are believed about their clients' addresses */
+        char *proxy_ca;            /* NULL: TLS clients need no certificate */
+        uint64_t hsts;             /* ms; 0: not said */
     } api;
+    struct {
+        uint64_t source; /* requests a minute; 0: no limit */
+        uint64_t token;
+        uint64_t tenant;
+    } limits;
+    struct {
+        struct conf_list security; /* char *: URIs; none: no security.txt */
+        char *languages;           /* of who reads what comes there */
+        char *canonical;           /* URI of security.txt; NULL: not said */
+        char *dpo;                 /* the operator's data-protection officer; NULL: not said */
+    } contact;
     struct {
         char *address;          /* host:port, for punchcloud and for the gateways' bundles */
         struct conf_list names; /* char *: in the broker's certificate */

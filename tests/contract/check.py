@@ -126,6 +126,11 @@ def check_hostile(doc, x, headers, errors):
     """No route was meant: 404, 405 and what is answered before a route is looked for."""
     if x["status"] not in (400, 404, 405, 413):
         errors.append(f"status {x['status']} where there is no route")
+    check_problem(doc, x, headers, errors, needs="allow" if x["status"] == 405 else None)
+
+
+def check_problem(doc, x, headers, errors, needs):
+    """The general problem, with the header that it needs."""
     if headers.get("content-type") != "application/problem+json":
         errors.append(f"Content-Type is {headers.get('content-type')}, not that of a problem")
     elif x["method"] != "HEAD":
@@ -134,8 +139,9 @@ def check_hostile(doc, x, headers, errors):
             errors += [f"body {e}" for e in doc.errors(PROBLEM, body)]
             if body.get("status") != x["status"]:
                 errors.append(f"the problem says {body.get('status')}, the status line {x['status']}")
-    if x["status"] == 405 and not headers.get("allow"):
-        errors.append("405 without Allow")
+    if needs and not headers.get(needs):
+        errors.append(f"{x['status']} without {needs}")
+    return errors
 
 
 def check_exchange(doc, x, seen):
@@ -146,6 +152,8 @@ def check_exchange(doc, x, seen):
     pattern = doc.pattern(path)
     method = "GET" if x["method"] == "HEAD" else x["method"]
     operation = doc.operations.get((method, pattern))
+    if x["status"] == 429 and "429" not in (operation or {}).get("responses", {}):
+        return check_problem(doc, x, headers, errors, needs="retry-after")
     if not operation or x["status"] == 405:
         seen["-", "no such route", x["status"]] = seen.get(("-", "no such route", x["status"]), 0) + 1
         check_hostile(doc, x, headers, errors)

@@ -181,6 +181,7 @@ class Cloud:
         return {"state": self.state, "escrow": [os.path.join(self.dir, "escrow")], "log": "info",
                 "api": {"listen": f"{self.lab.host}:{self.api_port}", "names": ["localhost", self.lab.host],
                         **self.listener},
+                "limits": {"source": 0, "token": 0, "tenant": 0},  # tests and benchmarks ask as fast as they can
                 "ingest": {"backoff_min": "200ms", "backoff_max": "2s"},
                 "broker": {"address": broker_address,
                            "names": sorted({"localhost", self.lab.host, self.lab.broker_name})}}

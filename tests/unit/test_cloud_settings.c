@@ -40,6 +40,10 @@ static void test_example_loads(void **state)
     assert_int_equal(s.ingest.batch_ms, 50);
     assert_int_equal(s.ingest.backoff_max, 30000);
     assert_null(s.metrics.listen);
+    assert_int_equal(s.api.proxies.n, 0);
+    assert_null(s.api.proxy_ca);
+    assert_true(s.api.hsts / 1000 == 365 * 86400);
+    assert_true(s.limits.source > 0 && s.limits.token > 0 && s.limits.tenant > 0); /* protected unless told otherwise */
     conf_free(c);
 }
 
@@ -78,6 +82,11 @@ static void test_mistakes(void **state)
         {"state: /x\nescrow: [/y, /x]\n", "state folder itself"},
         {"ingest: {backoff_min: 10s, backoff_max: 1s}\n", "shorter"},
         {"escrow: []\n", "escrow"},
+        {"api: {proxies: [192.0.2.1/24]}\n", "192.0.2.1/24"},
+        {"api: {proxies: [proxy.example.org]}\n", "network"},
+        {"contact: {security: [security@example.org]}\n", "mailto:"},
+        {"contact: {security: [\"mailto:a@example.org\\nExpires: never\"]}\n", "mailto:"},
+        {"contact: {canonical: \"http://example.org/security.txt\"}\n", "https:"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct settings s;
