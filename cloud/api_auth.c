@@ -5,10 +5,14 @@
 
 #include "base/clock.h"
 #include "base/str.h"
+#include "cloud/account.h"
 #include "cloud/api_impl.h"
 #include "cloud/granted.h"
 #include "cloud/people.h"
 #include "cloud/session.h"
+#include "cloud/support.h"
+#include "cloud/tenant.h"
+#include "cloud/unit.h"
 #include "cloud/used.h"
 
 #define STEP_UP_US (INT64_C(5) * 60 * 1000000)
@@ -23,19 +27,60 @@ static void unauthorised(struct api_call *k, enum problem p, const char *detail)
     problem_reply(k->r, p, "%s", detail);
 }
 
-/* What the account may in k->tenant now, of what the token was made for. */
-static int load_rights(struct api_call *k, uint64_t of)
+static bool refused(struct api_call *k, enum problem p, const char *detail)
+{
+    problem_reply(k->r, p, "%s", detail);
+    return false;
+}
+
+static int rights_there(struct api_call *k, struct rights *ret)
 {
     struct who *w = &k->who;
+    uint8_t request[ID_LEN];
     int64_t now = clock_real();
-    int r = granted_rights(k->db, k->tenant, w->home, w->account, now, now, &w->rights);
+    if (strcmp(k->tenant, w->home) == 0)
+        return granted_rights(k->db, k->tenant, w->account, now, now, ret);
+    if (tenant_is_customer(w->home) || !tenant_is_customer(k->tenant))
+        return CLOUD_ABSENT;
+    int r = support_rights(k->db, k->tenant, w->account, now, ret, request);
+    return r == 0 && ret->n == 0 ? CLOUD_ABSENT : r;
+}
+
+bool api_enter(struct api_call *k, uint64_t perms)
+{
+    struct who *w = &k->who;
+    k->tenant = k->q->tenant ? k->q->tenant : w->home;
+    int r = rights_there(k, &w->rights);
+    if (r == CLOUD_ABSENT) /* also where there is no such customer */
+        return refused(k, PROBLEM_FORBIDDEN, "nobody of that company has let you in");
+    if (r != 0)
+        call_outcome(k, r, "rights");
     for (size_t i = 0; i < w->rights.n; i++)
-        w->rights.items[i].perms &= of;
+        w->rights.items[i].perms &= perms;
+    return r == 0;
+}
+
+/* Of a token of an account in use: whose it is. */
+static int find_holder(struct api_call *k, const struct token *t)
+{
+    struct scope s;
+    struct account a;
+    int r = scope_init(k->cloud, k->db, t->tenant, &s);
+    if (r == 0)
+        r = account_find(&s, t->account, &a);
+    if (r != 0)
+        return r == CLOUD_DAMAGED ? CLOUD_ABSENT : r;
+    if (a.state != ACCOUNT_ACTIVE)
+        r = CLOUD_ABSENT;
+    memcpy(k->who.account, a.id, ID_LEN);
+    memcpy(k->who.person, a.person, ID_LEN);
+    k->who.factor = a.has_totp;
+    account_wipe(&a);
     return r;
 }
 
-/* k->who and k->tenant of a token that is good. */
-static int take_token(struct api_call *k, const struct token *t)
+/* Whoever it is: token_check() said that it is good. */
+static void take_token(struct api_call *k, const struct token *t)
 {
     struct who *w = &k->who;
     *w = (struct who){.is = t->is_operator   ? WHO_OPERATOR
@@ -44,40 +89,38 @@ static int take_token(struct api_call *k, const struct token *t)
                       .has_token = true};
     memcpy(w->token, t->id, TOKEN_ID_LEN);
     str_copy(w->home, sizeof w->home, t->is_operator ? VENDOR_TENANT : t->tenant);
+    str_copy(w->address, sizeof w->address, k->q->address ? k->q->address : "");
     k->tenant = t->is_operator ? "" : w->home;
-    used_note(cloud_used(k->cloud), t, clock_real());
-    if (w->is == WHO_BOOTSTRAP)
-        rights_add(&w->rights, role_perms_of_tenant(k->tenant), REACH_TENANT, NULL);
-    if (w->is != WHO_ACCOUNT)
-        return 0;
-    memcpy(w->account, t->account, ID_LEN);
-    return load_rights(k, t->perms);
 }
 
 /* The reply is made when it returns false. */
 static bool by_token(struct api_call *k, const char *text)
 {
     struct token t;
-    int r = token_check(k->db, text, clock_real(), &t);
+    int64_t now = clock_real();
+    int r = token_check(k->db, text, now, &t);
+    if (r == 0) {
+        take_token(k, &t);
+        r = t.has_account ? find_holder(k, &t) : 0;
+    }
     if (r == CLOUD_ABSENT) {
         /* The store gives one answer to all bad tokens. At time 0 none has expired; who knows an expired token's text
          * may be told what is wrong with it. */
-        bool expired = token_check(k->db, text, 0, &t) == 0;
+        bool expired = token_check(k->db, text, 0, &t) == 0 && t.expires != 0 && t.expires <= now;
         unauthorised(k, expired ? PROBLEM_TOKEN_EXPIRED : PROBLEM_TOKEN_UNKNOWN,
                      expired ? "the token has expired" : "the token is unknown or revoked");
         return false;
     }
-    if (r == 0)
-        r = take_token(k, &t);
-    if (r != 0)
+    if (r != 0) {
         call_outcome(k, r, "token");
-    return r == 0;
-}
-
-static bool refused(struct api_call *k, enum problem p, const char *detail)
-{
-    problem_reply(k->r, p, "%s", detail);
-    return false;
+        return false;
+    }
+    used_note(cloud_used(k->cloud), &t, now);
+    if (!token_from(&t, k->who.address))
+        return refused(k, PROBLEM_FORBIDDEN, "this token is not for use from this address");
+    if (k->who.is == WHO_BOOTSTRAP)
+        rights_add(&k->who.rights, role_perms_of_tenant(k->tenant), REACH_TENANT, NULL);
+    return k->who.is != WHO_ACCOUNT || api_enter(k, t.perms);
 }
 
 /* The class of who asks fits the route's. */
@@ -91,7 +134,7 @@ static bool in_scope(struct api_call *k)
     if (w->is != WHO_OPERATOR && scope == SCOPE_OPERATOR)
         return refused(k, PROBLEM_FORBIDDEN, "this needs an operator's token");
     /* what is one's own was not put into the token's hands */
-    if (scope == SCOPE_SELF && !w->has_session)
+    if (scope == SCOPE_SELF && (!w->has_session || strcmp(k->tenant, w->home) != 0))
         return refused(k, PROBLEM_FORBIDDEN, "this is for who has logged in, not for a token");
     return true;
 }
@@ -138,17 +181,71 @@ bool api_authorised(struct api_call *k)
     return known && in_scope(k) && permitted(k) && api_factor_given(k) && stepped_up(k);
 }
 
-bool call_everywhere(const struct api_call *k, enum perm p)
+/* ---- how far it reaches ---- */
+
+typedef bool reach_fn(struct api_call *k, const struct rights *r, enum perm p, const void *what);
+
+/* What is done with four eyes reaches as far as both reach. */
+static bool each(struct api_call *k, reach_fn *fn, enum perm p, const void *what)
 {
-    return rights_everywhere(&k->who.rights, p);
+    return fn(k, &k->who.rights, p, what) && (k->second == NULL || fn(k, &k->second->rights, p, what));
+}
+
+static bool everywhere(struct api_call *k, const struct rights *r, enum perm p, const void *what)
+{
+    return rights_everywhere(r, p);
+}
+
+static bool reaches_site(struct api_call *k, const struct rights *r, enum perm p, const void *site)
+{
+    return rights_reach(r, p, REACH_SITE, site);
+}
+
+static bool has_sites(const struct rights *r, enum perm p)
+{
+    for (size_t i = 0; i < r->n; i++)
+        if (r->items[i].kind == REACH_SITE && (r->items[i].perms & PERM_BIT(p)) != 0)
+            return true;
+    return false;
+}
+
+/* By name, or by its site, which is looked up only where it can matter. */
+static bool reaches_unit(struct api_call *k, const struct rights *r, enum perm p, const void *id)
+{
+    struct unit unit;
+    if (rights_reach(r, p, REACH_UNIT, id))
+        return true;
+    return has_sites(r, p) && unit_get(k->cloud, k->db, k->tenant, id, &unit) == 0 && unit.has_site &&
+           reaches_site(k, r, p, unit.site);
+}
+
+static bool reaches_person(struct api_call *k, const struct rights *r, enum perm p, const void *what)
+{
+    const struct person *person = what;
+    return rights_reach(r, p, REACH_PERSON, person->id) || (person->has_unit && reaches_unit(k, r, p, person->unit));
+}
+
+bool call_everywhere(struct api_call *k, enum perm p)
+{
+    return each(k, everywhere, p, NULL);
 }
 
 bool call_reaches_person(struct api_call *k, enum perm p, const struct person *person)
 {
-    return rights_reach(&k->who.rights, p, REACH_PERSON, person->id);
+    return each(k, reaches_person, p, person);
 }
 
-bool call_reaches_site(const struct api_call *k, enum perm p, const uint8_t site[ID_LEN])
+bool call_reaches_site(struct api_call *k, enum perm p, const uint8_t site[ID_LEN])
 {
-    return rights_reach(&k->who.rights, p, REACH_SITE, site);
+    return each(k, reaches_site, p, site);
+}
+
+bool call_reaches_unit(struct api_call *k, enum perm p, const uint8_t unit[ID_LEN])
+{
+    return each(k, reaches_unit, p, unit);
+}
+
+bool call_may(const struct api_call *k, enum perm p)
+{
+    return rights_any(&k->who.rights, p) && (k->second == NULL || rights_any(&k->second->rights, p));
 }

@@ -6,7 +6,6 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "cloud/api_impl.h"
-#include "cloud/granted.h"
 #include "cloud/session.h"
 #include "cloud/settings_of.h"
 
@@ -41,22 +40,20 @@ bool api_by_cookie(struct api_call *k)
         return refuse(k, PROBLEM_SESSION, "the session is unknown or over; log in");
     if (r == 0 && !fits)
         return refuse(k, PROBLEM_CSRF, "send Punch-CSRF with the value of csrf in GET /v1/session");
-    if (r == 0) {
-        take(k, &t);
-        r = granted_rights(k->db, k->tenant, k->who.home, k->who.account, now, now, &k->who.rights);
-    }
-    if (r == 0)
-        session_saw(k->cloud, &t, now);
-    else
+    if (r != 0) {
         call_outcome(k, r, "session");
-    return r == 0;
+        return false;
+    }
+    take(k, &t);
+    session_saw(k->cloud, &t, now);
+    return api_enter(k, PERM_ALL);
 }
 
 bool api_factor_given(struct api_call *k)
 {
     const struct who *w = &k->who;
     struct tenant_settings set;
-    if (!w->has_session || w->factor || (k->route->flags & ENROL))
+    if (w->is != WHO_ACCOUNT || w->factor || (k->route->flags & ENROL))
         return true;
     int r = tenant_settings_get(k->db, k->tenant, &set);
     if (r != 0) {

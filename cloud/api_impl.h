@@ -70,11 +70,12 @@ struct api_call {
     struct http_reply *r;
     char param[80]; /* what stood for {...} */
     struct who who;
-    const char *tenant;                            /* "" for the operator's token */
-    bool saw;                                      /* call_saw() was called */
-    bool noted;                                    /* call_changed() was */
-    bool go_on;                                    /* see PASSWORD */
-    void (*then)(struct api_call *k);              /* of a route that WRITES: after its commit; the reply stands */
+    const struct who *second;         /* who approves what `who` asked for, when it is done with four eyes; else NULL */
+    const char *tenant;               /* "" for the operator's token */
+    bool saw;                         /* call_saw() was called */
+    bool noted;                       /* call_changed() was */
+    bool go_on;                       /* see PASSWORD */
+    void (*then)(struct api_call *k); /* of a route that WRITES: after its commit; the reply stands */
     struct ratelimit_state limits[API_LIMITS_MAX]; /* that it was counted by */
     size_t n_limits;
     char location[96]; /* path of the resource made or changed, for who repeats the request; "" for none */
@@ -143,11 +144,25 @@ bool api_authorised(struct api_call *k);
 /* api_cookie.c: the same of a session's cookie; and whether the second factor was given that the tenant wants. */
 bool api_by_cookie(struct api_call *k);
 bool api_factor_given(struct api_call *k);
+/* After k->who was filled with an account: k->tenant, which is another than the account's own when Punch-Tenant names
+ * a customer who has let the vendor in, and what the account may there, of `perms`. False: the reply is made. */
+bool api_enter(struct api_call *k, uint64_t perms);
 /* In the whole tenant: nothing has to be looked at one by one. */
-bool call_everywhere(const struct api_call *k, enum perm p);
+bool call_everywhere(struct api_call *k, enum perm p);
+bool call_may(const struct api_call *k, enum perm p); /* anywhere at all */
 /* By the person's unit, its site, or by name. */
 bool call_reaches_person(struct api_call *k, enum perm p, const struct person *person);
-bool call_reaches_site(const struct api_call *k, enum perm p, const uint8_t site[ID_LEN]);
+bool call_reaches_site(struct api_call *k, enum perm p, const uint8_t site[ID_LEN]);
+/* By name or by its site. */
+bool call_reaches_unit(struct api_call *k, enum perm p, const uint8_t unit[ID_LEN]);
+
+/* The same call with the rights only that last until `through` (0: for good): what outlasts a right is not given by
+ * it. */
+struct lasting {
+    struct api_call call;
+    struct who second;
+};
+int call_lasting(struct api_call *k, int64_t through, struct lasting *ret);
 
 /* ---- api_audit.c: what was seen and changed ---- */
 
@@ -239,6 +254,24 @@ void api_punches_list(struct api_call *k);
 void api_readers_list(struct api_call *k);
 void api_readers_get(struct api_call *k);
 void api_readers_patch(struct api_call *k);
+void api_permissions_list(struct api_call *k);
+void api_roles_list(struct api_call *k);
+void api_roles_create(struct api_call *k);
+void api_roles_get(struct api_call *k);
+void api_roles_patch(struct api_call *k);
+void api_grants_list(struct api_call *k);
+void api_grants_create(struct api_call *k);
+void api_grants_get(struct api_call *k);
+void api_grants_revoke(struct api_call *k);
+void api_tokens_list(struct api_call *k);
+void api_tokens_create(struct api_call *k);
+void api_tokens_get(struct api_call *k);
+void api_tokens_revoke(struct api_call *k);
+void api_settings_get(struct api_call *k);
+void api_settings_patch(struct api_call *k);
+void api_approvals_list(struct api_call *k);
+void api_approvals_get(struct api_call *k);
+void api_approvals_decide(struct api_call *k);
 void api_sites_list(struct api_call *k);
 void api_sites_create(struct api_call *k);
 void api_sites_get(struct api_call *k);
@@ -263,6 +296,8 @@ json_t *api_session_json(const struct session *t);
 json_t *api_sessions_json(const struct session_list *l);
 /* The account of a person, by the person's key, with its sessions; JSON null where there is none. */
 int api_account_export(const struct scope *s, const uint8_t key[ID_LEN], json_t **ret);
+/* Those of who asks that are not over, for his profile; NULL: memory or store. */
+json_t *api_own_grants(struct api_call *k);
 
 struct credential;
 struct gateway;

@@ -15,14 +15,13 @@ static json_t *unit_json(const struct unit *u)
                      json_time_or_null(u->archived, 0), "created", json_time(u->created));
 }
 
-static bool reached(const struct api_call *k, enum perm p, const struct unit *u)
+static bool reached(struct api_call *k, enum perm p, const struct unit *u)
 {
-    return call_everywhere(k, p) || rights_reach(&k->who.rights, p, REACH_UNIT, u->id) ||
-           (u->has_site && call_reaches_site(k, p, u->site));
+    return call_reaches_unit(k, p, u->id) || (u->has_site && call_reaches_site(k, p, u->site));
 }
 
 struct filter {
-    const struct api_call *k;
+    struct api_call *k;
     bool archived;
 };
 

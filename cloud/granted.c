@@ -5,9 +5,11 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "cloud/account.h"
 #include "cloud/rows.h"
 #include "cloud/scope.h"
 #include "cloud/settings_of.h"
+#include "cloud/token.h"
 #include "wire/cbor.h"
 
 #define REASON_UNIT 128
@@ -64,28 +66,26 @@ static int open_reason(const struct scope *s, struct bytes sealed, struct grante
     return r;
 }
 
-#define COLUMNS \
-    "id, home, account, role, reach, reach_id, starts, ends, created, revoked, by_account, by_home, by_id, sealed"
+#define COLUMNS "id, account, role, reach, reach_id, starts, ends, created, revoked, by_account, by_id, sealed"
 
 static int from_row(struct db_stmt *st, void *arg, void *item)
 {
     const struct scope *s = arg;
     struct granted *g = item;
-    int64_t kind = db_int(st, 4);
-    g->starts = db_int(st, 6);
-    g->ends = db_int(st, 7);
-    g->created = db_int(st, 8);
-    g->revoked = db_int(st, 9);
-    g->by_account = db_int(st, 10) != 0;
+    int64_t kind = db_int(st, 3);
+    g->starts = db_int(st, 5);
+    g->ends = db_int(st, 6);
+    g->created = db_int(st, 7);
+    g->revoked = db_int(st, 8);
+    g->by_account = db_int(st, 9) != 0;
     if (kind < REACH_TENANT || kind > REACH_PERSON || db_fixed(st, 0, g->id, ID_LEN) != 0 ||
-        str_copy(g->home, sizeof g->home, db_text(st, 1)) != 0 || db_fixed(st, 2, g->account, ID_LEN) != 0 ||
-        db_fixed(st, 3, g->role, ID_LEN) != 0 || db_fixed(st, 5, g->reach.id, ID_LEN) != 0 ||
-        str_copy(g->by_home, sizeof g->by_home, db_text(st, 11)) != 0 || db_fixed(st, 12, g->by, ID_LEN) != 0) {
+        db_fixed(st, 1, g->account, ID_LEN) != 0 || db_fixed(st, 2, g->role, ID_LEN) != 0 ||
+        db_fixed(st, 4, g->reach.id, ID_LEN) != 0 || db_fixed(st, 10, g->by, ID_LEN) != 0) {
         scope_damaged(s, "granted", db_blob(st, 0), PASSED_OVER);
         return CLOUD_ABSENT;
     }
     g->reach.kind = (enum reach_kind)kind;
-    return open_reason(s, db_blob(st, 13), g);
+    return open_reason(s, db_blob(st, 11), g);
 }
 
 static int insert(const struct scope *s, const struct granted *g)
@@ -97,23 +97,21 @@ static int insert(const struct scope *s, const struct granted *g)
     if (r == 0)
         r = scope_stmt(s,
                        "INSERT INTO granted(tenant_id, " COLUMNS
-                       ") VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0, ?11, ?12, ?13, ?14)",
+                       ") VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, ?10, ?11, ?12)",
                        &st);
     if (r != 0)
         return r;
     db_bind_blob(st, 2, BYTES(g->id, ID_LEN));
-    db_bind_text(st, 3, g->home);
-    db_bind_blob(st, 4, BYTES(g->account, ID_LEN));
-    db_bind_blob(st, 5, BYTES(g->role, ID_LEN));
-    db_bind_int(st, 6, g->reach.kind);
-    db_bind_blob(st, 7, BYTES(g->reach.id, ID_LEN));
-    db_bind_int(st, 8, g->starts);
-    db_bind_int(st, 9, g->ends);
-    db_bind_int(st, 10, g->created);
-    db_bind_int(st, 11, g->by_account);
-    db_bind_text(st, 12, g->by_home);
-    db_bind_blob(st, 13, BYTES(g->by, ID_LEN));
-    db_bind_blob(st, 14, buf_bytes(&sealed));
+    db_bind_blob(st, 3, BYTES(g->account, ID_LEN));
+    db_bind_blob(st, 4, BYTES(g->role, ID_LEN));
+    db_bind_int(st, 5, g->reach.kind);
+    db_bind_blob(st, 6, BYTES(g->reach.id, ID_LEN));
+    db_bind_int(st, 7, g->starts);
+    db_bind_int(st, 8, g->ends);
+    db_bind_int(st, 9, g->created);
+    db_bind_int(st, 10, g->by_account);
+    db_bind_blob(st, 11, BYTES(g->by, ID_LEN));
+    db_bind_blob(st, 12, buf_bytes(&sealed));
     return db_must(st);
 }
 
@@ -122,14 +120,13 @@ static int count_open(const struct scope *s, const struct granted *g, int64_t *r
 {
     struct db_stmt *st;
     int r = scope_stmt(s,
-                       "SELECT count(*) FROM granted WHERE tenant_id = ?1 AND home = ?2 AND account = ?3"
-                       " AND revoked = 0 AND (ends = 0 OR ends > ?4)",
+                       "SELECT count(*) FROM granted WHERE tenant_id = ?1 AND account = ?2"
+                       " AND revoked = 0 AND (ends = 0 OR ends > ?3)",
                        &st);
     if (r != 0)
         return r;
-    db_bind_text(st, 2, g->home);
-    db_bind_blob(st, 3, BYTES(g->account, ID_LEN));
-    db_bind_int(st, 4, g->created);
+    db_bind_blob(st, 2, BYTES(g->account, ID_LEN));
+    db_bind_int(st, 3, g->created);
     r = db_step(st);
     if (r == DB_ROW)
         *ret_n = db_int(st, 0);
@@ -169,7 +166,7 @@ int granted_get(const struct scope *s, const uint8_t id[ID_LEN], struct granted 
     return r;
 }
 
-int granted_list(const struct scope *s, const char *home, const uint8_t *account, const uint8_t *after, size_t limit,
+int granted_list(const struct scope *s, const uint8_t *account, const uint8_t *after, size_t limit,
                  struct granted_list *ret_list)
 {
     struct db_stmt *st;
@@ -177,16 +174,14 @@ int granted_list(const struct scope *s, const char *home, const uint8_t *account
     int r = account != NULL
                 ? scope_stmt(s,
                              "SELECT " COLUMNS " FROM granted WHERE tenant_id = ?1 AND id > ?2"
-                             " AND home = ?3 AND account = ?4 ORDER BY id",
+                             " AND account = ?3 ORDER BY id",
                              &st)
                 : scope_stmt(s, "SELECT " COLUMNS " FROM granted WHERE tenant_id = ?1 AND id > ?2 ORDER BY id", &st);
     if (r != 0)
         return r;
     db_bind_blob(st, 2, after != NULL ? BYTES(after, ID_LEN) : BYTES_NONE);
-    if (account != NULL) {
-        db_bind_text(st, 3, home);
-        db_bind_blob(st, 4, BYTES(account, ID_LEN));
-    }
+    if (account != NULL)
+        db_bind_blob(st, 3, BYTES(account, ID_LEN));
     r = rows_collect(st, limit, sizeof(struct granted), from_row, (void *)(uintptr_t)s, &l);
     if (r == 0)
         *ret_list = (struct granted_list){.items = l.items, .n = l.n, .more = l.more};
@@ -223,24 +218,23 @@ static void add_right(struct db_stmt *st, const char *tenant, struct rights *ret
         rights_add(ret, role_holds((enum role_kind)role, (uint64_t)db_int(st, 3), tenant), (enum reach_kind)kind, id);
 }
 
-int granted_rights(struct db *db, const char *tenant, const char *home, const uint8_t account[ID_LEN], int64_t now,
-                   int64_t through, struct rights *ret_rights)
+int granted_rights(struct db *db, const char *tenant, const uint8_t account[ID_LEN], int64_t now, int64_t through,
+                   struct rights *ret_rights)
 {
     struct db_stmt *st;
     struct rights rights = {0};
     int r = db_stmt(db,
                     "SELECT g.reach, g.reach_id, r.kind, r.perms FROM granted g"
                     " JOIN role r ON r.tenant_id = g.tenant_id AND r.id = g.role"
-                    " WHERE g.tenant_id = ?1 AND g.home = ?2 AND g.account = ?3 AND g.revoked = 0 AND r.archived = 0"
-                    " AND g.starts <= ?4 AND (g.ends = 0 OR (g.ends > ?4 AND ?5 <> 0 AND g.ends >= ?5))",
+                    " WHERE g.tenant_id = ?1 AND g.account = ?2 AND g.revoked = 0 AND r.archived = 0"
+                    " AND g.starts <= ?3 AND (g.ends = 0 OR (g.ends > ?3 AND ?4 <> 0 AND g.ends >= ?4))",
                     &st);
     if (r != 0)
         return r;
     db_bind_text(st, 1, tenant);
-    db_bind_text(st, 2, home);
-    db_bind_blob(st, 3, BYTES(account, ID_LEN));
-    db_bind_int(st, 4, now);
-    db_bind_int(st, 5, through);
+    db_bind_blob(st, 2, BYTES(account, ID_LEN));
+    db_bind_int(st, 3, now);
+    db_bind_int(st, 4, through);
     while ((r = db_step(st)) == DB_ROW)
         add_right(st, tenant, &rights);
     db_done(st);
@@ -257,8 +251,9 @@ int granted_owners(struct db *db, const char *tenant, int64_t now, const uint8_t
     int r = db_stmt(db,
                     "SELECT count(DISTINCT g.account) FROM granted g"
                     " JOIN role r ON r.tenant_id = g.tenant_id AND r.id = g.role"
-                    " WHERE g.tenant_id = ?1 AND g.home = ?1 AND r.kind = ?2 AND g.reach = ?3 AND g.revoked = 0"
-                    " AND g.starts <= ?4 AND g.ends = 0 AND g.account <> ?5 AND g.id <> ?6",
+                    " JOIN account a ON a.tenant_id = g.tenant_id AND a.id = g.account"
+                    " WHERE g.tenant_id = ?1 AND r.kind = ?2 AND g.reach = ?3 AND g.revoked = 0"
+                    " AND g.starts <= ?4 AND g.ends = 0 AND g.account <> ?5 AND g.id <> ?6 AND a.state = ?7",
                     &st);
     if (r != 0)
         return r;
@@ -267,6 +262,7 @@ int granted_owners(struct db *db, const char *tenant, int64_t now, const uint8_t
     db_bind_int(st, 3, REACH_TENANT);
     db_bind_int(st, 4, now);
     db_bind_blob(st, 5, without != NULL ? BYTES(without, ID_LEN) : BYTES_NONE);
+    db_bind_int(st, 7, ACCOUNT_ACTIVE);
     db_bind_blob(st, 6, but != NULL ? BYTES(but, ID_LEN) : BYTES_NONE);
     r = db_step(st);
     if (r == DB_ROW)
@@ -289,13 +285,18 @@ int granted_may_go(const struct scope *s, const uint8_t *account, const uint8_t 
     return after < (set.four_eyes != 0 ? 2 : 1) ? CLOUD_CONFLICT : 0;
 }
 
+int granted_settle(const struct scope *s, int64_t now)
+{
+    uint64_t owners = 0;
+    int r = granted_owners(s->db, s->tenant, now, NULL, NULL, &owners);
+    return r == 0 && owners > 0 ? token_end_bootstrap(s) : r;
+}
+
 int granted_forget(const struct scope *s, const uint8_t account[ID_LEN], const uint8_t person[ID_LEN])
 {
     struct db_stmt *st;
-    int r = scope_stmt(s,
-                       "DELETE FROM granted WHERE tenant_id = ?1 AND ((home = ?1 AND account = ?2)"
-                       " OR (reach = ?4 AND reach_id = ?3))",
-                       &st);
+    int r = scope_stmt(
+        s, "DELETE FROM granted WHERE tenant_id = ?1 AND (account = ?2 OR (reach = ?4 AND reach_id = ?3))", &st);
     if (r != 0)
         return r;
     db_bind_blob(st, 2, BYTES(account, ID_LEN));

@@ -34,12 +34,12 @@ static const char *const rights_6 =
     " perms INTEGER NOT NULL, created INTEGER NOT NULL, archived INTEGER NOT NULL,"
     " PRIMARY KEY(tenant_id, id)) WITHOUT ROWID;"
 
-    /* home, by_home: the tenant of the account; sealed: the reason */
-    "CREATE TABLE granted(tenant_id TEXT NOT NULL, id BLOB NOT NULL, home TEXT NOT NULL, account BLOB NOT NULL,"
+    /* by_id: an account, unless by_account is 0; sealed: the reason */
+    "CREATE TABLE granted(tenant_id TEXT NOT NULL, id BLOB NOT NULL, account BLOB NOT NULL,"
     " role BLOB NOT NULL, reach INTEGER NOT NULL, reach_id BLOB NOT NULL, starts INTEGER NOT NULL,"
     " ends INTEGER NOT NULL, created INTEGER NOT NULL, revoked INTEGER NOT NULL, by_account INTEGER NOT NULL,"
-    " by_home TEXT NOT NULL, by_id BLOB NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY(tenant_id, id)) WITHOUT ROWID;"
-    "CREATE INDEX granted_account ON granted(tenant_id, home, account);"
+    " by_id BLOB NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY(tenant_id, id)) WITHOUT ROWID;"
+    "CREATE INDEX granted_account ON granted(tenant_id, account);"
 
     /* account NULL: the operator's or a bootstrap token; used: the UTC day of the last request */
     "ALTER TABLE token ADD COLUMN account BLOB;"
@@ -52,7 +52,7 @@ static const char *const rights_6 =
      * once it is decided or too old */
     "CREATE TABLE approval(tenant_id TEXT NOT NULL, id BLOB NOT NULL, perm INTEGER NOT NULL, home TEXT NOT NULL,"
     " account BLOB NOT NULL, requested INTEGER NOT NULL, state INTEGER NOT NULL, decided INTEGER NOT NULL,"
-    " decider_home TEXT NOT NULL, decider BLOB NOT NULL, status INTEGER NOT NULL, location TEXT NOT NULL,"
+    " decider BLOB NOT NULL, status INTEGER NOT NULL, location TEXT NOT NULL,"
     " key_id BLOB NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY(tenant_id, id)) WITHOUT ROWID;"
 
     /* sealed: the contact of the data-protection officer */

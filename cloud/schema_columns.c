@@ -19,10 +19,10 @@ const struct schema_columns schema_columns[] = {
     {"token", "id tenant_id label created expires revoked perms ranges used", COLUMN_MACHINE, NULL},
     {"token", "hash account", COLUMN_KEYED, NULL},
     {"role", "tenant_id id kind name perms created archived", COLUMN_MACHINE, NULL},
-    {"granted", "tenant_id id home role reach starts ends created revoked by_account by_home", COLUMN_MACHINE, NULL},
+    {"granted", "tenant_id id role reach starts ends created revoked by_account", COLUMN_MACHINE, NULL},
     {"granted", "account reach_id by_id", COLUMN_KEYED, NULL},
     {"granted", "sealed", COLUMN_MACHINE, NULL}, /* why the customer let somebody do something */
-    {"approval", "tenant_id id perm home requested state decided decider_home status", COLUMN_MACHINE, NULL},
+    {"approval", "tenant_id id perm home requested state decided status", COLUMN_MACHINE, NULL},
     {"approval", "account decider key_id location", COLUMN_KEYED, NULL},
     {"approval", "sealed", COLUMN_UNOWNED, NULL}, /* a request that waits for a second pair of eyes, a week at most */
     {"tenant_setting", "tenant_id time_zone week_start retention_days second_factor four_eyes", COLUMN_MACHINE, NULL},

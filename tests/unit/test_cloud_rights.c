@@ -5,21 +5,26 @@
 #include "cloud/scope.h"
 #include "cloud/settings_of.h"
 #include "cloud/used.h"
-#include "tests/unit/cloud_fixture.h"
+#include "tests/unit/cloud_human.h"
 
 #define HOUR_US (INT64_C(3600) * 1000000)
 
 static struct fixture f;
 static struct api *api;
 static struct db *db;
-static const uint8_t ada[ID_LEN] = {0xad, 0xa}, bob[ID_LEN] = {0xb0, 0xb};
+static struct human ada_, bob_;
+#define ada (ada_.account.id)
+#define bob (bob_.account.id)
 
 static int setup(void **state)
 {
     fixture_make(&f);
     assert_int_equal(api_start(f.c, NULL, &api), 0);
     f.s.port = api_port(api);
-    return cloud_db_take(f.c, &db);
+    assert_int_equal(cloud_db_take(f.c, &db), 0);
+    human_make(&f, db, "acme", "ada", &ada_);
+    human_make(&f, db, "acme", "bob", &bob_);
+    return 0;
 }
 
 static int teardown(void **state)
@@ -53,7 +58,7 @@ static struct role shipped(const char *tenant, enum role_kind kind)
 /* acme's, for an account, from now on. */
 static struct granted grant_of(const uint8_t account[ID_LEN], enum role_kind kind)
 {
-    struct granted g = {.home = "acme", .reach = {.kind = REACH_TENANT}, .created = clock_real(), .reason = "test"};
+    struct granted g = {.reach = {.kind = REACH_TENANT}, .created = clock_real(), .reason = "test"};
     assert_int_equal(crypto_random(g.id, ID_LEN), 0);
     memcpy(g.account, account, ID_LEN);
     memcpy(g.role, shipped("acme", kind).id, ID_LEN);
@@ -89,7 +94,7 @@ static void make_token(const uint8_t account[ID_LEN], uint64_t perms, const char
 static uint64_t may(const uint8_t account[ID_LEN], int64_t now)
 {
     struct rights r;
-    assert_int_equal(granted_rights(db, "acme", "acme", account, now, now, &r), 0);
+    assert_int_equal(granted_rights(db, "acme", account, now, now, &r), 0);
     return rights_all(&r);
 }
 
@@ -171,11 +176,11 @@ static void test_a_grant_holds_in_its_time_only(void **state)
     struct granted h = grant_of(bob, ROLE_AUDITOR);
     h.ends = h.created + HOUR_US;
     give(&h);
-    assert_int_equal(granted_rights(db, "acme", "acme", bob, h.created, h.ends, &r), 0);
+    assert_int_equal(granted_rights(db, "acme", bob, h.created, h.ends, &r), 0);
     assert_int_equal(r.n, 1);
-    assert_int_equal(granted_rights(db, "acme", "acme", bob, h.created, h.ends + 1, &r), 0);
+    assert_int_equal(granted_rights(db, "acme", bob, h.created, h.ends + 1, &r), 0);
     assert_int_equal(r.n, 0);
-    assert_int_equal(granted_rights(db, "acme", "acme", bob, h.created, 0, &r), 0);
+    assert_int_equal(granted_rights(db, "acme", bob, h.created, 0, &r), 0);
     assert_int_equal(r.n, 0);
     take(&h);
 }
@@ -185,10 +190,8 @@ static void test_grants_stay_where_they_are(void **state)
     struct rights r;
     struct granted g = grant_of(bob, ROLE_HR), back = {0};
     give(&g);
-    assert_int_equal(granted_rights(db, "globex", "acme", bob, g.created, g.created, &r), 0);
+    assert_int_equal(granted_rights(db, "globex", bob, g.created, g.created, &r), 0);
     assert_int_equal(r.n, 0);
-    assert_int_equal(granted_rights(db, "acme", "globex", bob, g.created, g.created, &r), 0);
-    assert_int_equal(r.n, 0); /* another tenant's account of that id */
     struct scope s = begin("globex");
     assert_int_equal(granted_get(&s, g.id, &back), CLOUD_ABSENT);
     assert_int_equal(granted_revoke(&s, g.id, g.created), CLOUD_ABSENT);
@@ -274,6 +277,51 @@ static void test_a_token_cannot_step_up(void **state)
     r = post(&f.s, path, f.acme, "{\"dry_run\":true}"); /* a bootstrap token need not */
     assert_problem(&r, 404, "not-found");
     reply_done(&r);
+    take(&g);
+}
+
+static void test_a_token_ends_with_its_account(void **state)
+{
+    char text[TOKEN_TEXT_MAX];
+    struct token t;
+    struct human carl;
+    human_make(&f, db, "acme", "carl", &carl);
+    (void)human_grant(&f, db, &carl, ROLE_HR, NULL, 0);
+    make_token(carl.account.id, PERM_ALL, "", HOUR_US, text, &t);
+    expect("/v1/people", text, 200, NULL);
+    struct scope s = begin("acme");
+    carl.account.state = ACCOUNT_ARCHIVED;
+    assert_int_equal(account_put(&s, &carl.account), 0);
+    commit();
+    expect("/v1/people", text, 401, "token-unknown");
+}
+
+static void test_a_token_needs_the_second_factor_of_its_account(void **state)
+{
+    char text[TOKEN_TEXT_MAX];
+    struct token t;
+    struct human dora;
+    human_make(&f, db, "acme", "dora", &dora);
+    (void)human_grant(&f, db, &dora, ROLE_HR, NULL, 0);
+    make_token(dora.account.id, PERM_ALL, "", HOUR_US, text, &t);
+    expect("/v1/people", text, 200, NULL);
+    struct scope s = begin("acme");
+    dora.account.has_totp = false;
+    assert_int_equal(account_put(&s, &dora.account), 0);
+    commit();
+    expect("/v1/people", text, 403, "second-factor-needed");
+}
+
+static void test_a_token_works_from_its_ranges(void **state)
+{
+    char text[TOKEN_TEXT_MAX];
+    struct token t;
+    struct granted g = grant_of(ada, ROLE_HR);
+    give(&g);
+    make_token(ada, PERM_ALL, "127.0.0.0/8 ::1", HOUR_US, text, &t);
+    expect("/v1/people", text, 200, NULL);
+    make_token(ada, PERM_ALL, "192.0.2.0/24", HOUR_US, text, &t);
+    expect("/v1/people", text, 403, "forbidden");
     take(&g);
 }
 
@@ -368,6 +416,9 @@ int main(void)
         cmocka_unit_test(test_a_token_may_what_its_account_still_may),
         cmocka_unit_test(test_a_route_that_looks_at_no_reach_wants_the_whole_tenant),
         cmocka_unit_test(test_a_token_cannot_step_up),
+        cmocka_unit_test(test_a_token_ends_with_its_account),
+        cmocka_unit_test(test_a_token_needs_the_second_factor_of_its_account),
+        cmocka_unit_test(test_a_token_works_from_its_ranges),
         cmocka_unit_test(test_tokens_end),
         cmocka_unit_test(test_when_a_token_was_used),
         cmocka_unit_test(test_ranges),
