@@ -31,7 +31,7 @@
 #define REPORTS_EACH 5
 #define REPORTS_ALL 60
 
-#define ROUTES_MAX 64
+#define ROUTES_MAX 192
 
 struct api {
     _Atomic uint64_t requests[ROUTES_MAX + 1][6]; /* by route, the last for none, and status / 100 */
@@ -112,6 +112,8 @@ static void get_openapi(struct api_call *k)
 
 static const char *const page_query[] = {"limit", "cursor", NULL};
 static const char *const people_query[] = {"personnel_number", "unit", "archived", "limit", "cursor", NULL};
+static const char *const corrections_query[] = {"person", "state", "from", "to", "limit", "cursor", NULL};
+static const char *const requests_query[] = {"state", "limit", "cursor", NULL};
 static const char *const units_query[] = {"archived", "limit", "cursor", NULL};
 static const char *const grants_query[] = {"account", "limit", "cursor", NULL};
 static const char *const tokens_query[] = {"all", "limit", "cursor", NULL};
@@ -129,20 +131,21 @@ static const struct api_route routes[] = {
     {"GET", "/v1/people/{id}", SCOPE_TENANT, READS, api_people_get, NULL, PERM_PEOPLE_READ, PERSONAL | REACHES},
     {"PATCH", "/v1/people/{id}", SCOPE_TENANT, WRITES, api_people_patch, NULL, PERM_PEOPLE_CHANGE, REACHES},
     {"GET", "/v1/people/{id}/export", SCOPE_TENANT, READS, api_people_export, NULL, PERM_PEOPLE_EXPORT,
-     PERSONAL | STEP_UP},
+     PERSONAL | STEP_UP | REACHES},
     {"GET", "/v1/people/{id}/credentials", SCOPE_TENANT, READS, api_credentials_of, NULL, PERM_CREDENTIALS_READ,
-     PERSONAL},
+     PERSONAL | REACHES},
     {"POST", "/v1/people/{id}/credentials", SCOPE_TENANT, WRITES, api_credentials_assign, NULL, PERM_CREDENTIALS_CHANGE,
-     0},
+     REACHES},
     {"POST", "/v1/people/{id}/erasure", SCOPE_TENANT, WRITES_ALONE, api_erasures_make, NULL, PERM_PEOPLE_ERASE,
-     STEP_UP},
+     STEP_UP | REACHES},
     {"GET", "/v1/erasures", SCOPE_TENANT, READS, api_erasures_list, page_query, PERM_PEOPLE_ERASE, 0},
     {"GET", "/v1/erasures/{id}", SCOPE_TENANT, READS, api_erasures_get, NULL, PERM_PEOPLE_ERASE, 0},
     {"GET", "/v1/credentials/waiting", SCOPE_TENANT, READS, api_credentials_waiting, page_query, PERM_CREDENTIALS_READ,
      PERSONAL},
-    {"GET", "/v1/credentials/{id}", SCOPE_TENANT, READS, api_credentials_get, NULL, PERM_CREDENTIALS_READ, PERSONAL},
+    {"GET", "/v1/credentials/{id}", SCOPE_TENANT, READS, api_credentials_get, NULL, PERM_CREDENTIALS_READ,
+     PERSONAL | REACHES},
     {"POST", "/v1/credentials/{id}/unassign", SCOPE_TENANT, WRITES, api_credentials_unassign, NULL,
-     PERM_CREDENTIALS_CHANGE, 0},
+     PERM_CREDENTIALS_CHANGE, REACHES},
     {"GET", "/v1/gateways", SCOPE_TENANT, READS, api_gateways_list, page_query, PERM_GATEWAYS_READ, REACHES},
     {"GET", "/v1/gateways/{id}", SCOPE_TENANT, READS, api_gateways_get, NULL, PERM_GATEWAYS_READ, REACHES},
     {"PATCH", "/v1/gateways/{id}", SCOPE_TENANT, WRITES, api_gateways_patch, NULL, PERM_GATEWAYS_CHANGE, REACHES},
@@ -183,7 +186,24 @@ static const struct api_route routes[] = {
     {"GET", "/v1/tenants", SCOPE_OPERATOR, READS, api_tenants_list, page_query, PERM_NONE, 0},
     {"POST", "/v1/tenants", SCOPE_OPERATOR, WRITES, api_tenants_create, NULL, PERM_NONE, 0},
     {"GET", "/v1/tenants/{id}", SCOPE_OPERATOR, READS, api_tenants_get, NULL, PERM_NONE, 0},
-    {"GET", "/v1/punches", SCOPE_TENANT, READS, api_punches_list, punches_query, PERM_PUNCHES_READ, PERSONAL},
+    {"GET", "/v1/punches", SCOPE_TENANT, READS, api_punches_list, punches_query, PERM_PUNCHES_READ, PERSONAL | REACHES},
+    {"GET", "/v1/corrections", SCOPE_TENANT, READS, api_corrections_list, corrections_query, PERM_PUNCHES_READ,
+     PERSONAL | REACHES},
+    {"POST", "/v1/corrections", SCOPE_TENANT, WRITES, api_corrections_request, NULL, PERM_CORRECTIONS_REQUEST, REACHES},
+    {"GET", "/v1/corrections/{id}", SCOPE_TENANT, READS, api_corrections_get, NULL, PERM_PUNCHES_READ,
+     PERSONAL | REACHES},
+    {"POST", "/v1/corrections/{id}/decision", SCOPE_TENANT, WRITES, api_corrections_decide, NULL,
+     PERM_CORRECTIONS_APPROVE, REACHES},
+    {"GET", "/v1/requests", SCOPE_TENANT, READS, api_requests_list, requests_query, PERM_PEOPLE_CHANGE,
+     PERSONAL | REACHES},
+    {"POST", "/v1/requests/{id}/decision", SCOPE_TENANT, WRITES, api_requests_decide, NULL, PERM_PEOPLE_CHANGE,
+     REACHES},
+    {"GET", "/v1/me/export", SCOPE_SELF, READS, api_me_export, NULL, PERM_NONE, PERSONAL},
+    {"GET", "/v1/me/requests", SCOPE_SELF, READS, api_me_requests, page_query, PERM_NONE, PERSONAL},
+    {"GET", "/v1/me/requests/{id}", SCOPE_SELF, READS, api_me_request, NULL, PERM_NONE, PERSONAL},
+    {"POST", "/v1/me/erasure-request", SCOPE_SELF, WRITES, api_me_erasure, NULL, PERM_NONE, 0},
+    {"POST", "/v1/me/restriction-request", SCOPE_SELF, WRITES, api_me_restriction, NULL, PERM_NONE, 0},
+    {"POST", "/v1/me/rectification-request", SCOPE_SELF, WRITES, api_me_rectification, NULL, PERM_NONE, 0},
     {"GET", "/v1/changes", SCOPE_TENANT, READS, api_changes_list, changes_query, PERM_CHANGES_READ, PERSONAL},
 };
 

@@ -42,6 +42,10 @@ static void write_change(struct buf *b, const struct feed_item *item)
         write_damaged(b, "credential", item->credential.id);
         return;
     }
+    if (item->correction.damaged) {
+        write_damaged(b, "correction", item->correction.id);
+        return;
+    }
     switch (item->entry.kind) {
     case CHANGE_PUNCH:
     case CHANGE_PENDING:
@@ -55,6 +59,10 @@ static void write_change(struct buf *b, const struct feed_item *item)
     case CHANGE_CREDENTIAL:
         text_raw(b, "\"credential\",\"credential\":");
         problem_dump(b, api_credential_json(&item->credential));
+        break;
+    case CHANGE_CORRECTION:
+        text_raw(b, "\"correction\",\"correction\":");
+        problem_dump(b, api_correction_json(&item->correction, item->corrected.id));
         break;
     case CHANGE_GATEWAY:
         text_raw(b, "\"gateway\",\"gateway\":");
@@ -74,6 +82,7 @@ static void write_change(struct buf *b, const struct feed_item *item)
 static void see(struct shown *s, const struct feed_item *item)
 {
     const uint8_t *of = item->entry.kind == CHANGE_PERSON                                    ? item->person.id
+                        : item->entry.kind == CHANGE_CORRECTION                              ? item->corrected.id
                         : item->entry.kind == CHANGE_CREDENTIAL && !item->credential.damaged ? item->credential.person
                         : item->punch.has_person                                             ? item->punch.person
                                                                                              : NULL;
@@ -152,7 +161,7 @@ void api_changes_list(struct api_call *k)
             call_outcome(k, r, "list of changes");
         return;
     }
-    if (!call_saw_those(k, "person credential punch", &page.shown))
+    if (!call_saw_those(k, "person credential punch correction", &page.shown))
         return;
     snprintf(next, sizeof next, "%llu.%lld.%lld", (unsigned long long)cloud_epoch(k->cloud), (long long)pos.began,
              (long long)pos.after);

@@ -8,11 +8,30 @@
 #include "cloud/credential.h"
 #include "cloud/query.h"
 
+#define SEEN "credential"
+
+/* The last four characters of the number, and never more than half of it: some codes have four in all. */
+static json_t *last_of(const struct cred *c, unsigned rendering)
+{
+    char text[CRED_TEXT_MAX];
+    cred_render(c, rendering, text);
+    size_t n = strlen(text), shown = n / 2 < 4 ? n / 2 : 4;
+    return problem_text(text + n - shown);
+}
+
+/* A number is only ever written: who knows it could make the card anew. */
+static json_t *card_json(const struct cred *c, unsigned rendering)
+{
+    const char *tech = tech_name(c->tech), *shown = rendering_name(rendering);
+    return json_pack("{s:s, s:i, s:o, s:s}", "tech", tech ? tech : "unknown", "bits", (int)c->bits, "number_last4",
+                     last_of(c, rendering), "rendering", shown ? shown : "hex");
+}
+
 json_t *api_credential_json(const struct credential *c)
 {
     if (c->damaged)
         return json_damaged(c->id);
-    json_t *o = api_cred_json(&c->cred, c->rendering);
+    json_t *o = card_json(&c->cred, c->rendering);
     whole_set(&o, "id", json_hex(c->id, ID_LEN));
     whole_set(&o, "person", json_hex(c->person, ID_LEN));
     whole_set(&o, "from", json_time_or_null(c->from, TIME_MIN));
@@ -21,46 +40,40 @@ json_t *api_credential_json(const struct credential *c)
     return o;
 }
 
-static bool saw_of(struct api_call *k, const uint8_t person[ID_LEN])
-{
-    struct shown shown = {0};
-    shown_add(&shown, person, NULL);
-    return call_saw_those(k, "credential", &shown);
-}
-
 void api_credentials_of(struct api_call *k)
 {
-    uint8_t person[ID_LEN];
+    uint8_t id[ID_LEN];
+    struct person p;
     struct credential_list list = {0};
-    if (!call_id(k, person, ID_LEN))
+    if (!call_id(k, id, ID_LEN) || !api_person_of(k, PERM_CREDENTIALS_READ, id, true, &p))
         return;
-    int r = credential_list(k->cloud, k->db, k->tenant, person, &list);
+    struct subject subject = api_subject(&p);
+    int r = credential_list(k->cloud, k->db, k->tenant, id, &list);
     if (r != 0) {
         call_outcome(k, r, "person");
         return;
     }
-    if (!saw_of(k, person)) {
-        credential_list_done(&list);
-        return;
+    if (call_saw(k, SEEN, &subject, 1)) {
+        json_t *items = json_array();
+        for (size_t i = 0; i < list.n; i++)
+            whole_append(&items, api_credential_json(&list.items[i]));
+        call_page(k, NULL, items, NULL);
     }
-    json_t *items = json_array();
-    for (size_t i = 0; i < list.n; i++)
-        whole_append(&items, api_credential_json(&list.items[i]));
     credential_list_done(&list);
-    call_page(k, NULL, items, NULL);
 }
 
 /* Hex digits of the longest credential. */
 #define DIGITS_MAX INT64_C(124)
 _Static_assert(DIGITS_MAX == CRED_MAX + CRED_MAX, "two digits a byte");
 
-enum { F_TECH, F_BITS, F_DATA, F_NUMBER, F_RENDERING, F_FROM, F_UNTIL, F_COUNT };
+enum { F_TECH, F_BITS, F_DATA, F_NUMBER, F_RENDERING, F_WAITING, F_FROM, F_UNTIL, F_COUNT };
 static const struct body_field assign_fields[F_COUNT] = {
     [F_TECH] = {.name = "tech", .type = BODY_STRING, .min = 1, .max = 20},
     [F_BITS] = {.name = "bits", .type = BODY_UINT, .min = 1, .max = DIGITS_MAX * 4},
     [F_DATA] = {.name = "data", .type = BODY_STRING, .min = 2, .max = DIGITS_MAX},
     [F_NUMBER] = {.name = "number", .type = BODY_STRING, .min = 1, .max = CRED_TEXT_MAX - 1},
     [F_RENDERING] = {.name = "rendering", .type = BODY_STRING, .min = 1, .max = 20},
+    [F_WAITING] = {.name = "waiting", .type = BODY_STRING, .min = 1, .max = (int64_t)ID_LEN * 2},
     [F_FROM] = {.name = "from", .type = BODY_TIME},
     [F_UNTIL] = {.name = "until", .type = BODY_TIME},
 };
@@ -71,7 +84,7 @@ static bool exact_cred(struct api_call *k, const struct body_value v[F_COUNT], s
     struct cred c = {.bits = (uint16_t)v[F_BITS].i};
     size_t n = 0;
     if (!v[F_TECH].set || !v[F_BITS].set || !v[F_DATA].set) {
-        call_invalid(k, "", "give tech, bits and data, or number and rendering");
+        call_invalid(k, "", "give waiting, or tech, bits and data, or number and rendering");
     } else if (tech_parse(v[F_TECH].s, &c.tech) < 0) {
         call_invalid(k, "tech", "is not a technology we know; em4100 is one");
     } else if (str_unhex_any(v[F_DATA].s, c.data, CRED_MAX, &n) < 0) {
@@ -113,9 +126,45 @@ static bool numbered_cred(struct api_call *k, const struct body_value v[F_COUNT]
     return r == 0;
 }
 
-static void assign(struct api_call *k, const struct person *person, const struct body_value v[F_COUNT])
+/* The one in the inbox; false: answered. It keeps the rendering that it was seen with, unless another is given. */
+static bool waiting_cred(struct api_call *k, const struct body_value v[F_COUNT], struct cred *ret_cred,
+                         uint8_t *rendering)
 {
-    const struct subject whose = api_subject(person);
+    uint8_t id[ID_LEN];
+    struct waiting w;
+    if (v[F_TECH].set || v[F_BITS].set || v[F_DATA].set || v[F_NUMBER].set) {
+        call_invalid(k, "waiting", "excludes what else names a card");
+        return false;
+    }
+    int r = str_unhex(v[F_WAITING].s, id, ID_LEN) < 0 ? CLOUD_ABSENT
+                                                      : credential_waiting_get(k->cloud, k->db, k->tenant, id, &w);
+    if (r != 0) {
+        call_outcome(k, r, "waiting credential");
+        return false;
+    }
+    *ret_cred = w.cred;
+    if (!v[F_RENDERING].set)
+        *rendering = w.rendering;
+    return true;
+}
+
+/* By whichever way it is named; false: answered. */
+static bool named_cred(struct api_call *k, const struct body_value v[F_COUNT], struct cred *ret_cred,
+                       uint8_t *rendering)
+{
+    if (v[F_WAITING].set)
+        return waiting_cred(k, v, ret_cred, rendering);
+    return v[F_NUMBER].set ? numbered_cred(k, v, *rendering, ret_cred) : exact_cred(k, v, ret_cred);
+}
+
+static bool changed(struct api_call *k, const struct person *p, json_t *old, json_t *now)
+{
+    struct subject subject = api_subject(p);
+    return call_changed(k, &subject, old, now);
+}
+
+static void assign(struct api_call *k, const struct person *p, const struct body_value v[F_COUNT])
+{
     struct cred cred;
     struct credential made;
     uint8_t rendering = RENDER_HEX;
@@ -129,9 +178,9 @@ static void assign(struct api_call *k, const struct person *person, const struct
         call_invalid(k, "until", "must be after from");
         return;
     }
-    if (v[F_NUMBER].set ? !numbered_cred(k, v, rendering, &cred) : !exact_cred(k, v, &cred))
+    if (!named_cred(k, v, &cred, &rendering))
         return;
-    int r = credential_assign(k->cloud, k->db, k->tenant, person->id, &cred, rendering, from, until, &made, &refiled);
+    int r = credential_assign(k->cloud, k->db, k->tenant, p->id, &cred, rendering, from, until, &made, &refiled);
     if (r == CLOUD_CONFLICT) {
         problem_reply(k->r, PROBLEM_CONFLICT,
                       "somebody holds this credential within that time; unassign it there, or give a later from");
@@ -142,7 +191,7 @@ static void assign(struct api_call *k, const struct person *person, const struct
         return;
     }
     json_t *o = api_credential_json(&made);
-    if (!call_changed(k, &whose, NULL, o)) {
+    if (!changed(k, p, NULL, o)) {
         json_decref(o);
         return;
     }
@@ -172,58 +221,54 @@ void api_credentials_assign(struct api_call *k)
     json_decref(body);
 }
 
+/* What {id} names, with who holds it, in reach of that permission; false: answered. */
+static bool named(struct api_call *k, enum perm perm, uint8_t ret_id[ID_LEN], struct credential *c, struct person *p)
+{
+    if (!call_id(k, ret_id, ID_LEN))
+        return false;
+    int r = credential_get(k->cloud, k->db, k->tenant, ret_id, c);
+    if (r == 0 && (r = people_get(k->cloud, k->db, k->tenant, c->person, p)) == CLOUD_DAMAGED)
+        r = 0;
+    if (r == 0 && !call_reaches_person(k, perm, p))
+        r = CLOUD_ABSENT;
+    if (r == CLOUD_DAMAGED && !call_everywhere(k, perm)) /* whose it is does not open */
+        r = CLOUD_ABSENT;
+    if (r != 0)
+        call_outcome(k, r, "credential");
+    return r == 0;
+}
+
 void api_credentials_get(struct api_call *k)
 {
     uint8_t id[ID_LEN];
     struct credential c;
-    if (!call_id(k, id, ID_LEN))
+    struct person p;
+    if (!named(k, PERM_CREDENTIALS_READ, id, &c, &p))
         return;
-    int r = credential_get(k->cloud, k->db, k->tenant, id, &c);
-    if (r != 0)
-        call_outcome(k, r, "credential");
-    else if (saw_of(k, c.person))
+    struct subject subject = api_subject(&p);
+    if (call_saw(k, SEEN, &subject, 1))
         call_resource(k, api_credential_json(&c), NULL);
 }
 
-/* Answered when NULL: it does not exist, or is not as If-Match says. */
-static json_t *as_named(struct api_call *k, const uint8_t id[ID_LEN])
+/* old is stolen. */
+static void unassign(struct api_call *k, const struct credential *was, const struct person *p, int64_t until,
+                     json_t *old)
 {
     struct credential c;
-    int r = credential_get(k->cloud, k->db, k->tenant, id, &c);
-    if (r != 0) {
+    uint64_t refiled = 0;
+    int r = credential_unassign(k->cloud, k->db, k->tenant, was->id, until, &c, &refiled);
+    json_t *o = r == 0 ? api_credential_json(&c) : NULL;
+    bool ok = r == 0 && changed(k, p, old, o);
+    json_decref(old);
+    if (r == CLOUD_INVALID)
+        call_invalid(k, "until", "must lie within the time for which the credential is assigned");
+    else if (r != 0)
         call_outcome(k, r, "credential");
-        return NULL;
-    }
-    json_t *now = api_credential_json(&c);
-    if (now && call_match(k, now, NULL))
-        return now;
-    if (!now)
-        call_outcome(k, -ENOMEM, "credential");
-    json_decref(now);
-    return NULL;
-}
-
-/* Whose it is, for the trail. */
-static bool changed(struct api_call *k, const struct credential *c, json_t *old, json_t *now)
-{
-    struct person person;
-    int r = people_get(k->cloud, k->db, k->tenant, c->person, &person);
-    if (r != 0 && r != CLOUD_DAMAGED) {
-        call_outcome(k, r, "person");
-        return false;
-    }
-    const struct subject whose = api_subject(&person);
-    return call_changed(k, &whose, old, now);
-}
-
-static void unassigned(struct api_call *k, const struct credential *c, json_t *old, uint64_t refiled)
-{
-    json_t *o = api_credential_json(c);
-    call_location(k, "/v1/credentials/", k->param);
-    if (!changed(k, c, old, o)) {
+    if (!ok) {
         json_decref(o);
         return;
     }
+    call_location(k, "/v1/credentials/", k->param);
     call_tag(k, o, NULL);
     whole_set(&o, "refiled", json_integer((json_int_t)refiled));
     problem_json(k->r, 200, o);
@@ -235,22 +280,18 @@ void api_credentials_unassign(struct api_call *k)
     struct body_value v[ARRAY_LEN(fields)];
     uint8_t id[ID_LEN];
     struct credential c;
-    uint64_t refiled = 0;
+    struct person p;
     json_t *body = NULL;
-    if (!call_id(k, id, ID_LEN) || !body_read(k->q, fields, ARRAY_LEN(fields), v, &body, k->r))
+    if (!body_read(k->q, fields, ARRAY_LEN(fields), v, &body, k->r))
         return;
     json_decref(body);
-    json_t *old = as_named(k, id);
-    if (!old)
+    if (!named(k, PERM_CREDENTIALS_CHANGE, id, &c, &p))
         return;
-    int r = credential_unassign(k->cloud, k->db, k->tenant, id, v[0].set ? v[0].i : clock_real(), &c, &refiled);
-    if (r == CLOUD_INVALID)
-        call_invalid(k, "until", "must lie within the time for which the credential is assigned");
-    else if (r != 0)
-        call_outcome(k, r, "credential");
+    json_t *now = api_credential_json(&c);
+    if (call_match(k, now, NULL))
+        unassign(k, &c, &p, v[0].set ? v[0].i : clock_real(), now);
     else
-        unassigned(k, &c, old, refiled);
-    json_decref(old);
+        json_decref(now);
 }
 
 void api_credentials_waiting(struct api_call *k)
@@ -272,16 +313,16 @@ void api_credentials_waiting(struct api_call *k)
         call_outcome(k, r, "inbox");
         return;
     }
-    if (!call_saw(k, "credential.waiting", NULL, 0)) {
+    if (!call_saw(k, SEEN, NULL, 0)) {
         waiting_list_done(&list);
         return;
     }
     json_t *items = json_array();
     for (size_t i = 0; i < list.n; i++) {
         const struct waiting *w = &list.items[i];
-        whole_append(&items, json_pack("{s:o, s:o, s:o, s:I}", "credential", api_cred_json(&w->cred, w->rendering),
-                                       "first_seen", json_time(w->first), "last_seen", json_time(w->last), "count",
-                                       (json_int_t)w->count));
+        whole_append(&items, json_pack("{s:o, s:o, s:o, s:o, s:I}", "id", json_hex(w->id, ID_LEN), "credential",
+                                       card_json(&w->cred, w->rendering), "first_seen", json_time(w->first),
+                                       "last_seen", json_time(w->last), "count", (json_int_t)w->count));
         at.last = w->last;
         memcpy(at.id, w->id, ID_LEN);
     }

@@ -4,6 +4,7 @@
 #include "base/whole.h"
 #include "cloud/api_impl.h"
 #include "cloud/erasure.h"
+#include "cloud/people.h"
 
 static json_t *counts_json(const struct tomb_counts *c)
 {
@@ -87,10 +88,13 @@ void api_erasures_make(struct api_call *k)
     struct body_value v[ARRAY_LEN(fields)];
     uint8_t person[ID_LEN];
     struct erasure e;
+    struct person known;
     json_t *body = NULL;
     if (!call_id(k, person, ID_LEN) || !body_read(k->q, fields, ARRAY_LEN(fields), v, &body, k->r))
         return;
     json_decref(body);
+    if (!call_everywhere(k, PERM_PEOPLE_ERASE) && !api_person_of(k, PERM_PEOPLE_ERASE, person, true, &known))
+        return;
     if (v[0].i != 0) {
         plan(k, person);
         return;

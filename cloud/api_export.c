@@ -12,7 +12,9 @@
 #include "base/str.h"
 #include "base/whole.h"
 #include "cloud/api_impl.h"
+#include "cloud/correction.h"
 #include "cloud/credential.h"
+#include "cloud/dsr.h"
 #include "cloud/outbox_impl.h"
 #include "cloud/people.h"
 #include "cloud/query.h"
@@ -55,9 +57,16 @@ static json_t *credentials(const struct credential_list *l)
 {
     json_t *items = json_array();
     for (size_t i = 0; i < l->n; i++) {
-        json_t *o = api_credential_json(&l->items[i]);
-        if (!l->items[i].damaged)
-            whole_set(&o, "numbers", numbers(&l->items[i].cred));
+        const struct credential *c = &l->items[i];
+        json_t *o = api_credential_json(c);
+        if (!c->damaged) { /* one's own card: all of it */
+            char text[CRED_TEXT_MAX], data[2 * CRED_MAX + 1];
+            cred_render(&c->cred, c->rendering, text);
+            json_object_del(o, "number_last4");
+            whole_set(&o, "data", json_string(str_hex_upper(c->cred.data, cred_len(&c->cred), data)));
+            whole_set(&o, "number", problem_text(text));
+            whole_set(&o, "numbers", numbers(&c->cred));
+        }
         whole_append(&items, o);
     }
     return items;
@@ -68,6 +77,8 @@ static json_t *classes(void)
 {
     static const char *const parts[][2] = {{"/person", "Person"},
                                            {"/credentials", "CredentialExported"},
+                                           {"/corrections", "Correction"},
+                                           {"/requests", "SubjectRequest"},
                                            {"/account", "AccountExported"},
                                            {"/mail", "MailQueued"},
                                            {"/punches", "Punch"}};
@@ -84,18 +95,65 @@ static void add_member(struct buf *b, const char *name, json_t *value)
     problem_dump(b, value);
 }
 
-/* account and mail are stolen. */
-static void write_head(struct buf *b, const char *tenant, const struct person *p, const struct credential_list *l,
-                       json_t *account, json_t *mail)
+/* What is there beside the punches. */
+struct exported {
+    struct credential_list credentials;
+    struct correction_list corrections;
+    struct dsr_list requests;
+    json_t *account, *mail;
+    bool damaged;
+};
+
+static void exported_done(struct exported *e)
 {
+    credential_list_done(&e->credentials);
+    correction_list_done(&e->corrections);
+    dsr_list_done(&e->requests);
+    json_decref(e->account);
+    json_decref(e->mail);
+}
+
+static int gather(struct api_call *k, const struct person *p, struct exported *e)
+{
+    struct scope s;
+    int r = credential_list(k->cloud, k->db, k->tenant, p->id, &e->credentials);
+    if (r == 0)
+        r = correction_list(k->cloud, k->db, k->tenant, p->key, NULL, 0, NULL, NULL, &e->corrections);
+    if (r == 0)
+        r = dsr_list(k->cloud, k->db, k->tenant, p->key, NULL, 0, NULL, NULL, &e->requests);
+    if (r == 0)
+        r = scope_init(k->cloud, k->db, k->tenant, &s);
+    if (r == 0)
+        r = api_account_export(&s, p->key, &e->account);
+    if (r == 0)
+        r = outbox_of(&s, p->key, &e->mail);
+    e->damaged = r == 0 && json_is_true(json_object_get(e->account, "damaged"));
+    for (size_t i = 0; i < e->credentials.n; i++)
+        e->damaged = e->damaged || e->credentials.items[i].damaged;
+    for (size_t i = 0; i < e->corrections.n; i++)
+        e->damaged = e->damaged || e->corrections.items[i].damaged;
+    for (size_t i = 0; i < e->requests.n; i++)
+        e->damaged = e->damaged || e->requests.items[i].damaged;
+    return r;
+}
+
+static void write_head(struct buf *b, const char *tenant, const struct person *p, const struct exported *e)
+{
+    json_t *corrections = json_array(), *requests = json_array();
+    for (size_t i = 0; i < e->corrections.n; i++)
+        whole_append(&corrections, api_correction_json(&e->corrections.items[i], p->id));
+    for (size_t i = 0; i < e->requests.n; i++)
+        whole_append(&requests, api_dsr_json(&e->requests.items[i], p->id));
     add_member(b, "format", json_pack("{s:s, s:i}", "name", "punchline-export", "version", EXPORT_VERSION));
     add_member(b, "made", json_time(clock_real()));
     add_member(b, "responsible", json_pack("{s:s}", "tenant", tenant));
     add_member(b, "classes", classes());
     add_member(b, "person", api_person_json(p));
-    add_member(b, "credentials", credentials(l));
-    add_member(b, "account", account);
-    add_member(b, "mail", mail);
+    add_member(b, "credentials", credentials(&e->credentials));
+    add_member(b, "corrections", corrections);
+    add_member(b, "requests", requests);
+    add_member(b, "account", json_incref(e->account));
+    add_member(b, "mail", json_incref(e->mail));
     buf_addf(b, ",\"punches\":[");
 }
 
@@ -144,53 +202,44 @@ static int export_more(void *arg, struct buf *ret)
     return r;
 }
 
-void api_people_export(struct api_call *k)
+static void start(struct api_call *k, const struct person *p, const struct exported *e, struct exporting *x)
 {
-    uint8_t id[ID_LEN];
-    struct person person;
-    struct credential_list list = {0};
-    struct scope s;
-    json_t *account = NULL, *mail = NULL;
-    if (!call_id(k, id, ID_LEN))
-        return;
-    int r = people_get(k->cloud, k->db, k->tenant, id, &person);
-    if (r == 0 || r == CLOUD_DAMAGED)
-        r = credential_list(k->cloud, k->db, k->tenant, id, &list);
-    if (r == 0)
-        r = scope_init(k->cloud, k->db, k->tenant, &s);
-    if (r == 0)
-        r = api_account_export(&s, person.key, &account);
-    if (r == 0)
-        r = outbox_of(&s, person.key, &mail);
-    struct exporting *x = r == 0 ? calloc(1, sizeof *x) : NULL;
-    if (r == 0 && !x)
-        r = -ENOMEM;
-    if (r != 0) {
-        json_decref(account);
-        json_decref(mail);
-        credential_list_done(&list);
-        call_outcome(k, r, "person");
-        return;
-    }
-    const struct subject whose = api_subject(&person);
-    if (!call_saw(k, "person credential punch", &whose, 1)) {
-        credential_list_done(&list);
-        free(x);
-        return;
-    }
     x->cloud = k->cloud;
     str_copy(x->tenant, sizeof x->tenant, k->tenant);
-    memcpy(x->person, id, ID_LEN);
+    memcpy(x->person, p->id, ID_LEN);
     x->state = PUNCH_PENDING;
-    x->damaged = person.damaged || json_is_true(json_object_get(account, "damaged"));
-    for (size_t i = 0; i < list.n; i++)
-        x->damaged = x->damaged || list.items[i].damaged;
-    write_head(&k->r->body, k->tenant, &person, &list, account, mail);
-    credential_list_done(&list);
-    crypto_wipe(&person, sizeof person);
+    x->damaged = p->damaged || e->damaged;
     k->r->status = 200;
     k->r->type = "application/json";
     k->r->more = export_more;
     k->r->more_done = export_free;
     k->r->more_arg = x;
+}
+
+void api_export_person(struct api_call *k, const struct person *p)
+{
+    struct exported e = {0};
+    struct subject subject = api_subject(p);
+    int r = gather(k, p, &e);
+    struct exporting *x = r == 0 ? calloc(1, sizeof *x) : NULL;
+    if (r == 0 && !x)
+        r = -ENOMEM;
+    if (r != 0) {
+        call_outcome(k, r, "person");
+    } else if (call_saw(k, "person credential punch correction request account", &subject, 1)) {
+        write_head(&k->r->body, k->tenant, p, &e);
+        start(k, p, &e, x);
+        x = NULL;
+    }
+    free(x);
+    exported_done(&e);
+}
+
+void api_people_export(struct api_call *k)
+{
+    uint8_t id[ID_LEN];
+    struct person p;
+    if (call_id(k, id, ID_LEN) && api_person_of(k, PERM_PEOPLE_EXPORT, id, true, &p))
+        api_export_person(k, &p);
+    crypto_wipe(&p, sizeof p);
 }

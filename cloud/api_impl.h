@@ -277,6 +277,18 @@ void api_sites_create(struct api_call *k);
 void api_sites_get(struct api_call *k);
 void api_sites_patch(struct api_call *k);
 void api_sites_delete(struct api_call *k);
+void api_corrections_list(struct api_call *k);
+void api_corrections_request(struct api_call *k);
+void api_corrections_get(struct api_call *k);
+void api_corrections_decide(struct api_call *k);
+void api_me_export(struct api_call *k);
+void api_me_erasure(struct api_call *k);
+void api_me_restriction(struct api_call *k);
+void api_me_rectification(struct api_call *k);
+void api_me_requests(struct api_call *k);
+void api_me_request(struct api_call *k);
+void api_requests_list(struct api_call *k);
+void api_requests_decide(struct api_call *k);
 void api_units_list(struct api_call *k);
 void api_units_create(struct api_call *k);
 void api_units_get(struct api_call *k);
@@ -305,6 +317,14 @@ struct person;
 /* Within the reach of the route's permission; false: the reply is made. */
 bool call_gateway(struct api_call *k, const uint8_t gw[GW_LEN], struct gateway *ret);
 json_t *api_person_json(const struct person *p);
+/* Everything that is held about the person, as a document in pieces. */
+void api_export_person(struct api_call *k, const struct person *p);
+struct correction;
+struct dsr;
+json_t *api_correction_json(const struct correction *c, const uint8_t *person);
+json_t *api_dsr_json(const struct dsr *d, const uint8_t *person);
+/* Who asks, as it is kept with what he asks for: the account's id, or the token's of who has none. */
+void api_author(const struct api_call *k, uint8_t ret_id[ID_LEN]);
 struct subject api_subject(const struct person *p);
 /* The person, if the caller's permission reaches them; false: answered, as if there were none. */
 bool api_person_of(struct api_call *k, enum perm perm, const uint8_t id[ID_LEN], bool damaged_too,

@@ -10,7 +10,7 @@
 #include "cloud/unit.h"
 
 /* Classes of fields, as the audit trail names them. */
-#define SEEN "name personnel_number contact unit validity"
+#define SEEN "person"
 
 json_t *api_person_json(const struct person *p)
 {

@@ -131,6 +131,14 @@ static void write_page(struct http_reply *r, const struct punch_list *l, const c
     r->type = "application/json";
 }
 
+/* Somebody's, if the person is reached; anybody's at a site that is. */
+static bool reached(void *arg, const struct person *p, const uint8_t *site)
+{
+    struct api_call *k = arg;
+    return (p && call_reaches_person(k, PERM_PUNCHES_READ, p)) ||
+           (site && call_reaches_site(k, PERM_PUNCHES_READ, site));
+}
+
 /* Who was asked for is seen even where there is no punch: that there is none says something, too. */
 static bool saw(struct api_call *k, const struct punch_query *q, const struct punch_list *l)
 {
@@ -169,7 +177,14 @@ void api_punches_list(struct api_call *k)
     if (!call_limit(k, &q.limit) || !read_state(k, &q.state) ||
         !call_query_id(k, "person", person, ID_LEN, &has_person) || !call_cursor(k, filters, pos))
         return;
+    struct person known;
     q.person = has_person ? person : NULL;
+    if (!call_everywhere(k, PERM_PUNCHES_READ)) {
+        if (has_person && !api_person_of(k, PERM_PUNCHES_READ, person, true, &known))
+            return;
+        q.fits = reached;
+        q.fits_arg = k;
+    }
     if (pos[0] ? read_pos(k, pos, &q, &after) : read_window(k, &q))
         list(k, &q);
 }

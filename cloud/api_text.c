@@ -190,6 +190,28 @@ static void punch_head(struct buf *b, const struct punch_row *p)
         text_raw(b, "null");
 }
 
+static void correction(struct buf *b, const struct punch_correction *c)
+{
+    const char *dir = dir_name(c->dir);
+    if (!c->is) {
+        text_raw(b, "null");
+        return;
+    }
+    text_raw(b, "{\"id\":");
+    text_hex(b, c->id, ID_LEN);
+    text_raw(b, c->voids ? ",\"void\":true,\"time\":" : ",\"void\":false,\"time\":");
+    if (c->has_time)
+        text_time(b, c->time);
+    else
+        text_raw(b, "null");
+    text_raw(b, ",\"direction\":");
+    if (c->has_dir)
+        text_string(b, dir ? dir : "unknown");
+    else
+        text_raw(b, "null");
+    text_raw(b, "}");
+}
+
 void text_punch(struct buf *b, const struct punch_row *p)
 {
     punch_head(b, p);
@@ -209,6 +231,8 @@ void text_punch(struct buf *b, const struct punch_row *p)
     repeats(b, p);
     text_raw(b, ",\"received\":");
     text_time(b, p->received);
+    text_raw(b, ",\"correction\":");
+    correction(b, &p->correction);
     text_raw(b, "}");
 }
 

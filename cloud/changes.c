@@ -165,6 +165,11 @@ int changes_credential(const struct scope *s, const uint8_t key_id[KEY_ID_LEN], 
     return put_of(s, key_id, CHANGE_CREDENTIAL, BYTES(id, ID_LEN), 0, false);
 }
 
+int changes_correction(const struct scope *s, const uint8_t key_id[KEY_ID_LEN], const uint8_t id[ID_LEN])
+{
+    return put_of(s, key_id, CHANGE_CORRECTION, BYTES(id, ID_LEN), 0, false);
+}
+
 int changes_removed(const struct scope *s, const uint8_t key_id[KEY_ID_LEN], const uint8_t segid[SEGID_LEN],
                     uint64_t index)
 {

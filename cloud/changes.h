@@ -20,13 +20,14 @@
 #define CHANGES_BLOCK 256 /* smaller: less in common once a person is erased; larger: less work for the reader */
 
 enum change_kind {
-    CHANGE_PUNCH = 1,  /* a row of punch is there or anew: id = pid, number = day */
-    CHANGE_PENDING,    /* of pending: id = pid */
-    CHANGE_PERSON,     /* created or changed */
-    CHANGE_CREDENTIAL, /* handed out or taken back: id */
-    CHANGE_REMOVED,    /* a punch is no more, and no row took its place: id = segid, number = index */
-    CHANGE_ERASED,     /* id = person; this and the next are the tenant's own */
-    CHANGE_GATEWAY,    /* added, or at another site: id = gw, number = generation */
+    CHANGE_PUNCH = 1,       /* a row of punch is there or anew: id = pid, number = day */
+    CHANGE_PENDING,         /* of pending: id = pid */
+    CHANGE_PERSON,          /* created or changed */
+    CHANGE_CREDENTIAL,      /* handed out or taken back: id */
+    CHANGE_REMOVED,         /* a punch is no more, and no row took its place: id = segid, number = index */
+    CHANGE_ERASED,          /* id = person; this and the next are the tenant's own */
+    CHANGE_CORRECTION = 20, /* asked for, or decided: id */
+    CHANGE_GATEWAY = 7,     /* added, or at another site: id = gw, number = generation */
 };
 
 struct change {
@@ -48,6 +49,7 @@ int changes_removed(const struct scope *s, const uint8_t key_id[KEY_ID_LEN], con
                     uint64_t index);
 /* Tells consumers to forget the person, its credentials and its punches. */
 int changes_erased(const struct scope *s, const uint8_t person[ID_LEN]);
+int changes_correction(const struct scope *s, const uint8_t key_id[KEY_ID_LEN], const uint8_t id[ID_LEN]);
 int changes_gateway(const struct scope *s, const uint8_t gw[GW_LEN], uint64_t gen);
 
 /* For a scope with draws: writes the number up to which it has drawn. Due before anybody else draws for this tenant, so

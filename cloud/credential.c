@@ -331,6 +331,21 @@ int credential_waiting(struct cloud *c, struct db *db, const char *tenant, const
     return 0;
 }
 
+int credential_waiting_get(struct cloud *c, struct db *db, const char *tenant, const uint8_t id[ID_LEN],
+                           struct waiting *ret_waiting)
+{
+    struct scope s;
+    struct waiting_row row;
+    int r = scope_init(c, db, tenant, &s);
+    if (r == 0)
+        r = waiting_get(&s, id, &row);
+    if (r != 0)
+        return r;
+    *ret_waiting = row.w;
+    memcpy(ret_waiting->id, id, ID_LEN);
+    return 0;
+}
+
 void waiting_list_done(struct waiting_list *l)
 {
     free(l->items);

@@ -68,4 +68,6 @@ struct waiting_list {
  * WAITING_LIMIT_MAX. */
 int credential_waiting(struct cloud *c, struct db *db, const char *tenant, const struct waiting_pos *after,
                        size_t limit, struct waiting_list *ret_list);
+int credential_waiting_get(struct cloud *c, struct db *db, const char *tenant, const uint8_t id[ID_LEN],
+                           struct waiting *ret_waiting); /* CLOUD_ABSENT */
 void waiting_list_done(struct waiting_list *l);

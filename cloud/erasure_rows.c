@@ -365,13 +365,22 @@ static int delete_by(const struct scope *s, const char *sql, const void *id, siz
     return db_must(st);
 }
 
+/* Each of these rows has the key id of the person it is about. */
+static const char *const of_key[] = {
+    "DELETE FROM credential WHERE tenant_id = ?1 AND key_id = ?2",
+    "DELETE FROM correction WHERE tenant_id = ?1 AND key_id = ?2",
+    "DELETE FROM correction_decision WHERE tenant_id = ?1 AND key_id = ?2",
+    "DELETE FROM dsr WHERE tenant_id = ?1 AND key_id = ?2",
+    "DELETE FROM mail WHERE tenant_id = ?1 AND key_id = ?2",
+};
+
 int erasure_plan_act(const struct scope *s, const struct erasure_plan *p)
 {
     struct tomb_counts gone = {0};
     int r = each_day(s, p->person.key, "DELETE FROM punch WHERE tenant_id = ?1 AND day = ?2 AND ref = ?3",
                      "DELETE FROM pending WHERE tenant_id = ?1 AND ref = ?3", &gone);
-    if (r == 0)
-        r = delete_by(s, "DELETE FROM credential WHERE tenant_id = ?1 AND key_id = ?2", p->person.key, KEY_ID_LEN);
+    for (size_t i = 0; r == 0 && i < ARRAY_LEN(of_key); i++)
+        r = delete_by(s, of_key[i], p->person.key, KEY_ID_LEN);
     if (r == 0)
         r = account_forget(s, p->person.key);
     if (r == 0)
@@ -430,5 +439,14 @@ int erasure_orphans(const struct scope *s)
     if (r == 0)
         r = orphans_of(s, "SELECT DISTINCT key_id FROM waiting WHERE tenant_id = ?1",
                        "DELETE FROM waiting WHERE tenant_id = ?1 AND key_id = ?2");
+    if (r == 0)
+        r = orphans_of(s, "SELECT DISTINCT key_id FROM correction WHERE tenant_id = ?1",
+                       "DELETE FROM correction WHERE tenant_id = ?1 AND key_id = ?2");
+    if (r == 0)
+        r = orphans_of(s, "SELECT DISTINCT key_id FROM correction_decision WHERE tenant_id = ?1",
+                       "DELETE FROM correction_decision WHERE tenant_id = ?1 AND key_id = ?2");
+    if (r == 0)
+        r = orphans_of(s, "SELECT DISTINCT key_id FROM dsr WHERE tenant_id = ?1",
+                       "DELETE FROM dsr WHERE tenant_id = ?1 AND key_id = ?2");
     return r;
 }

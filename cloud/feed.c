@@ -50,6 +50,18 @@ static int on_credential(struct feed *x)
     return r;
 }
 
+static int on_correction(struct feed *x)
+{
+    struct feed_item item = {.entry = *x->entry};
+    int r = correction_find(x->s, x->entry->id, &item.correction);
+    if (r == 0 || r == CLOUD_DAMAGED) {
+        r = people_by_key(x->s, x->entry->key_id, &item.corrected);
+        r = r == 0 || r == CLOUD_DAMAGED ? x->fn(x->arg, &item) : r;
+    }
+    crypto_wipe(&item, sizeof item);
+    return r;
+}
+
 static int on_gateway(struct feed *x)
 {
     struct feed_item item = {.entry = *x->entry};
@@ -74,6 +86,9 @@ static int on_entry(void *arg, const struct change *e)
         break;
     case CHANGE_CREDENTIAL:
         r = on_credential(x);
+        break;
+    case CHANGE_CORRECTION:
+        r = on_correction(x);
         break;
     case CHANGE_GATEWAY:
         r = on_gateway(x);

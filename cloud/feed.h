@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cloud/changes.h"
+#include "cloud/correction.h"
 #include "cloud/credential.h"
 #include "cloud/gateway.h"
 #include "cloud/people.h"
@@ -15,6 +16,8 @@ struct feed_item {
     struct person person;
     struct credential credential;
     struct gateway gateway;
+    struct correction correction;
+    struct person corrected; /* whose */
 };
 typedef int feed_fn(void *arg, const struct feed_item *item);
 

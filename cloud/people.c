@@ -319,6 +319,14 @@ int people_get(struct cloud *c, struct db *db, const char *tenant, const uint8_t
     return r != 0 ? r : people_find(&s, id, ret_person);
 }
 
+int people_get_by_key(struct cloud *c, struct db *db, const char *tenant, const uint8_t key[ID_LEN],
+                      struct person *ret_person)
+{
+    struct scope s;
+    int r = scope_init(c, db, tenant, &s);
+    return r != 0 ? r : people_by_key(&s, key, ret_person);
+}
+
 static int update(const struct scope *s, const uint8_t id[ID_LEN], const struct person_set *set, struct person *ret)
 {
     int r = people_find(s, id, ret);

@@ -53,6 +53,9 @@ int people_get(struct cloud *c, struct db *db, const char *tenant, const uint8_t
 int people_by_number(struct cloud *c, struct db *db, const char *tenant, const char *personnel_number,
                      struct person *ret_person); /* CLOUD_ABSENT, CLOUD_DAMAGED */
 
+int people_get_by_key(struct cloud *c, struct db *db, const char *tenant, const uint8_t key[ID_LEN],
+                      struct person *ret_person); /* CLOUD_ABSENT, CLOUD_DAMAGED */
+
 /* Who is to be in a list, asked once a row is open; NULL: everybody. */
 typedef bool person_fits(void *arg, const struct person *p);
 /* Damaged ones, too, in the order of their (random) ids, beginning after `after` (NULL: from the start), at most limit.

@@ -8,6 +8,7 @@
 #include "base/be.h"
 #include "base/clock.h"
 #include "base/str.h"
+#include "cloud/correction.h"
 #include "cloud/people_impl.h"
 #include "cloud/query_impl.h"
 
@@ -80,6 +81,8 @@ struct search {
     uint8_t key_id[KEY_ID_LEN]; /* the person's */
     bool pending;               /* which table is walked */
     bool damaged;
+    bool has_seen; /* who was looked at last for q->fits */
+    struct person seen;
     size_t cap, n;
     struct hit *hits; /* cap of them, n in use */
     struct hit **heap;
@@ -140,7 +143,9 @@ static void keep(struct search *x, const struct punch_pos *pos, const uint8_t ke
 int sites_init(struct sites *x, const struct scope *s)
 {
     x->s = s;
-    int r = gateway_list(s->db, s->tenant, &x->gateways);
+    int r = correction_any(s, &x->corrected);
+    if (r == 0)
+        r = gateway_list(s->db, s->tenant, &x->gateways);
     return r != 0 ? r : directions_load(s, &x->directions);
 }
 
@@ -186,14 +191,40 @@ static bool wanted(struct search *x, enum key_kind kind, const struct filed *f)
         return false;
     if (q->reader != NULL && strcmp(q->reader, f->rec.punch.reader) != 0)
         return false;
-    return q->site == NULL || strcmp(q->site, sites_of(&x->sites, f->gw, f->gen)) == 0;
+    if (q->site == NULL)
+        return true;
+    const struct gateway *g = sites_gateway(&x->sites, f->gw, f->gen);
+    return strcmp(q->site, g != NULL ? g->site : "") == 0;
+}
+
+/* Whether the caller is to see it, a person at a time: rows of one come together where a day is walked by its refs. */
+static int is_seen(struct search *x, const uint8_t key_id[KEY_ID_LEN], enum key_kind kind, const struct filed *f,
+                   bool *ret_seen)
+{
+    const struct punch_query *q = x->q;
+    *ret_seen = true;
+    if (q->fits == NULL)
+        return 0;
+    int r = 0;
+    if (kind == KEY_PERSON && (!x->has_seen || memcmp(x->seen.key, key_id, KEY_ID_LEN) != 0)) {
+        r = people_by_key(x->s, key_id, &x->seen);
+        x->has_seen = r == 0 || r == CLOUD_DAMAGED;
+        if (r < 0)
+            return r;
+    }
+    const struct gateway *g = sites_gateway(&x->sites, f->gw, f->gen);
+    bool known = kind == KEY_PERSON && x->has_seen;
+    *ret_seen = q->fits(q->fits_arg, known ? &x->seen : NULL, g != NULL ? g->site_id : NULL);
+    return 0;
 }
 
 static int on_row(void *arg, const uint8_t key_id[KEY_ID_LEN], enum key_kind kind, struct filed *f)
 {
     struct search *x = arg;
-    if (!wanted(x, kind, f))
-        return 0;
+    bool seen = false;
+    int r = wanted(x, kind, f) ? is_seen(x, key_id, kind, f, &seen) : 0;
+    if (r != 0 || !seen)
+        return r;
     struct punch_pos pos = {
         .pending = x->pending, .time = filed_when(f), .gen = f->gen, .gseq = f->rec.gseq, .index = f->index};
     memcpy(pos.gw, f->gw, GW_LEN);
@@ -254,6 +285,22 @@ int sites_person(struct sites *x, const uint8_t key_id[KEY_ID_LEN], const struct
     return 0;
 }
 
+static int correct(const struct sites *x, const uint8_t key_id[KEY_ID_LEN], struct punch_row *row)
+{
+    struct correction c;
+    int r = x->corrected ? correction_of(x->s, key_id, row->segid, row->index, &c) : CLOUD_ABSENT;
+    if (r != 0)
+        return r < 0 ? r : 0;
+    row->correction = (struct punch_correction){.is = true,
+                                                .voids = c.kind == CORRECTION_VOID,
+                                                .has_time = c.has_time,
+                                                .time = c.time,
+                                                .has_dir = c.has_dir,
+                                                .dir = c.dir};
+    memcpy(row->correction.id, c.id, ID_LEN);
+    return 0;
+}
+
 int query_row(struct sites *x, const uint8_t key_id[KEY_ID_LEN], enum key_kind kind, const struct filed *f,
               struct punch_row *row)
 {
@@ -266,7 +313,8 @@ int query_row(struct sites *x, const uint8_t key_id[KEY_ID_LEN], enum key_kind k
     row->rendering = f->rec.punch.rendering;
     memcpy(row->gw, f->gw, GW_LEN);
     row->gen = f->gen;
-    str_copy(row->site, sizeof row->site, sites_of(x, f->gw, f->gen));
+    const struct gateway *g = sites_gateway(x, f->gw, f->gen);
+    str_copy(row->site, sizeof row->site, g != NULL ? g->site : "");
     memcpy(row->reader, f->rec.punch.reader, sizeof row->reader);
     row->dir = f->rec.punch.dir;
     if (row->dir == DIR_UNKNOWN && (d = directions_of(&x->directions, f->gw, f->rec.punch.reader)) != NULL)
@@ -284,10 +332,13 @@ int query_row(struct sites *x, const uint8_t key_id[KEY_ID_LEN], enum key_kind k
     memcpy(row->repeats, f->repeats, sizeof row->repeats);
     if (kind != KEY_PERSON)
         return 0;
-    int r = sites_person(x, key_id, &p);
+    int r = correct(x, key_id, row);
+    if (r == 0)
+        r = sites_person(x, key_id, &p);
     if (r == 0) {
         row->has_person = true;
         memcpy(row->person, p->id, ID_LEN);
+        memcpy(row->person_key, key_id, ID_LEN);
         memcpy(row->person_name, p->name, sizeof row->person_name);
     }
     return r < 0 ? r : 0;
@@ -373,6 +424,7 @@ int query_punches(struct cloud *c, struct db *db, const struct punch_query *q, s
         free(x.hits);
         free(x.heap);
         sites_done(&x.sites);
+        crypto_wipe(&x.seen, sizeof x.seen);
     }
     db_end_read(db);
     return r;

@@ -24,7 +24,7 @@ struct punch_row {
     uint64_t index;
     enum punch_state state; /* PUNCH_ASSIGNED, PUNCH_UNASSIGNED or PUNCH_PENDING */
     bool has_person;
-    uint8_t person[ID_LEN];
+    uint8_t person[ID_LEN], person_key[ID_LEN];
     char person_name[NAME_MAX_LEN + 1]; /* "": damaged */
     struct cred cred;
     uint8_t rendering;
@@ -45,6 +45,13 @@ struct punch_row {
     int64_t received;
     size_t n_repeats;
     struct punch_repeat repeats[PUNCH_REPEATS_MAX];
+    /* What an approved correction says in the place of time and direction. */
+    struct punch_correction {
+        bool is, voids, has_time, has_dir;
+        uint8_t id[ID_LEN];
+        int64_t time;
+        uint8_t dir;
+    } correction;
 };
 
 /* Where a page ended: stable while rows come and go. Two records of a gateway set back to an older image may share
@@ -61,11 +68,17 @@ struct punch_pos {
 void punch_pos_text(const struct punch_pos *p, char ret[PUNCH_POS_TEXT_MAX]);
 int punch_pos_parse(const char *text, struct punch_pos *ret_pos); /* -EINVAL */
 
+/* Whether a punch of that person (NULL: of nobody known) at that site (ID_LEN bytes; NULL: of no gateway that is known)
+ * is to be in a list. */
+typedef bool punch_fits(void *arg, const struct person *p, const uint8_t *site);
+
 struct punch_query {
     const char *tenant;
     const uint8_t *person; /* ID_LEN bytes, or NULL */
-    const char *site;      /* NULL: any */
-    const char *reader;    /* NULL: any */
+    punch_fits *fits;      /* NULL: every one */
+    void *fits_arg;
+    const char *site;   /* NULL: any */
+    const char *reader; /* NULL: any */
     bool has_from, has_to;
     int64_t from, to; /* us, [from, to) */
     enum punch_state state;

@@ -10,6 +10,7 @@
 #define PEOPLE_SLOTS 32
 struct sites {
     const struct scope *s;
+    bool corrected;               /* the tenant has corrections */
     struct gateway_list gateways; /* newest generations; older ones are added as they come */
     struct directions directions;
     struct known {

@@ -83,7 +83,24 @@ static const char *const people_6 =
     "CREATE UNIQUE INDEX person_pnidx ON person(tenant_id, pnidx);"
     "CREATE TABLE unit(tenant_id TEXT NOT NULL, id BLOB NOT NULL, name TEXT NOT NULL, site_id BLOB,"
     " created INTEGER NOT NULL, archived INTEGER NOT NULL, PRIMARY KEY(tenant_id, id)) WITHOUT ROWID;"
-    "CREATE UNIQUE INDEX unit_name ON unit(tenant_id, name);";
+    "CREATE UNIQUE INDEX unit_name ON unit(tenant_id, name);"
+    "CREATE TABLE correction(tenant_id TEXT NOT NULL, id BLOB NOT NULL, key_id BLOB NOT NULL, pidx BLOB,"
+    " sealed BLOB NOT NULL, PRIMARY KEY(tenant_id, id)) WITHOUT ROWID;"
+    "CREATE INDEX correction_key ON correction(tenant_id, key_id);"
+    "CREATE INDEX correction_pidx ON correction(tenant_id, pidx);"
+    "CREATE TABLE correction_decision(tenant_id TEXT NOT NULL, id BLOB NOT NULL, key_id BLOB NOT NULL,"
+    " sealed BLOB NOT NULL, PRIMARY KEY(tenant_id, id)) WITHOUT ROWID;"
+    "CREATE INDEX correction_decision_key ON correction_decision(tenant_id, key_id);"
+    /* what data subjects ask for */
+    "CREATE TABLE dsr(tenant_id TEXT NOT NULL, id BLOB NOT NULL, key_id BLOB NOT NULL, sealed BLOB NOT NULL,"
+    " PRIMARY KEY(tenant_id, id)) WITHOUT ROWID;"
+    "CREATE INDEX dsr_key ON dsr(tenant_id, key_id);"
+    "CREATE TABLE import_run(tenant_id TEXT NOT NULL, id BLOB NOT NULL, preview INTEGER NOT NULL,"
+    " state INTEGER NOT NULL, total INTEGER NOT NULL, done INTEGER NOT NULL, made INTEGER NOT NULL,"
+    " changed INTEGER NOT NULL, unchanged INTEGER NOT NULL, bad INTEGER NOT NULL, started INTEGER NOT NULL,"
+    " ended INTEGER NOT NULL, PRIMARY KEY(tenant_id, id)) WITHOUT ROWID;"
+    "CREATE TABLE import_error(tenant_id TEXT NOT NULL, id BLOB NOT NULL, line INTEGER NOT NULL, field TEXT NOT NULL,"
+    " reason TEXT NOT NULL, PRIMARY KEY(tenant_id, id, line)) WITHOUT ROWID;";
 
 /* All about machines. archived, revoked, used 0: not; expires of a certificate 0: not known. */
 static const char *const places_6 =

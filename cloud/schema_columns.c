@@ -48,6 +48,27 @@ const struct schema_columns schema_columns[] = {
     {"person", "sealed", COLUMN_PERSONAL,
      "/person/name /person/personnel_number /person/given_name /person/family_name /person/email /person/phone"
      " /person/unit /person/valid_from /person/valid_until /person/archived /person/created"},
+    {"correction", "tenant_id", COLUMN_MACHINE, NULL},
+    {"correction", "id", COLUMN_PERSONAL, "/corrections/0/id"},
+    {"correction", "key_id pidx", COLUMN_KEYED, NULL},
+    {"correction", "sealed", COLUMN_PERSONAL,
+     "/corrections/0/kind /corrections/0/punch /corrections/0/original/time /corrections/0/original/direction"
+     " /corrections/0/time /corrections/0/direction /corrections/0/reason /corrections/0/requested_by"
+     " /corrections/0/requested"},
+    {"correction_decision", "tenant_id", COLUMN_MACHINE, NULL},
+    {"correction_decision", "id", COLUMN_PERSONAL, "/corrections/0/id"},
+    {"correction_decision", "key_id", COLUMN_KEYED, NULL},
+    {"correction_decision", "sealed", COLUMN_PERSONAL,
+     "/corrections/0/state /corrections/0/decided_by /corrections/0/decided /corrections/0/decision_reason"},
+    {"dsr", "tenant_id", COLUMN_MACHINE, NULL},
+    {"dsr", "id", COLUMN_PERSONAL, "/requests/0/id"},
+    {"dsr", "key_id", COLUMN_KEYED, NULL},
+    {"dsr", "sealed", COLUMN_PERSONAL,
+     "/requests/0/kind /requests/0/state /requests/0/requested /requests/0/text /requests/0/decided_by"
+     " /requests/0/decided /requests/0/answer"},
+    {"import_run", "tenant_id id preview state total done made changed unchanged bad started ended", COLUMN_MACHINE,
+     NULL},
+    {"import_error", "tenant_id id line field reason", COLUMN_MACHINE, NULL}, /* of a line it says no value */
     {"unit", "tenant_id id name site_id created archived", COLUMN_MACHINE, NULL},
 
     {"credential", "tenant_id", COLUMN_MACHINE, NULL},

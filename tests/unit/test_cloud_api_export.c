@@ -4,6 +4,8 @@
 
 #include "cloud/account.h"
 #include "cloud/archive.h"
+#include "cloud/correction.h"
+#include "cloud/dsr.h"
 #include "cloud/outbox.h"
 #include "cloud/people_impl.h"
 #include "cloud/schema.h"
@@ -20,6 +22,8 @@ static struct session session;
 static struct person ada, many;
 static struct credential card_of_ada;
 static struct unit unit;
+static struct correction correction;
+static struct dsr asked;
 static char gw_hex[2 * GW_LEN + 1];
 static const struct cred card = {.tech = TECH_EM4100, .bits = 40, .data = {0x67, 0x00, 0x3b, 0x51, 0xc6}};
 static int64_t base; /* of the planted times: some 60 days ago */
@@ -116,6 +120,22 @@ static void plant_many(struct db *db)
     }
 }
 
+static const uint8_t asker[ID_LEN] = {1, 2, 3}, decider[ID_LEN] = {4, 5, 6};
+
+/* Once the punches are there. */
+static void plant_said(struct db *db)
+{
+    correction = (struct correction){
+        .kind = CORRECTION_CHANGE, .index = 12, .has_time = true, .time = base - 9, .has_dir = true, .dir = DIR_OUT};
+    memset(correction.segid, 0xab, SEGID_LEN);
+    memcpy(correction.by, asker, ID_LEN);
+    strcpy(correction.reason, "Clock was wrong");
+    assert_int_equal(correction_request(f.c, db, "acme", ada.id, &correction), 0);
+    assert_int_equal(correction_decide(f.c, db, "acme", correction.id, true, decider, "Seen", &correction), 0);
+    assert_int_equal(dsr_make(f.c, db, "acme", ada.id, DSR_RECTIFICATION, "With an e", &asked), 0);
+    assert_int_equal(dsr_decide(f.c, db, "acme", asked.id, true, decider, "Done", &asked), 0);
+}
+
 static void plant_person(struct db *db)
 {
     const struct person_set set = {.name = "Ada Löwe",
@@ -156,6 +176,7 @@ static int setup(void **state)
     plant_account(db);
     plant_many(db);
     assert_int_equal(cloud_commit(f.c, db), 0);
+    plant_said(db);
     cloud_db_give(f.c, db);
     assert_int_equal(api_start(f.c, NULL, &api), 0);
     f.s.port = api_port(api);
@@ -257,7 +278,7 @@ struct planted {
     const char *pointer;
     char want[128];
 };
-static struct planted planted[96];
+static struct planted planted[160];
 static size_t n_planted;
 
 static void plant(const char *pointer, const char *fmt, ...) PRINTF_LIKE(2, 3);
@@ -319,6 +340,33 @@ static void expect_account(void)
     plant("/account/sessions/0/seen", "\"%s\"", time_text(session.seen));
     plant("/account/sessions/0/address", "\"203.0.113.7\"");
     plant("/account/sessions/0/agent", "\"Lynx\"");
+}
+
+static void expect_said(void)
+{
+    char id[2 * ID_LEN + 1];
+    plant("/corrections/0/id", "\"%s\"", str_hex(correction.id, ID_LEN, id));
+    plant("/corrections/0/kind", "\"change\"");
+    plant("/corrections/0/state", "\"approved\"");
+    plant("/corrections/0/punch", "\"abababababababababababababababab-12\"");
+    plant("/corrections/0/original/time", "\"%s\"", time_text(base));
+    plant("/corrections/0/original/direction", "\"function\"");
+    plant("/corrections/0/time", "\"%s\"", time_text(base - 9));
+    plant("/corrections/0/direction", "\"out\"");
+    plant("/corrections/0/reason", "\"Clock was wrong\"");
+    plant("/corrections/0/requested_by", "\"%s\"", str_hex(asker, ID_LEN, id));
+    plant("/corrections/0/requested", "\"%s\"", time_text(correction.requested));
+    plant("/corrections/0/decided_by", "\"%s\"", str_hex(decider, ID_LEN, id));
+    plant("/corrections/0/decided", "\"%s\"", time_text(correction.decided));
+    plant("/corrections/0/decision_reason", "\"Seen\"");
+    plant("/requests/0/id", "\"%s\"", str_hex(asked.id, ID_LEN, id));
+    plant("/requests/0/kind", "\"rectification\"");
+    plant("/requests/0/state", "\"granted\"");
+    plant("/requests/0/requested", "\"%s\"", time_text(asked.requested));
+    plant("/requests/0/text", "\"With an e\"");
+    plant("/requests/0/decided_by", "\"%s\"", str_hex(decider, ID_LEN, id));
+    plant("/requests/0/decided", "\"%s\"", time_text(asked.decided));
+    plant("/requests/0/answer", "\"Done\"");
 }
 
 static void expect_filed(void)
@@ -384,6 +432,7 @@ static void test_what_is_planted_is_found(void **state)
     expect_person();
     expect_mail();
     expect_account();
+    expect_said();
     expect_filed();
     expect_pending();
     for (const struct schema_columns *t = schema_columns; t->table; t++) {
@@ -451,6 +500,8 @@ static int drive(const struct person *p, struct db *db, const char *sql_between,
     struct api_call k = {.api = api, .cloud = f.c, .q = &q, .r = &r, .route = api_routes(&n_routes), .tenant = "acme"};
     int more = 0;
     buf_init(&r.body, HTTP_REPLY_MAX);
+    k.who.is = WHO_BOOTSTRAP;
+    assert_true(rights_add(&k.who.rights, PERM_ALL & ~PERM_VENDORS, REACH_TENANT, NULL));
     assert_int_equal(cloud_db_take(f.c, &k.db), 0);
     str_hex(p->id, ID_LEN, k.param);
     api_people_export(&k);
