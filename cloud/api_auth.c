@@ -36,13 +36,13 @@ static bool refused(struct api_call *k, enum problem p, const char *detail)
 static int rights_there(struct api_call *k, struct rights *ret)
 {
     struct who *w = &k->who;
-    uint8_t request[ID_LEN];
     int64_t now = clock_real();
     if (strcmp(k->tenant, w->home) == 0)
         return granted_rights(k->db, k->tenant, w->account, now, now, ret);
     if (tenant_is_customer(w->home) || !tenant_is_customer(k->tenant))
         return CLOUD_ABSENT;
-    int r = support_rights(k->db, k->tenant, w->account, now, ret, request);
+    int r = support_rights(k->db, k->tenant, w->account, now, ret, w->support);
+    w->has_support = r == 0 && ret->n > 0;
     return r == 0 && ret->n == 0 ? CLOUD_ABSENT : r;
 }
 
@@ -178,7 +178,7 @@ bool api_authorised(struct api_call *k)
         known = api_by_cookie(k);
     else
         unauthorised(k, PROBLEM_TOKEN_MISSING, "send Authorization: Bearer and a token, or log in");
-    return known && in_scope(k) && permitted(k) && api_factor_given(k) && stepped_up(k);
+    return known && api_vendor_let_in(k) && in_scope(k) && permitted(k) && api_factor_given(k) && stepped_up(k);
 }
 
 /* ---- how far it reaches ---- */

@@ -147,6 +147,8 @@ bool api_factor_given(struct api_call *k);
 /* After k->who was filled with an account: k->tenant, which is another than the account's own when Punch-Tenant names
  * a customer who has let the vendor in, and what the account may there, of `perms`. False: the reply is made. */
 bool api_enter(struct api_call *k, uint64_t perms);
+/* api_vendor.c: what is asked of the vendor's people besides: a second factor, and the statement signed. */
+bool api_vendor_let_in(struct api_call *k);
 /* In the whole tenant: nothing has to be looked at one by one. */
 bool call_everywhere(struct api_call *k, enum perm p);
 bool call_may(const struct api_call *k, enum perm p); /* anywhere at all */
@@ -298,6 +300,26 @@ void api_tenants_create(struct api_call *k);
 void api_tenants_get(struct api_call *k);
 
 void api_changes_list(struct api_call *k);
+
+void api_confidentiality_get(struct api_call *k);
+void api_confidentiality_sign(struct api_call *k);
+void api_support_list(struct api_call *k);
+void api_support_ask(struct api_call *k);
+void api_support_get(struct api_call *k);
+void api_support_decide(struct api_call *k);
+void api_support_end(struct api_call *k);
+void api_support_withdraw(struct api_call *k);
+void api_support_events(struct api_call *k);
+void api_support_summary(struct api_call *k);
+void api_breakglass_list(struct api_call *k);
+void api_breakglass_ask(struct api_call *k);
+void api_breakglass_get(struct api_call *k);
+void api_breakglass_second(struct api_call *k);
+void api_breakglass_end(struct api_call *k);
+void api_breakglass_withdraw(struct api_call *k);
+void api_breakglass_review(struct api_call *k);
+void api_breakglass_events(struct api_call *k);
+void api_breakglass_summary(struct api_call *k);
 
 struct account;
 struct session;

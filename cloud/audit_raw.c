@@ -77,6 +77,10 @@ static void put_actor(struct buf *b, const struct who *w)
         buf_addf(b, ",");
         put_hex(b, "session", w->session, ID_LEN);
     }
+    if (w->has_support) {
+        buf_addf(b, ",");
+        put_hex(b, "support", w->support, ID_LEN);
+    }
     if (w->has_token) {
         buf_addf(b, ",");
         put_hex(b, "token", w->token, TOKEN_ID_LEN);

@@ -32,6 +32,8 @@ static const struct {
     [PROBLEM_CONFLICT] = {409, "conflict", "The request conflicts with what is stored"},
     [PROBLEM_LAST_OWNER] = {409, "last-owner", "Too few Owners would be left"},
     [PROBLEM_LINK] = {410, "link-used", "The link is unknown, used or expired"},
+    [PROBLEM_REVIEW_OWED] = {409, "review-owed", "A review of the last break-glass is owed"},
+    [PROBLEM_CONFIDENTIALITY] = {403, "confidentiality-needed", "The statement of confidentiality is not signed"},
     [PROBLEM_GONE] = {410, "gone", "The resource was there and has been removed"},
     [PROBLEM_PRECONDITION] = {412, "precondition-failed", "The resource is not in the state that the request names"},
     [PROBLEM_FEED_RESTARTED] = {410, "feed-restarted", "The changes feed has begun again"},

@@ -48,7 +48,12 @@ static const struct {
     [ROLE_EMPLOYEE] = {"employee", "Employee",
                        B(PEOPLE_READ) | B(PEOPLE_EXPORT) | B(CREDENTIALS_READ) | B(PUNCHES_READ) |
                            B(CORRECTIONS_REQUEST)},
+    [ROLE_SUPPORT] = {"support", "Support", B(SUPPORT_REQUEST) | B(BREAKGLASS_REQUEST) | B(SUPPORT_READ)},
 };
+/* What there is to do in the vendor's own tenant: its people's accounts, and what they ask of customers. */
+#define VENDORS_OWN                                                                                            \
+    (PERM_VENDORS | B(SUPPORT_READ) | B(PEOPLE_READ) | B(PEOPLE_CHANGE) | B(PEOPLE_EXPORT) | B(PEOPLE_ERASE) | \
+     B(ACCOUNTS_READ) | B(ACCOUNTS_CHANGE) | B(GRANTS_CHANGE) | B(AUDIT_READ) | B(SETTINGS_READ) | B(SETTINGS_CHANGE))
 
 const char *role_kind_name(enum role_kind kind)
 {
@@ -57,7 +62,7 @@ const char *role_kind_name(enum role_kind kind)
 
 uint64_t role_perms_of_tenant(const char *tenant)
 {
-    return tenant_is_customer(tenant) ? PERM_ALL & ~PERM_VENDORS : PERM_ALL;
+    return tenant_is_customer(tenant) ? PERM_ALL & ~PERM_VENDORS : VENDORS_OWN;
 }
 
 uint64_t role_kind_perms(enum role_kind kind, const char *tenant)
@@ -201,17 +206,30 @@ int role_put(struct db *db, const char *tenant, const struct role *role)
     return db_must(s);
 }
 
+static bool ships(enum role_kind kind, const char *tenant)
+{
+    return tenant_is_customer(tenant) ? kind != ROLE_SUPPORT
+                                      : kind == ROLE_OWNER || kind == ROLE_AUDITOR || kind == ROLE_SUPPORT;
+}
+
+static const char *shipped_name(enum role_kind kind, const char *tenant)
+{
+    return kind == ROLE_OWNER && !tenant_is_customer(tenant) ? "Vendor administrator" : shipped[kind].name;
+}
+
 int role_ship(struct db *db, const char *tenant, int64_t now)
 {
     struct role there;
     int r = 0;
     for (int kind = ROLE_OWN + 1; r == 0 && kind < ROLE_KINDS; kind++) {
         struct role t = {.kind = (enum role_kind)kind, .perms = shipped[kind].perms, .created = now};
+        if (!ships(t.kind, tenant))
+            continue;
         t.perms &= role_kind_perms(t.kind, tenant);
         r = role_of_kind(db, tenant, t.kind, &there);
         if (r != CLOUD_ABSENT)
             continue;
-        r = str_copy(t.name, sizeof t.name, shipped[kind].name);
+        r = str_copy(t.name, sizeof t.name, shipped_name(t.kind, tenant));
         if (r == 0)
             r = crypto_random(t.id, ID_LEN);
         if (r == 0)

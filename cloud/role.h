@@ -15,6 +15,7 @@ enum role_kind {
     ROLE_INSPECTOR,
     ROLE_TECHNICIAN,
     ROLE_EMPLOYEE,
+    ROLE_SUPPORT, /* in the vendor's tenant only */
     ROLE_KINDS
 };
 

@@ -128,6 +128,8 @@ static const char *const support_6 =
     " starts INTEGER NOT NULL, ends INTEGER NOT NULL, ended INTEGER NOT NULL, reviewed INTEGER NOT NULL,"
     " told INTEGER NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY(tenant_id, id)) WITHOUT ROWID;"
     "CREATE INDEX support_account ON support(tenant_id, account, state);"
+    /* the vendor's people name one without its customer */
+    "CREATE UNIQUE INDEX support_id ON support(id);"
     "CREATE TABLE confidentiality(tenant_id TEXT NOT NULL, account BLOB NOT NULL, version INTEGER NOT NULL,"
     " signed INTEGER NOT NULL, PRIMARY KEY(tenant_id, account, version)) WITHOUT ROWID;";
 

@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "cloud/rows.h"
 #include "cloud/scope.h"
+#include "cloud/tenant.h"
 #include "wire/cbor.h"
 
 #define TEXTS_UNIT 512
@@ -137,17 +138,19 @@ static int open_texts(const struct scope *s, struct bytes sealed, struct support
 #define COLUMNS                                                                                                      \
     "id, kind, state, ending, category, account, second_id, reviewer, decider, asked, perms, reach, reach_id, span," \
     " created, starts, ends, ended, reviewed, told, sealed"
+#define SELECT "SELECT " COLUMNS ", tenant_id FROM support "
 
 static bool within(int64_t v, int64_t min, int64_t max)
 {
     return v >= min && v <= max;
 }
 
-/* arg: the scope. */
+/* arg: the scope; the vendor's lists what is the customers'. */
 static int from_row(struct db_stmt *st, void *arg, void *item)
 {
     const struct scope *s = arg;
     struct support *p = item;
+    struct scope theirs;
     int64_t kind = db_int(st, 1), state = db_int(st, 2), end = db_int(st, 3), category = db_int(st, 4),
             reach = db_int(st, 11);
     if (!within(kind, SUPPORT_REQUEST, SUPPORT_BREAK_GLASS) || !within(state, SUPPORT_REQUESTED, SUPPORT_LAPSED) ||
@@ -173,7 +176,12 @@ static int from_row(struct db_stmt *st, void *arg, void *item)
     p->ended = db_int(st, 17);
     p->reviewed = db_int(st, 18);
     p->told = db_int(st, 19) != 0;
-    return open_texts(s, db_blob(st, 20), p);
+    int r = str_copy(p->tenant, sizeof p->tenant, db_text(st, 21));
+    if (r == 0 && strcmp(p->tenant, s->tenant) != 0) {
+        r = scope_init(s->c, s->db, p->tenant, &theirs);
+        s = &theirs;
+    }
+    return r != 0 ? r : open_texts(s, db_blob(st, 20), p);
 }
 
 /* Inserts or replaces by id; who asked, for what and where it reaches never changes. */
@@ -228,7 +236,7 @@ int support_get(const struct scope *s, const uint8_t id[ID_LEN], struct support 
 {
     struct db_stmt *st;
     struct support p = {0};
-    int r = scope_stmt(s, "SELECT " COLUMNS " FROM support WHERE tenant_id = ?1 AND id = ?2", &st);
+    int r = scope_stmt(s, SELECT "WHERE tenant_id = ?1 AND id = ?2", &st);
     if (r != 0)
         return r;
     db_bind_blob(st, 2, BYTES(id, ID_LEN));
@@ -240,25 +248,45 @@ int support_get(const struct scope *s, const uint8_t id[ID_LEN], struct support 
     return r;
 }
 
+int support_locate(struct db *db, const uint8_t id[ID_LEN], char ret_tenant[TENANT_MAX + 1])
+{
+    struct db_stmt *st;
+    int r = db_stmt(db, "SELECT tenant_id FROM support WHERE id = ?1", &st);
+    if (r != 0)
+        return r;
+    db_bind_blob(st, 1, BYTES(id, ID_LEN));
+    r = db_step(st);
+    if (r == DB_ROW)
+        r = str_copy(ret_tenant, TENANT_MAX + 1, db_text(st, 0));
+    else if (r == 0)
+        r = CLOUD_ABSENT;
+    db_done(st);
+    return r;
+}
+
 int support_list(const struct scope *s, enum support_kind kind, const uint8_t *account, const uint8_t *after,
                  size_t limit, struct support_list *ret_list)
 {
     struct db_stmt *st;
     struct rows l;
-    int r = account != NULL ? scope_stmt(s,
-                                         "SELECT " COLUMNS " FROM support WHERE tenant_id = ?1 AND kind = ?2"
-                                         " AND id > ?3 AND account = ?4 ORDER BY id",
-                                         &st)
-                            : scope_stmt(s,
-                                         "SELECT " COLUMNS " FROM support WHERE tenant_id = ?1 AND kind = ?2"
-                                         " AND id > ?3 ORDER BY id",
-                                         &st);
+    int r =
+        tenant_is_customer(s->tenant)
+            ? scope_stmt(s,
+                         SELECT
+                         "WHERE tenant_id = ?1 AND kind = ?2 AND id > ?3 AND (?4 IS NULL OR account = ?4) ORDER BY id",
+                         &st)
+            : scope_stmt(s,
+                         SELECT
+                         "WHERE ?1 <> tenant_id AND kind = ?2 AND id > ?3 AND (?4 IS NULL OR account = ?4) ORDER BY id",
+                         &st);
     if (r != 0)
         return r;
     db_bind_int(st, 2, kind);
     db_bind_blob(st, 3, after != NULL ? BYTES(after, ID_LEN) : BYTES_NONE);
     if (account != NULL)
         db_bind_blob(st, 4, BYTES(account, ID_LEN));
+    else
+        db_bind_text(st, 4, NULL);
     r = rows_collect(st, limit, sizeof(struct support), from_row, borrowed(s), &l);
     if (r == 0)
         *ret_list = (struct support_list){.items = l.items, .n = l.n, .more = l.more};
@@ -327,6 +355,7 @@ int support_ask(const struct scope *s, const struct support *asked, int64_t now,
     bool has = false;
     if (!valid(asked))
         return CLOUD_INVALID;
+    str_copy(p.tenant, sizeof p.tenant, s->tenant);
     memcpy(p.account, asked->account, ID_LEN);
     if (p.reach != REACH_TENANT)
         memcpy(p.reach_id, asked->reach_id, ID_LEN);

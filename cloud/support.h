@@ -43,6 +43,7 @@ enum support_end {
 enum support_category { SUPPORT_SECURITY = 1, SUPPORT_AVAILABILITY };
 
 struct support {
+    char tenant[TENANT_MAX + 1]; /* the customer */
     uint8_t id[ID_LEN];
     enum support_kind kind;
     enum support_state state;
@@ -84,7 +85,10 @@ enum support_state support_state_at(const struct support *p, int64_t now);
  * CLOUD_INVALID: outside of the limits above. CLOUD_CONFLICT: the account has one in this tenant that is not over. */
 int support_ask(const struct scope *s, const struct support *asked, int64_t now, struct support *ret);
 int support_get(const struct scope *s, const uint8_t id[ID_LEN], struct support *ret); /* CLOUD_ABSENT */
-/* Of this tenant by id, beginning after `after` (NULL: the first); account NULL: everybody's. */
+/* The customer that it is of. CLOUD_ABSENT. */
+int support_locate(struct db *db, const uint8_t id[ID_LEN], char ret_tenant[TENANT_MAX + 1]);
+/* By id, beginning after `after` (NULL: the first); of this tenant or, in the vendor's scope, of all customers; account
+ * NULL: everybody's. */
 int support_list(const struct scope *s, enum support_kind kind, const uint8_t *account, const uint8_t *after,
                  size_t limit, struct support_list *ret_list);
 void support_list_done(struct support_list *l);

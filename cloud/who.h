@@ -27,5 +27,7 @@ struct who {
     bool factor;      /* the session was begun with a second factor */
     int64_t stepped;  /* us: when password and code were last asked for in this session; 0 = never */
     char address[48]; /* the client's, as text; "" = none (command line) */
+    bool has_support;
+    uint8_t support[ID_LEN]; /* of the vendor\'s people in a customer\'s tenant: what lets them in (support.h) */
     struct rights rights;
 };

@@ -113,10 +113,17 @@ static void test_each_tenant_has_the_shipped_roles(void **state)
 {
     struct role_list l;
     assert_int_equal(role_list(db, "acme", &l), 0);
-    assert_int_equal(l.n, ROLE_KINDS - 1);
+    assert_int_equal(l.n, ROLE_KINDS - 2); /* without a tenant's own, and the vendor's */
     role_list_done(&l);
     assert_true(shipped("acme", ROLE_OWNER).perms == (PERM_ALL & ~PERM_VENDORS));
-    assert_true(shipped(VENDOR_TENANT, ROLE_OWNER).perms == PERM_ALL);
+    uint64_t customers = PERM_BIT(PERM_PUNCHES_READ) | PERM_BIT(PERM_CREDENTIALS_READ) | PERM_BIT(PERM_GATEWAYS_READ);
+    assert_true((shipped(VENDOR_TENANT, ROLE_OWNER).perms & PERM_VENDORS) == PERM_VENDORS);
+    assert_true((shipped(VENDOR_TENANT, ROLE_OWNER).perms & customers) == 0);
+    assert_string_equal(shipped(VENDOR_TENANT, ROLE_OWNER).name, "Vendor administrator");
+    assert_true((shipped(VENDOR_TENANT, ROLE_SUPPORT).perms & PERM_BIT(PERM_BREAKGLASS_REVIEW)) == 0);
+    struct role none;
+    assert_int_equal(role_of_kind(db, "acme", ROLE_SUPPORT, &none), CLOUD_ABSENT);
+    assert_int_equal(role_of_kind(db, VENDOR_TENANT, ROLE_HR, &none), CLOUD_ABSENT);
     assert_true(shipped("acme", ROLE_AUDITOR).perms == PERM_BIT(PERM_AUDIT_READ));
     assert_int_not_equal(memcmp(shipped("acme", ROLE_HR).id, shipped("globex", ROLE_HR).id, ID_LEN), 0);
     uint64_t personal = PERM_BIT(PERM_PEOPLE_READ) | PERM_BIT(PERM_PUNCHES_READ) | PERM_BIT(PERM_CREDENTIALS_READ) |

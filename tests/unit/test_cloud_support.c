@@ -171,6 +171,23 @@ static void another_company_neither_sees_nor_decides(void **state)
     assert_int_equal(l.n, 0);
     support_list_done(&l);
     end(x, 0);
+
+    /* the vendor sees its own of all customers */
+    assert_int_equal(ask(x, "globex", asks(mira, DEVICES, HOUR), T0, &q), 0);
+    assert_int_equal(support_list(begin(x, VENDOR_TENANT), SUPPORT_REQUEST, mira, NULL, 10, &l), 0);
+    assert_int_equal(l.n, 2);
+    assert_string_equal(l.items[0].ticket, "T-4711");
+    assert_string_equal(l.items[1].ticket, "T-4711");
+    assert_string_not_equal(l.items[0].tenant, l.items[1].tenant);
+    support_list_done(&l);
+    assert_int_equal(support_list(&x->s, SUPPORT_REQUEST, paul, NULL, 10, &l), 0);
+    assert_int_equal(l.n, 0);
+    support_list_done(&l);
+    end(x, 0);
+    char of[TENANT_MAX + 1];
+    assert_int_equal(support_locate(x->db, q.id, of), 0);
+    assert_string_equal(of, "globex");
+    assert_int_equal(support_locate(x->db, rosa, of), CLOUD_ABSENT);
 }
 
 static void a_decision_may_narrow_and_never_widen(void **state)
