@@ -252,18 +252,20 @@ const struct api_route *api_routes(size_t *ret_n)
 }
 
 /* Segment by segment; an empty segment fits nothing. */
-static bool fits(const char *pattern, const char *path, char ret_param[80])
+static bool fits(const char *pattern, const char *path, char ret_param[80], char ret_param2[80])
 {
-    char param[80] = "";
+    char params[2][80] = {"", ""};
+    size_t used = 0;
     while (*pattern == '/' && *path == '/') {
         size_t pn = strcspn(++pattern, "/"), n = strcspn(++path, "/");
         if (n == 0)
             return false;
         if (pattern[0] == '{') {
-            if (n >= sizeof param)
+            ASSERT(used < ARRAY_LEN(params));
+            if (n >= sizeof params[0])
                 return false;
-            memcpy(param, path, n);
-            param[n] = '\0';
+            memcpy(params[used], path, n);
+            params[used++][n] = '\0';
         } else if (pn != n || memcmp(pattern, path, n) != 0) {
             return false;
         }
@@ -272,7 +274,8 @@ static bool fits(const char *pattern, const char *path, char ret_param[80])
     }
     if (*pattern || *path)
         return false;
-    memcpy(ret_param, param, sizeof param);
+    memcpy(ret_param, params[0], sizeof params[0]);
+    memcpy(ret_param2, params[1], sizeof params[1]);
     return true;
 }
 
@@ -288,7 +291,7 @@ static const struct api_route *find_route(struct api_call *k)
     char allow[64] = "";
     for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
         const struct api_route *t = &routes[i];
-        if (pattern ? strcmp(pattern, t->pattern) != 0 : !fits(t->pattern, k->q->path, k->param))
+        if (pattern ? strcmp(pattern, t->pattern) != 0 : !fits(t->pattern, k->q->path, k->param, k->param2))
             continue;
         pattern = t->pattern;
         if (method_fits(t, k->q->method))

@@ -48,12 +48,22 @@ bool call_time(struct api_call *k, const char *name, bool *ret_has, int64_t *ret
     return true;
 }
 
-bool call_id(struct api_call *k, void *ret, size_t n)
+static bool read_id(struct api_call *k, const char *text, void *ret, size_t n)
 {
-    if (str_unhex(k->param, ret, n) == 0)
+    if (str_unhex(text, ret, n) == 0)
         return true;
     problem_reply(k->r, PROBLEM_NOT_FOUND, "there is no such id");
     return false;
+}
+
+bool call_id(struct api_call *k, void *ret, size_t n)
+{
+    return read_id(k, k->param, ret, n);
+}
+
+bool call_id2(struct api_call *k, void *ret, size_t n)
+{
+    return read_id(k, k->param2, ret, n);
 }
 
 bool call_query_id(struct api_call *k, const char *name, void *ret, size_t n, bool *ret_has)

@@ -48,7 +48,7 @@ enum api_effect {
 
 struct api_call;
 struct api_route {
-    const char *method, *pattern; /* "{...}" stands for one segment, at most one in a pattern */
+    const char *method, *pattern; /* "{...}" stands for one segment, at most two in a pattern */
     enum api_scope scope;
     enum api_effect effect;
     void (*fn)(struct api_call *k);
@@ -68,7 +68,8 @@ struct api_call {
     const struct api_route *route;
     const struct http_request *q;
     struct http_reply *r;
-    char param[80]; /* what stood for {...} */
+    char param[80];  /* what stood for {...} */
+    char param2[80]; /* and for the second one */
     struct who who;
     const struct who *second;         /* who approves what `who` asked for, when it is done with four eyes; else NULL */
     const char *tenant;               /* "" for the operator's token */
@@ -93,8 +94,9 @@ struct ratelimit *api_limits(const struct api *a);
 const char *call_query(const struct api_call *k, const char *name);
 bool call_limit(struct api_call *k, size_t *ret_limit); /* ?limit: 1..1000, 100 when absent */
 bool call_time(struct api_call *k, const char *name, bool *ret_has, int64_t *ret_us);
-/* The {...} as n bytes in hex; 404 when it is not that: no such thing can exist. */
+/* The {...} as n bytes in hex; 404 when it is not that: no such thing can exist. The second one likewise. */
 bool call_id(struct api_call *k, void *ret, size_t n);
+bool call_id2(struct api_call *k, void *ret, size_t n);
 /* A query parameter of n bytes in hex; 400 when it is not. */
 bool call_query_id(struct api_call *k, const char *name, void *ret, size_t n, bool *ret_has);
 
