@@ -15,9 +15,11 @@
 #include "base/owner.h"
 #include "cloud/admin.h"
 #include "cloud/api.h"
+#include "cloud/courier.h"
 #include "cloud/escrow.h"
 #include "cloud/gateway.h"
 #include "cloud/metrics.h"
+#include "cloud/sending.h"
 
 /* ---- init ---- */
 
@@ -124,6 +126,7 @@ struct service {
     struct loop *loop;
     struct cloud *cloud;
     struct ingest *ingest;
+    struct sending *sending;
     struct api *api;
     struct metrics *metrics;
     struct admin_server *admin;
@@ -203,9 +206,11 @@ static int start(struct service *s, const struct settings *set)
     renew_crl(s);
     if ((r = ingest_start(s->cloud, &s->ingest)) != 0)
         log_error("run.ingest", "error=%s", log_q(r < 0 ? error_str(r) : "unexpected"));
+    else if ((r = sending_start(s->cloud, &s->sending)) != 0)
+        log_error("run.sending", "error=%s", log_q(r < 0 ? error_str(r) : "unexpected"));
     else if ((r = api_start(s->cloud, s->ingest, &s->api)) != 0)
         log_error("run.api", "listen=%s error=%s", set->api.listen, log_q(r < 0 ? error_str(r) : "unexpected"));
-    else if ((r = metrics_start(s->cloud, s->ingest, s->api, &s->metrics)) != 0)
+    else if ((r = metrics_start(s->cloud, s->ingest, s->sending, s->api, &s->metrics)) != 0)
         log_error("run.metrics", "listen=%s error=%s", set->metrics.listen, log_q(r < 0 ? error_str(r) : "unexpected"));
     else if ((r = admin_serve(s->loop, s->cloud, s->ingest, &s->admin)) != 0)
         log_error("run.control", "error=%s", log_q(r < 0 ? error_str(r) : "unexpected"));
@@ -220,6 +225,7 @@ static void stop(struct service *s)
     admin_server_free(s->admin);
     metrics_stop(s->metrics);
     api_stop(s->api);
+    sending_stop(s->sending);
     ingest_stop(s->ingest);
     cloud_close(s->cloud);
     loop_timer_free(s->watchdog);
@@ -298,6 +304,8 @@ static int perform(const struct admin_args *args, const char *config)
         log_init("punchcloud", run ? levels[set.log] : LOG_WARN);
         if ((r = crypto_init()) < 0)
             fprintf(stderr, "punchcloud: the crypto library does not start: %s\n", error_str(r));
+        else if (run && (r = courier_init()) < 0)
+            fprintf(stderr, "punchcloud: the network library does not start: %s\n", error_str(r));
         else if (run)
             code = cmd_run(&set);
         else if (strcmp(args->cmd->group, "init") == 0)

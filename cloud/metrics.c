@@ -9,8 +9,10 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/str.h"
+#include "cloud/delivery.h"
 #include "cloud/gateway.h"
 #include "cloud/http.h"
+#include "cloud/outbox_impl.h"
 #include "cloud/problem.h"
 
 #define REFUSED "refused_"
@@ -18,6 +20,7 @@
 struct metrics {
     struct cloud *cloud;
     struct ingest *ingest;
+    struct sending *sending;
     struct api *api;
     struct http *http;
     int64_t started; /* us */
@@ -152,6 +155,45 @@ static void write_gateways(struct buf *b, struct cloud *c)
     metrics_value(b, "punchcloud_gateways", LABEL("state", "revoked"), revoked);
 }
 
+static void write_queued(struct buf *b, struct cloud *c)
+{
+    static const char *const name = "punchcloud_outbox_messages";
+    struct db *db = NULL;
+    uint64_t n[SENDING_KINDS][2] = {{0}};
+    int r = cloud_db_take(c, &db);
+    if (r == 0)
+        r = outbox_counts(db, &n[SENDING_MAIL][0], &n[SENDING_MAIL][1]);
+    if (r == 0)
+        r = delivery_counts(db, &n[SENDING_WEBHOOK][0], &n[SENDING_WEBHOOK][1]);
+    cloud_db_give(c, db);
+    if (r != 0)
+        return;
+    metrics_family(b, METRICS_GAUGE, name, "Messages in the store that wait, and those that were given up.");
+    for (int k = 0; k < SENDING_KINDS; k++)
+        for (int failed = 0; failed < 2; failed++)
+            metrics_value(b, name,
+                          (struct metrics_label[METRICS_LABELS]){{"kind", sending_kind_name((enum sending_kind)k)},
+                                                                 {"state", failed ? "failed" : "waiting"}},
+                          n[k][failed]);
+}
+
+static void write_outbox(struct buf *b, const struct sending *s)
+{
+    static const struct {
+        const char *name, *help;
+    } families[SENDING_COUNTS] = {
+        [SENDING_DELIVERED] = {"punchcloud_outbox_delivered_total", "Messages taken by their server or receiver."},
+        [SENDING_TRIES_FAILED] = {"punchcloud_outbox_failed_tries_total", "Tries after which a message waits again."},
+        [SENDING_GIVEN_UP] = {"punchcloud_outbox_given_up_total", "Messages that are not tried any more."},
+    };
+    for (int n = 0; n < SENDING_COUNTS; n++) {
+        metrics_family(b, METRICS_COUNTER, families[n].name, families[n].help);
+        for (int k = 0; k < SENDING_KINDS; k++)
+            metrics_value(b, families[n].name, LABEL("kind", sending_kind_name((enum sending_kind)k)),
+                          sending_count(s, (enum sending_kind)k, (enum sending_count)n));
+    }
+}
+
 static void write_all(struct metrics *m, struct buf *b)
 {
     metrics_family(b, METRICS_GAUGE, "punchcloud_build_info", "1, with the program's version.");
@@ -169,6 +211,8 @@ static void write_all(struct metrics *m, struct buf *b)
     write_requests(b, m->api);
     write_store(b, m->cloud);
     write_gateways(b, m->cloud);
+    write_outbox(b, m->sending);
+    write_queued(b, m->cloud);
 }
 
 static int on_request(void *arg, const struct http_request *q, struct http_reply *ret)
@@ -186,7 +230,7 @@ static int on_request(void *arg, const struct http_request *q, struct http_reply
     return 0;
 }
 
-int metrics_start(struct cloud *c, struct ingest *in, struct api *a, struct metrics **ret_metrics)
+int metrics_start(struct cloud *c, struct ingest *in, struct sending *out, struct api *a, struct metrics **ret_metrics)
 {
     const struct settings *set = cloud_settings(c);
     *ret_metrics = NULL;
@@ -195,7 +239,7 @@ int metrics_start(struct cloud *c, struct ingest *in, struct api *a, struct metr
     struct metrics *m = calloc(1, sizeof *m);
     if (!m)
         return -ENOMEM;
-    *m = (struct metrics){.cloud = c, .ingest = in, .api = a, .started = clock_real()};
+    *m = (struct metrics){.cloud = c, .ingest = in, .sending = out, .api = a, .started = clock_real()};
     const struct http_options o = {
         .listen = set->metrics.listen,
         .threads = 1,

@@ -3,9 +3,10 @@
 #pragma once
 
 #include "cloud/api.h"
+#include "cloud/sending.h"
 
 struct metrics;
 /* Listens where the settings say; *ret_metrics NULL and 0 when they say nowhere. All is borrowed until metrics_stop().
  */
-int metrics_start(struct cloud *c, struct ingest *in, struct api *a, struct metrics **ret_metrics);
+int metrics_start(struct cloud *c, struct ingest *in, struct sending *out, struct api *a, struct metrics **ret_metrics);
 void metrics_stop(struct metrics *m); /* takes NULL */

@@ -115,12 +115,12 @@ int outbox_mail(const struct scope *s, const struct mail *m)
 {
     struct buf CLEANUP(buf_wipe) plain;
     int64_t waiting = 0;
+    buf_init(&plain, SEAL_PLAIN_MAX);
     if (!outbox_mails(s->c))
         return 0;
     json_t *o = mail_address_valid(m->to) ? to_json(m) : NULL;
     if (!o)
         return CLOUD_INVALID;
-    buf_init(&plain, SEAL_PLAIN_MAX);
     problem_dump(&plain, o);
     if (plain.failed)
         return CLOUD_INVALID;

@@ -1,6 +1,6 @@
-/* Mail on its way: written in the transaction of what causes it, sent afterwards, again and again until it arrived or
- * three days have gone by. Each message arrives at least once, whatever dies in between, and carries an id that stays
- * the same. */
+/* What leaves by mail and webhook, on its way: written in the transaction of what causes it, sent afterwards, again and
+ * again until it arrived or three days have gone by. Each message arrives at least once, whatever dies in between, and
+ * carries an id that stays the same. */
 #pragma once
 
 #include <jansson.h>
@@ -25,3 +25,7 @@ bool outbox_mails(const struct cloud *c);
 /* Inside the caller's write transaction; with it the message comes to be or not. 0 also where no server is set.
  * CLOUD_INVALID: address or arguments. -EAGAIN: too many wait in this tenant. */
 int outbox_mail(const struct scope *s, const struct mail *m);
+/* In the same way, for each webhook of the tenant that wants the type: "audit.checkpoint", "support.requested",
+ * "erasure.done", ... (webhook_type()). The payload (borrowed) is thin: ids and positions, nothing that is personal;
+ * the receiver fetches the rest. Any other type is -EINVAL. */
+int outbox_event(const struct scope *s, const char *type, json_t *payload);

@@ -76,7 +76,18 @@ static const char *const outbox_6 =
     " due INTEGER NOT NULL, tries INTEGER NOT NULL, created INTEGER NOT NULL, sealed BLOB NOT NULL,"
     " PRIMARY KEY(tenant_id, id)) WITHOUT ROWID;"
     "CREATE INDEX mail_due ON mail(tenant_id, state, due);"
-    "CREATE INDEX mail_key ON mail(tenant_id, key_id);";
+    "CREATE INDEX mail_key ON mail(tenant_id, key_id);"
+
+    /* position: how far it was told of the changes feed, when (noted); last: the time in its newest delivery's id */
+    "CREATE TABLE webhook(tenant_id TEXT NOT NULL, id BLOB NOT NULL, created INTEGER NOT NULL, wants INTEGER NOT NULL,"
+    " failures INTEGER NOT NULL, due INTEGER NOT NULL, position INTEGER NOT NULL, noted INTEGER NOT NULL,"
+    " last INTEGER NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY(tenant_id, id)) WITHOUT ROWID;"
+
+    /* feed 1: it tells of the changes feed. state 0 waiting, 1 delivered, 2 failed */
+    "CREATE TABLE delivery(tenant_id TEXT NOT NULL, webhook BLOB NOT NULL, id BLOB NOT NULL, feed INTEGER NOT NULL,"
+    " state INTEGER NOT NULL, queued INTEGER NOT NULL, tried INTEGER NOT NULL, tries INTEGER NOT NULL,"
+    " status INTEGER NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY(tenant_id, webhook, id)) WITHOUT ROWID;"
+    "CREATE INDEX delivery_state ON delivery(tenant_id, webhook, state);";
 
 static const char *const people_6 =
     "ALTER TABLE person ADD COLUMN pnidx BLOB;"

@@ -134,5 +134,7 @@ const struct schema_columns schema_columns[] = {
     {"audit", "sealed details", COLUMN_KEYED, NULL}, /* tags that only a keyring can tell; see docs/AUDIT.md */
     {"audit_head", "tenant_id seq head", COLUMN_MACHINE, NULL},
     {"audit_checkpoint", "tenant_id seq message", COLUMN_MACHINE, NULL},
+    {"webhook", "tenant_id id created wants failures due position noted last sealed", COLUMN_MACHINE, NULL},
+    {"delivery", "tenant_id webhook id feed state queued tried tries status sealed", COLUMN_MACHINE, NULL},
     {NULL, NULL, COLUMN_MACHINE, NULL},
 };
