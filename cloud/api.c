@@ -217,7 +217,6 @@ static const struct api_route routes[] = {
     {"POST", "/v1/me/erasure-request", SCOPE_SELF, WRITES, api_me_erasure, NULL, PERM_NONE, 0},
     {"POST", "/v1/me/restriction-request", SCOPE_SELF, WRITES, api_me_restriction, NULL, PERM_NONE, 0},
     {"POST", "/v1/me/rectification-request", SCOPE_SELF, WRITES, api_me_rectification, NULL, PERM_NONE, 0},
-    {"GET", "/v1/punches", SCOPE_TENANT, READS, api_punches_list, punches_query, PERM_PUNCHES_READ, PERSONAL},
     {"GET", "/v1/support-requests", SCOPE_TENANT, READS, api_support_list, page_query, PERM_SUPPORT_READ, 0},
     {"POST", "/v1/support-requests", SCOPE_TENANT, WRITES, api_support_ask, NULL, PERM_SUPPORT_REQUEST, 0},
     {"GET", "/v1/support-requests/{id}", SCOPE_TENANT, READS, api_support_get, NULL, PERM_SUPPORT_READ, 0},
