@@ -18,6 +18,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cloud/address.h"
+#include "cloud/import.h"
 #include "cloud/openapi.h"
 #include "cloud/report.h"
 
@@ -113,6 +114,7 @@ static void get_openapi(struct api_call *k)
 static const char *const page_query[] = {"limit", "cursor", NULL};
 static const char *const people_query[] = {"personnel_number", "unit", "archived", "limit", "cursor", NULL};
 static const char *const corrections_query[] = {"person", "state", "from", "to", "limit", "cursor", NULL};
+static const char *const imports_query[] = {"mode", NULL};
 static const char *const requests_query[] = {"state", "limit", "cursor", NULL};
 static const char *const units_query[] = {"archived", "limit", "cursor", NULL};
 static const char *const grants_query[] = {"account", "limit", "cursor", NULL};
@@ -200,6 +202,8 @@ static const struct api_route routes[] = {
     {"POST", "/v1/tenants", SCOPE_OPERATOR, WRITES, api_tenants_create, NULL, PERM_NONE, 0},
     {"GET", "/v1/tenants/{id}", SCOPE_OPERATOR, READS, api_tenants_get, NULL, PERM_NONE, 0},
     {"GET", "/v1/punches", SCOPE_TENANT, READS, api_punches_list, punches_query, PERM_PUNCHES_READ, PERSONAL | REACHES},
+    {"POST", "/v1/imports", SCOPE_TENANT, WRITES_ALONE, api_imports_run, imports_query, PERM_PEOPLE_CHANGE, 0},
+    {"GET", "/v1/imports/{id}", SCOPE_TENANT, READS, api_imports_get, NULL, PERM_PEOPLE_CHANGE, 0},
     {"GET", "/v1/corrections", SCOPE_TENANT, READS, api_corrections_list, corrections_query, PERM_PUNCHES_READ,
      PERSONAL | REACHES},
     {"POST", "/v1/corrections", SCOPE_TENANT, WRITES, api_corrections_request, NULL, PERM_CORRECTIONS_REQUEST, REACHES},
@@ -347,7 +351,7 @@ static int dispatch(struct api_call *k)
     if (!api_limit_source(k))
         return 0;
     if (k->q->fault == HTTP_BODY_TOO_LARGE) {
-        problem_reply(k->r, PROBLEM_TOO_LARGE, "a body may have %u bytes", HTTP_BODY_MAX);
+        problem_reply(k->r, PROBLEM_TOO_LARGE, "the body is larger than it may be here");
         return 0;
     }
     if (k->q->fault == HTTP_QUERY_BAD) {
@@ -471,6 +475,12 @@ static int make_cursor_key(const char *key_file, uint8_t ret[CRYPTO_KEY])
     return r;
 }
 
+/* A table of people is larger than any other body. */
+static size_t body_max(const char *method, const char *path)
+{
+    return strcmp(method, "POST") == 0 && strcmp(path, "/v1/imports") == 0 ? IMPORT_BODY_MAX : HTTP_BODY_MAX;
+}
+
 static unsigned password_threads(const struct settings *set)
 {
     const long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -546,6 +556,7 @@ int api_start(struct cloud *c, struct ingest *in, struct api **ret_api)
         .idle_ms = set->api.idle,
         .fn = on_request,
         .arg = a,
+        .body_max = body_max,
     };
     if ((r = http_start(&o, &a->http)) < 0) {
         api_stop(a);

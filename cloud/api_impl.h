@@ -285,6 +285,8 @@ void api_corrections_list(struct api_call *k);
 void api_corrections_request(struct api_call *k);
 void api_corrections_get(struct api_call *k);
 void api_corrections_decide(struct api_call *k);
+void api_imports_run(struct api_call *k);
+void api_imports_get(struct api_call *k);
 void api_me_export(struct api_call *k);
 void api_me_erasure(struct api_call *k);
 void api_me_restriction(struct api_call *k);

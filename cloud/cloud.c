@@ -16,6 +16,7 @@
 #include "cloud/damage.h"
 #include "cloud/erasure.h"
 #include "cloud/escrow.h"
+#include "cloud/import.h"
 #include "cloud/people.h"
 #include "cloud/schema.h"
 #include "cloud/scope.h"
@@ -358,7 +359,9 @@ static int open_rings(struct cloud *c, struct db *db)
     tenant_list_done(&l);
     if (r == 0 && erasure_resume(c, db, true) == CLOUD_EPOCH) /* any other trouble is one tenant's, which is fenced */
         r = CLOUD_EPOCH;
-    return r == 0 ? people_upgrade(c, db) : r;
+    if (r == 0)
+        r = people_upgrade(c, db);
+    return r == 0 ? import_resume(c, db) : r;
 }
 
 /* Beside the keyring stands the epoch that the store must have: a store from another time would take back what its

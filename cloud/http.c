@@ -279,7 +279,7 @@ static enum MHD_Result on_header(void *arg, enum MHD_ValueKind kind, const char 
 
 /* What the headers tell already. libmicrohttpd takes the first of two lengths, and prefers chunks to a length; a proxy
  * before us may choose otherwise and take a piece of one client's body for another's request (RFC 9112, 6.3). */
-static enum http_fault heard(struct MHD_Connection *conn)
+static enum http_fault heard(struct MHD_Connection *conn, size_t discard_max)
 {
     struct framing f = {0};
     const char *s = MHD_lookup_connection_value(conn, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
@@ -287,7 +287,36 @@ static enum http_fault heard(struct MHD_Connection *conn)
     MHD_get_connection_values(conn, MHD_HEADER_KIND, on_header, &f);
     if (f.strange || f.lengths + f.encodings > 1)
         return HTTP_FRAMING_BAD;
-    return s && str_u64(s, 0, HTTP_DISCARD_MAX, &n) < 0 ? HTTP_BODY_TOO_LARGE : HTTP_SOUND;
+    return s && str_u64(s, 0, discard_max, &n) < 0 ? HTTP_BODY_TOO_LARGE : HTTP_SOUND;
+}
+
+/* How much of a body is read, kept or not. */
+static size_t discard_max(const struct http_call *call)
+{
+    return call->large ? call->body.max : HTTP_DISCARD_MAX;
+}
+
+/* Sets how large a body is taken; false: too many large ones are on their way. */
+static bool make_room(struct http *h, struct http_call *call, const char *method, const char *path)
+{
+    size_t max = h->o.body_max ? h->o.body_max(method, path) : HTTP_BODY_MAX;
+    if (max > HTTP_BODY_MAX) {
+        pthread_mutex_lock(&h->lock);
+        call->large = h->n_large < HTTP_LARGE;
+        h->n_large += call->large;
+        pthread_mutex_unlock(&h->lock);
+    }
+    buf_init(&call->body, call->large ? max : HTTP_BODY_MAX);
+    return max <= HTTP_BODY_MAX || call->large;
+}
+
+static void give_room(struct http *h, const struct http_call *call)
+{
+    if (!call->large)
+        return;
+    pthread_mutex_lock(&h->lock);
+    h->n_large--;
+    pthread_mutex_unlock(&h->lock);
 }
 
 static enum MHD_Result on_request(void *arg, struct MHD_Connection *conn, const char *path, const char *method,
@@ -299,9 +328,11 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *conn, const 
         if (!(call = calloc(1, sizeof *call)))
             return MHD_NO;
         call->conn = conn;
-        buf_init(&call->body, HTTP_BODY_MAX);
         *con_cls = call;
-        enum http_fault fault = heard(conn);
+        bool room = make_room(h, call, method, path);
+        enum http_fault fault = heard(conn, discard_max(call));
+        if (fault != HTTP_FRAMING_BAD && !room)
+            fault = HTTP_CROWDED;
         return fault != HTTP_SOUND ? answer(h, method, path, call, fault) : MHD_YES;
     }
     if (call->answered) /* in its turn */
@@ -311,7 +342,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *conn, const 
         if (!call->body.failed)
             buf_add(&call->body, data, *data_n);
         *data_n = 0;
-        return call->seen > HTTP_DISCARD_MAX ? MHD_NO : MHD_YES;
+        return call->seen > discard_max(call) ? MHD_NO : MHD_YES;
     }
     return answer(h, method, path, call, call->body.failed ? HTTP_BODY_TOO_LARGE : HTTP_SOUND);
 }
@@ -327,6 +358,7 @@ static void on_completed(void *arg, struct MHD_Connection *conn, void **con_cls,
     if (!call)
         return;
     buf_wipe(&call->body); /* names and card numbers */
+    give_room(h, call);
     buf_done(&call->r.body);
     if (call->r.more_done)
         call->r.more_done(call->r.more_arg);

@@ -10,6 +10,7 @@
 #include "cloud/address.h"
 
 #define HTTP_BODY_MAX 65536u
+#define HTTP_LARGE 2 /* bodies beyond it at once, since anybody may send one before he is asked who he is */
 #define HTTP_REPLY_MAX (4u << 20)
 #define HTTP_QUERY_MAX 16
 #define HTTP_HEADERS_MAX 16
@@ -116,6 +117,7 @@ struct http_options {
     uint64_t idle_ms;    /* from a reply to the next request line */
     http_fn *fn;
     void *arg;
+    size_t (*body_max)(const char *method, const char *path); /* of such a request; NULL: HTTP_BODY_MAX of all */
 };
 int http_start(const struct http_options *o, struct http **ret_http);
 /* There may be something for streams that wait; cheap, from any thread. Takes NULL. */

@@ -27,6 +27,7 @@ struct http {
     pthread_mutex_t lock;           /* of what follows */
     struct http_call *streaming;
     unsigned n_streaming;
+    unsigned n_large; /* bodies of more than HTTP_BODY_MAX that are on their way */
 };
 
 struct http_call {
@@ -37,6 +38,7 @@ struct http_call {
     struct buf body;
     size_t seen; /* bytes of the body that arrived, kept or not */
     bool answered;
+    bool large; /* it may have a body of more than HTTP_BODY_MAX */
     char address[ADDRESS_TEXT];
     _Alignas(max_align_t) uint8_t carry[HTTP_CARRY];
     struct http_request q;

@@ -77,13 +77,13 @@ bool people_apply(struct person *p, const struct person_set *set)
 
 /* ---- rows ---- */
 
-static int number_index(const struct scope *s, const char *number, uint8_t ret[INDEX_LEN])
+int people_number_index(const struct scope *s, const char *number, uint8_t ret_index[INDEX_LEN])
 {
     uint8_t mac[CRYPTO_HASH];
     const struct bytes parts[] = {BYTES("personnel number", sizeof "personnel number"), BYTES_STR(number)};
     int r = holder_index(s, parts, ARRAY_LEN(parts), mac);
     if (r == 0)
-        memcpy(ret, mac, INDEX_LEN);
+        memcpy(ret_index, mac, INDEX_LEN);
     return r;
 }
 
@@ -141,7 +141,7 @@ int people_put(const struct scope *s, const struct person *p)
     buf_init(&sealed, 2048);
     int r = encode(p, &w);
     if (r == 0 && numbered)
-        r = number_index(s, p->personnel_number, index);
+        r = people_number_index(s, p->personnel_number, index);
     if (r == 0)
         r = keyring_rows(s->ring, p->key, &kind, &keys);
     if (r == 0)
@@ -295,7 +295,7 @@ int people_find_number(const struct scope *s, const char *personnel_number, stru
 {
     struct db_stmt *st;
     uint8_t index[INDEX_LEN];
-    int r = number_index(s, personnel_number, index);
+    int r = people_number_index(s, personnel_number, index);
     if (r == 0)
         r = scope_stmt(s, "SELECT id, key_id, sealed FROM person WHERE tenant_id = ?1 AND pnidx = ?2", &st);
     if (r != 0)
@@ -407,7 +407,7 @@ static int index_one(const struct scope *s, const struct person *p)
     struct db_stmt *st;
     if (p->damaged || p->personnel_number[0] == '\0')
         return 0;
-    int r = number_index(s, p->personnel_number, index);
+    int r = people_number_index(s, p->personnel_number, index);
     if (r == 0)
         r = scope_stmt(s, "UPDATE person SET pnidx = ?3 WHERE tenant_id = ?1 AND id = ?2", &st);
     if (r != 0)

@@ -8,6 +8,8 @@
 int people_find(const struct scope *s, const uint8_t id[ID_LEN], struct person *ret_person);
 int people_by_key(const struct scope *s, const uint8_t key[ID_LEN], struct person *ret_person);
 int people_find_number(const struct scope *s, const char *personnel_number, struct person *ret_person);
+/* The blind index by which a personnel number is found. */
+int people_number_index(const struct scope *s, const char *personnel_number, uint8_t ret_index[16]);
 /* Whether the person, with what is set, is one; it is then in *p. The store is not touched. */
 bool people_apply(struct person *p, const struct person_set *set);
 /* In the caller's write transaction: a new one with id and key of its own (p->name .. p->until are the caller's), or a

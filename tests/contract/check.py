@@ -116,7 +116,7 @@ def check_request(doc, operation, x, errors):
             errors.append("no body was accepted where one is documented as required")
     elif not body:
         errors.append("a body was accepted where none is documented")
-    else:
+    elif "application/json" in body["content"]:
         value = parse_json(x["request"], errors, "the accepted request")
         if value is not None:
             errors += [f"request {e}" for e in doc.errors(body["content"]["application/json"]["schema"], value)]

@@ -129,6 +129,8 @@ static const struct {
     {"POST", "/v1/tenants", true},
     {"GET", "/v1/tenants/acme", true},
     {"GET", "/v1/punches", false},
+    {"POST", "/v1/imports", false},
+    {"GET", "/v1/imports/00112233445566778899aabbccddeeff", false},
     {"GET", "/v1/corrections", false},
     {"POST", "/v1/corrections", false},
     {"GET", "/v1/corrections/00112233445566778899aabbccddeeff", false},

@@ -1,0 +1,349 @@
+/* What one row of an import means; see import_impl.h. */
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/be.h"
+#include "base/str.h"
+#include "cloud/holder.h"
+#include "cloud/import_impl.h"
+#include "cloud/people_impl.h"
+#include "cloud/unit.h"
+
+static const char *const names[COL_COUNT] = {
+    "personnel_number", "name",        "given_name", "family_name",    "email",     "phone",     "unit",
+    "valid_from",       "valid_until", "card",       "card_rendering", "card_from", "card_until"};
+
+bool import_columns_read(const struct csv_row *header, bool cards, struct import_columns *ret, const char **ret_why)
+{
+    struct import_columns c = {.n = header->n};
+    for (size_t i = 0; i < COL_COUNT; i++)
+        c.index[i] = -1;
+    for (size_t i = 0; i < header->n; i++) {
+        size_t k = 0;
+        while (k < COL_COUNT && strcasecmp(names[k], header->fields[i]) != 0)
+            k++;
+        *ret_why = k == COL_COUNT            ? "a column has a name that is not known"
+                   : c.index[k] >= 0         ? "a column stands there twice"
+                   : k >= COL_CARD && !cards ? "for columns of cards you need the permission credentials.change"
+                                             : NULL;
+        if (*ret_why != NULL)
+            return false;
+        c.index[k] = (int)i;
+    }
+    *ret_why = c.index[COL_NUMBER] < 0 ? "there is no column personnel_number" : NULL;
+    *ret = c;
+    return *ret_why == NULL;
+}
+
+/* ---- what rows before had ---- */
+
+int import_seen_init(struct import_seen *x, uint64_t rows)
+{
+    size_t n = 64;
+    while (n < 4 * rows) /* a number and a card a row, half full */
+        n *= 2;
+    x->slots = calloc(n, sizeof *x->slots);
+    x->n = x->slots != NULL ? n : 0;
+    return x->slots != NULL ? 0 : -ENOMEM;
+}
+
+void import_seen_done(struct import_seen *x)
+{
+    if (x->slots != NULL)
+        crypto_wipe(x->slots, x->n * sizeof *x->slots);
+    free(x->slots);
+}
+
+/* Whether it was there before; now it is. The keys are hashes: any part of them is as good as another. */
+static bool seen(struct import_seen *x, const uint8_t key[16], size_t line)
+{
+    size_t at = (size_t)be_get(key, 8) & (x->n - 1);
+    for (; x->slots[at].line != 0; at = (at + 1) & (x->n - 1))
+        if (memcmp(x->slots[at].key, key, 16) == 0)
+            return true;
+    memcpy(x->slots[at].key, key, 16);
+    x->slots[at].line = (uint32_t)line;
+    return false;
+}
+
+/* ---- one row ---- */
+
+struct reading {
+    const struct scope *s;
+    const struct import_columns *columns;
+    const struct csv_row *row;
+    struct import_seen *seen;
+    size_t line;
+    struct row_plan *plan;
+    struct row_fault *fault;
+};
+
+/* NULL: there is no such column. */
+static const char *value(const struct reading *x, enum import_column c)
+{
+    return x->columns->index[c] < 0 ? NULL : x->row->fields[x->columns->index[c]];
+}
+
+/* With something in it, or NULL. */
+static const char *filled(const struct reading *x, enum import_column c)
+{
+    const char *v = value(x, c);
+    return v != NULL && v[0] != '\0' ? v : NULL;
+}
+
+static int bad(const struct reading *x, int column, const char *reason)
+{
+    *x->fault = (struct row_fault){.field = column < 0 ? "" : names[column], .reason = reason};
+    return 0;
+}
+
+/* False: the row is bad. */
+static bool read_time(const struct reading *x, enum import_column c, int64_t none, int64_t *ret)
+{
+    const char *v = filled(x, c);
+    *ret = none;
+    if (v == NULL || str_untime(v, ret) == 0)
+        return true;
+    bad(x, (int)c, "is not a date such as 2026-11-23, or an RFC 3339 time");
+    return false;
+}
+
+static int by_number(const struct reading *x)
+{
+    const char *number = filled(x, COL_NUMBER);
+    uint8_t index[16];
+    if (number == NULL)
+        return bad(x, COL_NUMBER, "is empty");
+    if (strlen(number) > PERSONNEL_NUMBER_MAX_LEN)
+        return bad(x, COL_NUMBER, "is longer than 100 bytes");
+    int r = people_number_index(x->s, number, index);
+    if (r != 0)
+        return r;
+    if (seen(x->seen, index, x->line))
+        return bad(x, COL_NUMBER, "stands in a line before this one, too");
+    r = people_find_number(x->s, number, &x->plan->person);
+    x->plan->is_new = r == CLOUD_ABSENT;
+    if (r == CLOUD_DAMAGED)
+        return bad(x, -1, "the person is there, but damaged in the store");
+    if (r == 0 && x->plan->person.archived != 0)
+        return bad(x, COL_NUMBER, "is of a person that is archived");
+    return r == CLOUD_ABSENT ? 0 : r;
+}
+
+/* Which text it was that people_apply() refused. */
+static int which_text(const struct reading *x, const struct person_set *set)
+{
+    const struct {
+        int column;
+        struct person_set set;
+    } each[] = {
+        {COL_NUMBER, {.name = "x", .personnel_number = set->personnel_number}},
+        {COL_NAME, {.name = set->name != NULL ? set->name : "x"}},
+        {COL_GIVEN, {.name = "x", .given_name = set->given_name}},
+        {COL_FAMILY, {.name = "x", .family_name = set->family_name}},
+        {COL_EMAIL, {.name = "x", .email = set->email}},
+        {COL_PHONE, {.name = "x", .phone = set->phone}},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(each); i++) {
+        struct person p = {.from = TIME_MIN, .until = TIME_MAX};
+        if (!people_apply(&p, &each[i].set))
+            return bad(x, each[i].column,
+                       each[i].column == COL_EMAIL ? "is not a mail address"
+                                                   : "is too long, or has control characters");
+    }
+    return bad(x, COL_UNTIL, "is not after valid_from");
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return strcmp(a, b) == 0;
+}
+
+static bool same_person(const struct person *a, const struct person *b)
+{
+    return same_text(a->name, b->name) && same_text(a->given_name, b->given_name) &&
+           same_text(a->family_name, b->family_name) && same_text(a->email, b->email) &&
+           same_text(a->phone, b->phone) && a->has_unit == b->has_unit && memcmp(a->unit, b->unit, ID_LEN) == 0 &&
+           a->from == b->from && a->until == b->until;
+}
+
+static int read_unit(const struct reading *x, uint8_t ret_id[ID_LEN])
+{
+    struct unit u;
+    const char *v = filled(x, COL_UNIT);
+    memset(ret_id, 0, ID_LEN);
+    if (v == NULL)
+        return 0;
+    int r = unit_by_name(x->s->c, x->s->db, x->s->tenant, v, &u);
+    if (r == CLOUD_ABSENT || r == CLOUD_DAMAGED)
+        return bad(x, COL_UNIT, "is not the name of a unit");
+    if (r == 0 && u.archived != 0)
+        return bad(x, COL_UNIT, "is archived");
+    memcpy(ret_id, u.id, ID_LEN);
+    return r;
+}
+
+static int read_person(const struct reading *x)
+{
+    struct person was = x->plan->person;
+    uint8_t unit[ID_LEN];
+    struct person_set set = {.name = value(x, COL_NAME),
+                             .personnel_number = value(x, COL_NUMBER),
+                             .given_name = value(x, COL_GIVEN),
+                             .family_name = value(x, COL_FAMILY),
+                             .email = value(x, COL_EMAIL),
+                             .phone = value(x, COL_PHONE),
+                             .unit = value(x, COL_UNIT) != NULL ? unit : NULL,
+                             .has_from = value(x, COL_FROM) != NULL,
+                             .has_until = value(x, COL_UNTIL) != NULL};
+    if ((set.name != NULL || x->plan->is_new) && filled(x, COL_NAME) == NULL)
+        return bad(x, COL_NAME, "is empty");
+    int r = read_unit(x, unit);
+    if (r != 0 || x->fault->reason != NULL || !read_time(x, COL_FROM, TIME_MIN, &set.from) ||
+        !read_time(x, COL_UNTIL, TIME_MAX, &set.until))
+        return r;
+    if (x->plan->is_new)
+        x->plan->person = (struct person){.from = TIME_MIN, .until = TIME_MAX};
+    if (!people_apply(&x->plan->person, &set))
+        return which_text(x, &set);
+    x->plan->person_changes = x->plan->is_new || !same_person(&was, &x->plan->person);
+    return 0;
+}
+
+/* ---- its card ---- */
+
+struct card_search {
+    const struct reading *x;
+    const char *number;
+    bool found; /* the person holds, or held, one that shows so */
+    struct assignment mine;
+    bool others;
+};
+
+static int shows_so(void *arg, const struct assignment *a)
+{
+    struct card_search *q = arg;
+    char text[CRED_TEXT_MAX];
+    if (a->cred.damaged || !cred_renders(&a->cred.cred, q->x->plan->rendering))
+        return 0;
+    cred_render(&a->cred.cred, q->x->plan->rendering, text);
+    if (strcasecmp(text, q->number) != 0)
+        return 0;
+    q->x->plan->cred = a->cred.cred;
+    q->found = true;
+    return 1;
+}
+
+/* Assignments of the card within the row's time, the person's and others'. */
+static int within(void *arg, const struct assignment *a)
+{
+    struct card_search *q = arg;
+    const struct row_plan *p = q->x->plan;
+    if (a->cred.damaged || a->cred.until <= p->from || a->cred.from >= p->until || a->cred.from >= a->cred.until)
+        return 0;
+    if (!p->is_new && memcmp(a->key_id, p->person.key, KEY_ID_LEN) == 0) {
+        q->found = true;
+        q->mine = *a;
+    } else {
+        q->others = true;
+    }
+    return 0;
+}
+
+/* Lossy numbers claim what waits; who has claimed it holds it now. */
+static int find_cred(const struct reading *x, const char *number)
+{
+    struct card_search q = {.x = x, .number = number};
+    int r = x->plan->is_new ? 0 : assignment_each_of_key(x->s, x->plan->person.key, shows_so, &q);
+    if (q.found || r < 0)
+        return r < 0 ? r : 0;
+    r = credential_by_number(x->s->c, x->s->db, x->s->tenant, number, x->plan->rendering, &x->plan->cred);
+    if (r == CLOUD_INVALID)
+        return bad(x, COL_CARD, "is not a number of this rendering");
+    if (r == CLOUD_ABSENT)
+        return bad(x, COL_CARD, "is no waiting card's; punch with it once, or give hex10 or dec13");
+    if (r == CLOUD_AMBIGUOUS)
+        return bad(x, COL_CARD, "is shown by more than one waiting card");
+    return r;
+}
+
+static int plan_card(const struct reading *x)
+{
+    struct row_plan *p = x->plan;
+    struct card_search q = {.x = x};
+    uint8_t cidx[CIDX_LEN];
+    int r = holder_cidx(x->s, &p->cred, cidx);
+    if (r != 0)
+        return r;
+    if (seen(x->seen, cidx, x->line))
+        return bad(x, COL_CARD, "stands in a line before this one, too");
+    r = assignment_each(x->s, cidx, within, &q);
+    if (r != 0)
+        return r;
+    if (q.others)
+        return bad(x, COL_CARD, "is held by somebody else within that time");
+    p->card = q.found ? CARD_NONE : CARD_ASSIGN;
+    if (!q.found)
+        return 0;
+    const struct credential *held = &q.mine.cred;
+    bool same_from = filled(x, COL_CARD_FROM) == NULL || p->from == held->from;
+    bool same_until = filled(x, COL_CARD_UNTIL) == NULL || p->until == held->until;
+    if (same_from && same_until)
+        return 0;
+    if (!same_from || p->until > held->until)
+        return bad(x, COL_CARD, "is held by this person for another time");
+    p->card = CARD_END;
+    memcpy(p->credential, held->id, ID_LEN);
+    return 0;
+}
+
+static int read_card(const struct reading *x)
+{
+    const char *number = filled(x, COL_CARD), *rendering = filled(x, COL_RENDERING);
+    if (number == NULL)
+        return 0;
+    if (rendering == NULL || rendering_parse(rendering, &x->plan->rendering) < 0)
+        return bad(x, COL_RENDERING, "is needed with a card, and is not one we know; hex10 is one");
+    if (!read_time(x, COL_CARD_FROM, TIME_MIN, &x->plan->from) ||
+        !read_time(x, COL_CARD_UNTIL, TIME_MAX, &x->plan->until))
+        return 0;
+    if (x->plan->from >= x->plan->until)
+        return bad(x, COL_CARD_UNTIL, "is not after card_from");
+    int r = find_cred(x, number);
+    return r != 0 || x->fault->reason != NULL ? r : plan_card(x);
+}
+
+int import_plan(const struct scope *s, const struct import_columns *columns, const struct csv_row *row,
+                struct import_seen *seen_before, size_t line, struct row_plan *ret_plan, struct row_fault *ret_fault)
+{
+    struct reading x = {.s = s,
+                        .columns = columns,
+                        .row = row,
+                        .seen = seen_before,
+                        .line = line,
+                        .plan = ret_plan,
+                        .fault = ret_fault};
+    *ret_plan = (struct row_plan){.card = CARD_NONE};
+    if (row->n != columns->n)
+        return bad(&x, -1, "it has more or fewer fields than the first line");
+    int r = by_number(&x);
+    if (r == 0 && ret_fault->reason == NULL)
+        r = read_person(&x);
+    if (r == 0 && ret_fault->reason == NULL)
+        r = read_card(&x);
+    ret_plan->changes = ret_plan->person_changes || ret_plan->card != CARD_NONE;
+    return r;
+}
+
+int import_do(const struct scope *s, struct row_plan *p)
+{
+    struct credential made;
+    int r = p->is_new ? people_add(s, &p->person) : p->person_changes ? people_put(s, &p->person) : 0;
+    if (r == 0 && p->card == CARD_ASSIGN)
+        r = credential_assign(s->c, s->db, s->tenant, p->person.id, &p->cred, p->rendering, p->from, p->until, &made,
+                              NULL);
+    else if (r == 0 && p->card == CARD_END)
+        r = credential_unassign(s->c, s->db, s->tenant, p->credential, p->until, &made, NULL);
+    return r > 0 ? -EBADMSG : r; /* the plan was made in this very transaction */
+}
