@@ -176,6 +176,9 @@ static const struct api_route routes[] = {
     {"POST", "/v1/tokens/{id}/revocation", SCOPE_SELF, WRITES, api_tokens_revoke, NULL, PERM_NONE, 0},
     {"GET", "/v1/settings", SCOPE_TENANT, READS, api_settings_get, NULL, PERM_SETTINGS_READ, 0},
     {"PATCH", "/v1/settings", SCOPE_TENANT, WRITES, api_settings_patch, NULL, PERM_SETTINGS_CHANGE, STEP_UP},
+    {"GET", "/v1/approvals", SCOPE_SELF, READS, api_approvals_list, page_query, PERM_NONE, 0},
+    {"GET", "/v1/approvals/{id}", SCOPE_SELF, READS, api_approvals_get, NULL, PERM_NONE, PERSONAL},
+    {"POST", "/v1/approvals/{id}/decision", SCOPE_SELF, WRITES_ALONE, api_approvals_decide, NULL, PERM_NONE, 0},
     {"GET", "/v1/sites", SCOPE_TENANT, READS, api_sites_list, page_query, PERM_SITES_READ, REACHES},
     {"POST", "/v1/sites", SCOPE_TENANT, WRITES, api_sites_create, NULL, PERM_SITES_CHANGE, 0},
     {"GET", "/v1/sites/{id}", SCOPE_TENANT, READS, api_sites_get, NULL, PERM_SITES_READ, REACHES},
@@ -301,7 +304,7 @@ static bool method_fits(const struct api_route *t, const char *method)
 }
 
 /* NULL: the reply is made. The first pattern that fits decides which resource it is, and so which methods it has. */
-static const struct api_route *find_route(struct api_call *k)
+const struct api_route *api_find_route(struct api_call *k)
 {
     const char *pattern = NULL;
     char allow[64] = "";
@@ -367,7 +370,7 @@ static int dispatch(struct api_call *k)
         problem_reply(k->r, PROBLEM_MEDIA_TYPE, "send the body as it is, without Content-Encoding");
         return 0;
     }
-    if (!(k->route = find_route(k)))
+    if (!(k->route = api_find_route(k)))
         return 0;
     if (k->q->fault == HTTP_CROWDED) {
         http_header(k->r, "Retry-After", "1");
@@ -396,7 +399,7 @@ static int dispatch(struct api_call *k)
         return HTTP_LINE_WRITE;
     if (k->route->effect == WRITES)
         api_write(k);
-    else
+    else if (k->route->effect == READS || !api_asked_alone(k))
         k->route->fn(k);
     return 0;
 }
@@ -406,7 +409,7 @@ void api_get(struct api_call *k, const char *path)
     const struct http_request q = {.method = "GET", .path = path};
     struct api_call sub = *k;
     sub.q = &q;
-    if ((sub.route = find_route(&sub)))
+    if ((sub.route = api_find_route(&sub)))
         sub.route->fn(&sub);
 }
 

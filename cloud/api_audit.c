@@ -115,8 +115,15 @@ static const char *resource_of(const struct api_call *k)
     return last != NULL ? last + 1 : path;
 }
 
+/* Of what was done with four eyes: whose the second pair was. */
+static json_t *second_json(const struct api_call *k)
+{
+    return k->second ? json_pack("{s:o}", "approved_by", json_hex(k->second->account, ID_LEN)) : NULL;
+}
+
 static int put(struct api_call *k, const struct subject *subject, json_t *old, json_t *now)
 {
+    json_t *detail = second_json(k);
     const struct audit_event e = {
         .kind = kind_of(k->route),
         .outcome = AUDIT_DONE,
@@ -128,11 +135,15 @@ static int put(struct api_call *k, const struct subject *subject, json_t *old, j
         .n_subjects = subject != NULL ? 1 : 0,
         .old = old,
         .new = now,
+        .detail = detail,
     };
     struct scope s;
     uint64_t key_gen;
     int r = scope_fenced(k->cloud, k->db, k->tenant[0] ? k->tenant : VENDOR_TENANT, &s, &key_gen);
-    return r == 0 ? audit_put(&s, &e) : r;
+    if (r == 0)
+        r = k->second && !detail ? -ENOMEM : audit_put(&s, &e);
+    json_decref(detail);
+    return r;
 }
 
 bool call_changed(struct api_call *k, const struct subject *subject, json_t *old, json_t *now)

@@ -33,7 +33,7 @@ static bool refused(struct api_call *k, enum problem p, const char *detail)
     return false;
 }
 
-static int rights_there(struct api_call *k, struct rights *ret)
+int api_rights_of(struct api_call *k, struct rights *ret)
 {
     struct who *w = &k->who;
     int64_t now = clock_real();
@@ -50,7 +50,7 @@ bool api_enter(struct api_call *k, uint64_t perms)
 {
     struct who *w = &k->who;
     k->tenant = k->q->tenant ? k->q->tenant : w->home;
-    int r = rights_there(k, &w->rights);
+    int r = api_rights_of(k, &w->rights);
     if (r == CLOUD_ABSENT) /* also where there is no such customer */
         return refused(k, PROBLEM_FORBIDDEN, "nobody of that company has let you in");
     if (r != 0)
@@ -139,14 +139,14 @@ static bool in_scope(struct api_call *k)
     return true;
 }
 
-static bool permitted(struct api_call *k)
+bool api_permitted(struct api_call *k)
 {
     enum perm p = k->route->perm;
     if (k->route->scope != SCOPE_TENANT)
         return true;
-    if (!rights_any(&k->who.rights, p))
+    if (!call_may(k, p))
         problem_reply(k->r, PROBLEM_FORBIDDEN, "this needs the permission %s", perm_name(p));
-    else if ((k->route->flags & REACHES) == 0 && !rights_everywhere(&k->who.rights, p))
+    else if ((k->route->flags & REACHES) == 0 && !call_everywhere(k, p))
         problem_reply(k->r, PROBLEM_FORBIDDEN, "this needs the permission %s for the whole company", perm_name(p));
     else
         return true;
@@ -154,11 +154,11 @@ static bool permitted(struct api_call *k)
 }
 
 /* Nobody can ask a machine for a password; a bootstrap token ends before there is anybody to ask. */
-static bool stepped_up(struct api_call *k)
+bool api_stepped_up(struct api_call *k, const struct api_route *route)
 {
     const struct who *w = &k->who;
     int64_t now = clock_real();
-    if ((k->route->flags & STEP_UP) == 0 || w->is != WHO_ACCOUNT)
+    if ((route->flags & STEP_UP) == 0 || w->is != WHO_ACCOUNT)
         return true;
     if (!w->has_session)
         return refused(k, PROBLEM_STEP_UP,
@@ -178,7 +178,8 @@ bool api_authorised(struct api_call *k)
         known = api_by_cookie(k);
     else
         unauthorised(k, PROBLEM_TOKEN_MISSING, "send Authorization: Bearer and a token, or log in");
-    return known && api_vendor_let_in(k) && in_scope(k) && permitted(k) && api_factor_given(k) && stepped_up(k);
+    return known && api_vendor_let_in(k) && in_scope(k) && api_permitted(k) && api_factor_given(k) &&
+           api_stepped_up(k, k->route);
 }
 
 /* ---- how far it reaches ---- */

@@ -151,6 +151,17 @@ bool api_factor_given(struct api_call *k);
 bool api_enter(struct api_call *k, uint64_t perms);
 /* api_vendor.c: what is asked of the vendor's people besides: a second factor, and the statement signed. */
 bool api_vendor_let_in(struct api_call *k);
+/* What the account k->who may in k->tenant now. CLOUD_ABSENT: it is another's, which has not let it in. */
+int api_rights_of(struct api_call *k, struct rights *ret);
+/* Whether k->who, and k->second, hold the route's permission as far as the route wants it. False: the reply is made. */
+bool api_permitted(struct api_call *k);
+bool api_stepped_up(struct api_call *k, const struct api_route *route); /* the same of password and code */
+/* api_approvals.c: in the place of the handler of a route that writes. True: the request was kept for somebody else to
+ * approve, or could not be; the reply is made. */
+bool api_asked(struct api_call *k);
+bool api_asked_alone(struct api_call *k); /* the same of a route that WRITES_ALONE, in a transaction of its own */
+/* api.c: by method and path of k->q, with k->param; NULL: the reply is made. */
+const struct api_route *api_find_route(struct api_call *k);
 /* In the whole tenant: nothing has to be looked at one by one. */
 bool call_everywhere(struct api_call *k, enum perm p);
 bool call_may(const struct api_call *k, enum perm p); /* anywhere at all */

@@ -90,7 +90,7 @@ void api_write(struct api_call *k)
         return;
     }
     bool first = !keyed || first_time(k, &o);
-    if (first)
+    if (first && !api_asked(k))
         k->route->fn(k);
     if (!first || k->r->status > 299 || k->r->body.failed) {
         cloud_rollback(k->cloud, k->db);

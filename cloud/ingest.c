@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/queue.h"
 #include "base/str.h"
+#include "cloud/approval.h"
 #include "cloud/broker.h"
 #include "cloud/changes.h"
 #include "cloud/clockbook.h"
@@ -409,6 +410,8 @@ int ingest_sweep(struct ingest *in, int64_t now)
         r = link_sweep(in->c, in->db, now);
     if (r == 0)
         r = throttle_sweep(in->c, in->db, now);
+    if (r == 0)
+        r = approval_sweep(in->c, in->db, now);
     if (r == 0)
         r = used_flush(cloud_used(in->c), in->c, in->db);
     return r != 0 ? r : e;

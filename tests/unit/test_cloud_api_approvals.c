@@ -1,0 +1,202 @@
+/* Four eyes: what one person asks for is done when another approves. */
+#include "cloud/api.h"
+
+#include "cloud/approval.h"
+#include "cloud/settings_of.h"
+#include "tests/unit/cloud_human.h"
+
+static struct fixture f;
+static struct api *api;
+static struct db *db;
+static struct human ada, bob, hr, stranger;
+
+static int setup(void **state)
+{
+    fixture_make(&f);
+    assert_int_equal(api_start(f.c, NULL, &api), 0);
+    f.s.port = api_port(api);
+    assert_int_equal(cloud_db_take(f.c, &db), 0);
+    human_make(&f, db, "acme", "ada", &ada);
+    human_make(&f, db, "acme", "bob", &bob);
+    human_make(&f, db, "acme", "hr", &hr);
+    human_make(&f, db, "globex", "stranger", &stranger);
+    (void)human_grant(&f, db, &ada, ROLE_OWNER, NULL, 0);
+    (void)human_grant(&f, db, &bob, ROLE_OWNER, NULL, 0);
+    (void)human_grant(&f, db, &hr, ROLE_HR, NULL, 0);
+    (void)human_grant(&f, db, &stranger, ROLE_OWNER, NULL, 0);
+    human_expect(&f, &ada, "PATCH", "/v1/settings", "{\"four_eyes\":[\"sites.change\",\"people.erase\"]}", 200, NULL);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    cloud_db_give(f.c, db);
+    api_stop(api);
+    fixture_done(&f);
+    return 0;
+}
+
+static void expect(const struct human *h, const char *method, const char *path, const char *body, int status,
+                   const char *slug)
+{
+    human_expect(&f, h, method, path, body, status, slug);
+}
+
+/* The path of what waits for a second pair of eyes, and of its decision. */
+static void ask(const struct human *h, const char *method, const char *path, const char *body, char ret_path[64],
+                char ret_decision[96])
+{
+    struct reply r = human_send(&f, h, method, path, body);
+    assert_int_equal(r.status, 202);
+    assert_string_equal(reply_text(&r, "state"), "waiting");
+    assert_int_equal(str_copy(ret_path, 64, reply_header(&r, "Location")), 0);
+    snprintf(ret_decision, 96, "%s/decision", ret_path);
+    reply_done(&r);
+}
+
+static size_t sites(void)
+{
+    struct reply r = human_send(&f, &ada, "GET", "/v1/sites", NULL);
+    size_t n = json_array_size(json_object_get(r.json, "items"));
+    reply_done(&r);
+    return n;
+}
+
+static void test_two_do_what_one_may_not_alone(void **state)
+{
+    char path[64], decision[96];
+    size_t before = sites();
+    ask(&ada, "POST", "/v1/sites", "{\"name\":\"Annex\"}", path, decision);
+    assert_int_equal(sites(), before);
+    struct reply r = human_send(&f, &bob, "GET", path, NULL);
+    assert_int_equal(r.status, 200);
+    assert_string_equal(
+        json_string_value(json_object_get(json_object_get(json_object_get(r.json, "request"), "body"), "name")),
+        "Annex");
+    reply_done(&r);
+    expect(&ada, "POST", decision, "{\"approve\":true}", 403, "forbidden"); /* himself */
+    expect(&hr, "POST", decision, "{\"approve\":true}", 404, "not-found");  /* may not change sites */
+    expect(&stranger, "POST", decision, "{\"approve\":true}", 404, "not-found");
+    r = human_send(&f, &bob, "POST", decision, "{\"approve\":true}");
+    assert_int_equal(r.status, 200);
+    assert_string_equal(reply_text(&r, "state"), "approved");
+    json_t *outcome = json_object_get(r.json, "outcome");
+    assert_int_equal(json_integer_value(json_object_get(outcome, "status")), 201);
+    const char *made = json_string_value(json_object_get(outcome, "location"));
+    assert_non_null(made);
+    expect(&ada, "GET", made, NULL, 200, NULL);
+    reply_done(&r);
+    assert_int_equal(sites(), before + 1);
+    expect(&bob, "POST", decision, "{\"approve\":true}", 409, "conflict");
+    r = human_send(&f, &bob, "GET", path, NULL);
+    assert_true(json_is_null(json_object_get(r.json, "request"))); /* forgotten */
+    reply_done(&r);
+}
+
+static void test_one_denies_or_withdraws(void **state)
+{
+    char path[64], decision[96];
+    size_t before = sites();
+    ask(&ada, "POST", "/v1/sites", "{\"name\":\"Tower\"}", path, decision);
+    expect(&bob, "POST", decision, "{\"approve\":false}", 200, NULL);
+    expect(&bob, "POST", decision, "{\"approve\":true}", 409, "conflict");
+    ask(&ada, "POST", "/v1/sites", "{\"name\":\"Tower\"}", path, decision);
+    expect(&ada, "POST", decision, "{\"approve\":false}", 200, NULL);
+    assert_int_equal(sites(), before);
+}
+
+static void test_what_cannot_be_done_goes_on_waiting(void **state)
+{
+    char path[64], decision[96];
+    expect(&bob, "GET", "/v1/sites", NULL, 200, NULL);
+    ask(&ada, "POST", "/v1/sites", "{\"name\":\"Gate\"}", path, decision); /* there is one */
+    expect(&bob, "POST", decision, "{\"approve\":true}", 409, "conflict");
+    struct reply r = human_send(&f, &bob, "GET", path, NULL);
+    assert_string_equal(reply_text(&r, "state"), "waiting");
+    reply_done(&r);
+    expect(&bob, "POST", decision, "{\"approve\":false}", 200, NULL);
+}
+
+static void test_both_still_have_to_may(void **state)
+{
+    char path[64], decision[96];
+    struct human carl;
+    human_make(&f, db, "acme", "carl", &carl);
+    struct granted g = human_grant(&f, db, &carl, ROLE_OWNER, NULL, 0);
+    ask(&carl, "POST", "/v1/sites", "{\"name\":\"Carl's\"}", path, decision);
+    struct scope s = human_begin(&f, db, "acme");
+    assert_int_equal(granted_revoke(&s, g.id, clock_real()), 0);
+    assert_int_equal(cloud_commit(f.c, db), 0);
+    expect(&bob, "POST", decision, "{\"approve\":true}", 403, "forbidden");
+    s = human_begin(&f, db, "acme");
+    carl.account.state = ACCOUNT_ARCHIVED;
+    assert_int_equal(account_put(&s, &carl.account), 0);
+    assert_int_equal(cloud_commit(f.c, db), 0);
+    expect(&bob, "POST", decision, "{\"approve\":true}", 409, "conflict");
+}
+
+static void test_an_erasure(void **state)
+{
+    char path[64], decision[96], erasure[96], person[2 * ID_LEN + 1];
+    struct human gone;
+    human_make(&f, db, "acme", "gone", &gone);
+    str_hex(gone.account.person, ID_LEN, person);
+    snprintf(erasure, sizeof erasure, "/v1/people/%s/erasure", person);
+    ask(&ada, "POST", erasure, "{\"dry_run\":false}", path, decision);
+    snprintf(erasure, sizeof erasure, "/v1/people/%s", person);
+    expect(&ada, "GET", erasure, NULL, 200, NULL);
+    struct reply r = human_send(&f, &bob, "POST", decision, "{\"approve\":true}");
+    assert_int_equal(r.status, 200);
+    assert_int_equal(json_integer_value(json_object_get(json_object_get(r.json, "outcome"), "status")), 200);
+    reply_done(&r);
+    expect(&ada, "GET", erasure, NULL, 404, "not-found");
+}
+
+static void test_the_settings_want_four_eyes_as_well(void **state)
+{
+    char path[64], decision[96];
+    ask(&ada, "PATCH", "/v1/settings", "{\"four_eyes\":[]}", path, decision);
+    expect(&ada, "POST", decision, "{\"approve\":true}", 403, "forbidden");
+    expect(&ada, "POST", decision, "{\"approve\":false}", 200, NULL);
+}
+
+static void test_two_owners_stay(void **state)
+{
+    struct scope s = human_begin(&f, db, "acme");
+    assert_int_equal(granted_may_go(&s, bob.account.id, NULL, clock_real()), CLOUD_CONFLICT);
+    cloud_rollback(f.c, db);
+}
+
+static void test_a_week_is_enough(void **state)
+{
+    char path[64], decision[96];
+    uint8_t id[ID_LEN];
+    struct approval a;
+    struct approval_request request;
+    struct scope s;
+    ask(&ada, "POST", "/v1/sites", "{\"name\":\"Later\"}", path, decision);
+    assert_int_equal(str_unhex(path + strlen("/v1/approvals/"), id, ID_LEN), 0);
+    assert_int_equal(scope_init(f.c, db, "acme", &s), 0);
+    int64_t then = clock_real() + APPROVAL_US + 1;
+    assert_int_equal(approval_get(&s, id, then, &a), 0);
+    assert_int_equal(a.state, APPROVAL_LAPSED);
+    assert_int_equal(approval_request(&s, &a, &request), CLOUD_ABSENT);
+    assert_int_equal(approval_sweep(f.c, db, then), 0);
+    assert_int_equal(approval_get(&s, id, clock_real(), &a), 0);
+    assert_int_equal(approval_request(&s, &a, &request), CLOUD_ABSENT);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_two_do_what_one_may_not_alone),
+        cmocka_unit_test(test_one_denies_or_withdraws),
+        cmocka_unit_test(test_what_cannot_be_done_goes_on_waiting),
+        cmocka_unit_test(test_both_still_have_to_may),
+        cmocka_unit_test(test_an_erasure),
+        cmocka_unit_test(test_the_settings_want_four_eyes_as_well),
+        cmocka_unit_test(test_two_owners_stay),
+        cmocka_unit_test(test_a_week_is_enough),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
