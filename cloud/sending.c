@@ -20,8 +20,9 @@
 #define LOOK_MS 1000
 #define MAIL_BATCH 16
 #define SWEEP_MS 3600000
-#define HOOK_THREADS 8
+#define HOOK_THREADS 16
 #define HOOK_FAILING (HOOK_THREADS / 2)
+#define HOOK_EACH (HOOK_THREADS / 2) /* of one customer */
 #define HOOK_QUEUE 64
 #define HOOK_ROUND 32 /* messages to one webhook before others get their turn */
 
@@ -229,7 +230,7 @@ static void *run_mail(void *arg)
 
 /* ---- one delivery ---- */
 
-/* What there is to send to whom; CLOUD_ABSENT: nothing any more. */
+/* What there is to send to whom; CLOUD_ABSENT: nothing any more, or not yet: it was found due before its last try. */
 static int take_head(struct sending *s, const struct webhook_due *w, struct webhook *ret_webhook,
                      struct delivery *ret_delivery, struct buf *ret_body)
 {
@@ -240,6 +241,8 @@ static int take_head(struct sending *s, const struct webhook_due *w, struct webh
         r = scope_init(s->cloud, db, w->tenant, &scope);
     if (r == 0)
         r = webhook_find(&scope, w->id, ret_webhook);
+    if ((r == 0 || r == CLOUD_DAMAGED) && ret_webhook->due > clock_real())
+        r = CLOUD_ABSENT;
     if (r == 0 || r == CLOUD_DAMAGED)
         r = delivery_head(&scope, w->id, ret_delivery);
     cloud_db_give(s->cloud, db);
@@ -337,12 +340,16 @@ static bool same(const struct webhook_due *a, const struct webhook_due *b)
     return memcmp(a->id, b->id, ID_LEN) == 0 && strcmp(a->tenant, b->tenant) == 0;
 }
 
-static bool is_busy(const struct sending *s, const struct webhook_due *w)
+/* It has a thread, or its kind has as many as it may have. */
+static bool has_to_wait(const struct sending *s, const struct webhook_due *w)
 {
-    for (size_t i = 0; i < s->n_busy; i++)
+    size_t each = 0;
+    for (size_t i = 0; i < s->n_busy; i++) {
         if (same(&s->busy[i], w))
             return true;
-    return false;
+        each += strcmp(s->busy[i].tenant, w->tenant) == 0;
+    }
+    return each >= HOOK_EACH || (w->failures > 0 && s->n_failing >= HOOK_FAILING);
 }
 
 /* With the lock. */
@@ -350,7 +357,7 @@ static bool next(struct sending *s, struct webhook_due *ret)
 {
     for (size_t i = 0; i < s->n_queue; i++) {
         const struct webhook_due *w = &s->queue[i];
-        if (is_busy(s, w) || (w->failures > 0 && s->n_failing >= HOOK_FAILING))
+        if (has_to_wait(s, w))
             continue;
         *ret = *w;
         s->queue[i] = s->queue[--s->n_queue];

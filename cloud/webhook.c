@@ -221,10 +221,8 @@ static bool set_texts(struct webhook *w, const struct webhook_set *set)
         return false;
     if (set->wants)
         w->wants = set->wants;
-    if (moved) {
-        w->failures = 0;
-        w->due = 0;
-    }
+    if (moved)
+        w->due = 0; /* whether it is better there is still to be seen */
     return w->url[0] != '\0';
 }
 
