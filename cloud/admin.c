@@ -11,6 +11,16 @@
         .name = "json", .kind = OPT_FLAG, .help = "as JSON" \
     }
 
+#define TENANT_OR_VENDOR                                                         \
+    {.name = "tenant", .arg = "NAME", .help = "of this customer"},               \
+    {                                                                            \
+        .name = "vendor", .kind = OPT_FLAG, .help = "of the vendor's own people" \
+    }
+#define EMERGENCY_OPT                                                                                        \
+    {                                                                                                        \
+        .name = "emergency", .arg = "REASON", .help = "past the Owner; its Owners and DPO are told, and why" \
+    }
+
 const struct admin_command admin_commands[] = {
     {.group = "init", .help = "make the CA, the keys, the store and the first operator token"},
     {.group = "run", .help = "take uploads from the broker and serve the API"},
@@ -24,6 +34,34 @@ const struct admin_command admin_commands[] = {
      .help = "add a customer; NAME is [a-z0-9-], at most 32",
      .run = admin_tenant_add},
     {.group = "tenant", .verb = "list", .help = "list customers", .opts = {JSON_OPT}, .run = admin_tenant_list},
+    {.group = "account",
+     .verb = "invite",
+     .help = "invite somebody; the link is shown once. Where a customer has an Owner, only in an emergency",
+     .opts = {TENANT_OR_VENDOR,
+              {.name = "login", .required = true, .arg = "LOGIN", .help = "what to log in with"},
+              {.name = "name", .required = true, .arg = "NAME", .help = "the human being's"},
+              {.name = "mail", .arg = "ADDRESS", .help = "where mail goes"},
+              {.name = "role", .arg = "ROLE", .help = "owner, dpo, hr, ...; of the vendor's owner or support"},
+              EMERGENCY_OPT,
+              JSON_OPT},
+     .run = admin_account_invite},
+    {.group = "account",
+     .verb = "list",
+     .help = "list accounts: ids and states, and nobody's name",
+     .opts = {TENANT_OR_VENDOR, JSON_OPT},
+     .run = admin_account_list},
+    {.group = "account",
+     .verb = "archive",
+     .operand = "LOGIN",
+     .help = "end an account: it cannot log in any more",
+     .opts = {TENANT_OR_VENDOR, EMERGENCY_OPT},
+     .run = admin_account_archive},
+    {.group = "account",
+     .verb = "reset-second-factor",
+     .operand = "LOGIN",
+     .help = "let somebody enrol a new second factor, who lost the old one",
+     .opts = {TENANT_OR_VENDOR, EMERGENCY_OPT},
+     .run = admin_account_factor},
     {.group = "token",
      .verb = "add",
      .help = "make an API token; it is shown once",

@@ -2,6 +2,7 @@
  * control socket) or, when none runs, the command itself under the state lock. What is asked and answered are texts. */
 #pragma once
 
+#include <jansson.h>
 #include <stdio.h>
 
 #include "base/ctl.h"
@@ -11,7 +12,7 @@
 /* Exit codes of both programs. */
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_ABSENT = 3 };
 
-#define ADMIN_OPTS_MAX 6
+#define ADMIN_OPTS_MAX 8
 #define ADMIN_ANSWER_MAX (16u << 20)
 
 enum admin_opt_kind {
@@ -81,3 +82,15 @@ int admin_gateway_add(struct admin_call *a);
 int admin_gateway_revoke(struct admin_call *a);
 int admin_gateway_list(struct admin_call *a);
 int admin_status(struct admin_call *a);
+/* A line for an outcome that is not 0; returns the exit code. */
+int admin_failed(struct admin_call *a, int r, const char *what);
+/* Takes rows, which may be NULL for want of memory; columns are members of them. */
+int admin_rows(struct admin_call *a, const char *const *columns, size_t n, json_t *rows);
+
+void admin_json(struct admin_call *a, const json_t *o);
+
+/* admin_account.c */
+int admin_account_invite(struct admin_call *a);
+int admin_account_list(struct admin_call *a);
+int admin_account_archive(struct admin_call *a);
+int admin_account_factor(struct admin_call *a);

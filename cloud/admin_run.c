@@ -29,6 +29,11 @@ static void print_json(struct buf *out, const json_t *j)
     buf_add(out, "\n", 1);
 }
 
+void admin_json(struct admin_call *a, const json_t *o)
+{
+    print_json(a->out, o);
+}
+
 static const char *cell(const json_t *row, const char *column, char ret[CELL_MAX])
 {
     const json_t *v = json_object_get(row, column);
@@ -73,8 +78,7 @@ static void print_table(struct buf *out, const char *const *columns, size_t n, c
     }
 }
 
-/* A line for an outcome that is not 0; returns the exit code. */
-static int failed(struct admin_call *a, int r, const char *what)
+int admin_failed(struct admin_call *a, int r, const char *what)
 {
     static const char *const outcomes[] = {
         [CLOUD_ABSENT] = "there is no such",         [CLOUD_CONFLICT] = "there is already such a",
@@ -88,11 +92,10 @@ static int failed(struct admin_call *a, int r, const char *what)
     return EXIT_FAILED;
 }
 
-/* Takes rows, which may be NULL for want of memory. */
-static int print_rows(struct admin_call *a, const char *const *columns, size_t n, json_t *rows)
+int admin_rows(struct admin_call *a, const char *const *columns, size_t n, json_t *rows)
 {
     if (!rows)
-        return failed(a, -ENOMEM, "list");
+        return admin_failed(a, -ENOMEM, "list");
     if (admin_opt(a, "json"))
         print_json(a->out, rows);
     else
@@ -114,7 +117,7 @@ int admin_tenant_add(struct admin_call *a)
     struct tenant t;
     int r = tenant_add(a->cloud, a->db, a->args->operand, &t);
     if (r != 0)
-        return failed(a, r, r == CLOUD_INVALID ? "name; use a-z, 0-9 and inner hyphens, at most 32" : "tenant");
+        return admin_failed(a, r, r == CLOUD_INVALID ? "name; use a-z, 0-9 and inner hyphens, at most 32" : "tenant");
     buf_addf(a->out, "tenant: %s\n", t.id);
     return EXIT_OK;
 }
@@ -125,14 +128,14 @@ int admin_tenant_list(struct admin_call *a)
     struct tenant_list list = {0};
     int r = tenant_list(a->db, &list);
     if (r != 0)
-        return failed(a, r, "list of tenants");
+        return admin_failed(a, r, "list of tenants");
     json_t *rows = json_array();
     for (size_t i = 0; i < list.n; i++)
         if (tenant_is_customer(list.items[i].id))
             whole_append(&rows, json_pack("{s:s, s:o}", "tenant", list.items[i].id, "created",
                                           time_json(list.items[i].created)));
     tenant_list_done(&list);
-    return print_rows(a, columns, ARRAY_LEN(columns), rows);
+    return admin_rows(a, columns, ARRAY_LEN(columns), rows);
 }
 
 /* ---- tokens ---- */
@@ -197,7 +200,7 @@ int admin_token_add(struct admin_call *a)
         return EXIT_FAILED;
     }
     if (r != 0)
-        return failed(a, r, "tenant");
+        return admin_failed(a, r, "tenant");
     if (t.expires)
         str_time(t.expires, when);
     buf_addf(a->out, "token: %s\nid: %s\nexpires: %s\n", text, str_hex(t.id, TOKEN_ID_LEN, id), when);
@@ -224,12 +227,12 @@ int admin_token_list(struct admin_call *a)
     struct token_list list = {0};
     int r = token_list(a->db, &list);
     if (r != 0)
-        return failed(a, r, "list of tokens");
+        return admin_failed(a, r, "list of tokens");
     json_t *rows = json_array();
     for (size_t i = 0; i < list.n; i++)
         whole_append(&rows, token_json(&list.items[i]));
     token_list_done(&list);
-    return print_rows(a, columns, ARRAY_LEN(columns), rows);
+    return admin_rows(a, columns, ARRAY_LEN(columns), rows);
 }
 
 int admin_token_revoke(struct admin_call *a)
@@ -237,7 +240,7 @@ int admin_token_revoke(struct admin_call *a)
     uint8_t id[TOKEN_ID_LEN];
     int r = str_unhex(a->args->operand, id, sizeof id) < 0 ? CLOUD_INVALID : token_revoke(a->cloud, a->db, id);
     if (r != 0)
-        return failed(a, r, r == CLOUD_INVALID ? "token id; `punchcloud token list` shows them" : "token");
+        return admin_failed(a, r, r == CLOUD_INVALID ? "token id; `punchcloud token list` shows them" : "token");
     buf_addf(a->out, "revoked: %s\n", a->args->operand);
     return EXIT_OK;
 }
@@ -253,12 +256,13 @@ int admin_gateway_add(struct admin_call *a)
     if (r != 0) {
         buf_reset(a->out);
         if (*site == '\0' || strlen(site) > SITE_MAX_LEN)
-            return failed(a, r, "site (1 to 64 bytes)");
+            return admin_failed(a, r, "site (1 to 64 bytes)");
         if (r == CLOUD_CONFLICT)
-            return failed(a, r, "gateway id, with other keys; nothing was changed: is the request the gateway's own?");
-        return failed(a, r,
-                      r == CLOUD_INVALID ? "request; make it with `punchgate keygen` and carry it unchanged"
-                                         : "tenant; `punchcloud tenant list` shows them");
+            return admin_failed(a, r,
+                                "gateway id, with other keys; nothing was changed: is the request the gateway's own?");
+        return admin_failed(a, r,
+                            r == CLOUD_INVALID ? "request; make it with `punchgate keygen` and carry it unchanged"
+                                               : "tenant; `punchcloud tenant list` shows them");
     }
     buf_addf(a->err, "gateway %s of tenant %s at %s: generation %llu\n", str_hex(g.gw, GW_LEN, id), g.tenant, g.site,
              (unsigned long long)g.gen);
@@ -273,7 +277,7 @@ int admin_gateway_revoke(struct admin_call *a)
     uint8_t gw[GW_LEN];
     int r = str_unhex(a->args->operand, gw, sizeof gw) < 0 ? CLOUD_INVALID : gateway_revoke(a->cloud, a->db, gw);
     if (r != 0 && r != GATEWAY_UNLISTED)
-        return failed(a, r, r == CLOUD_INVALID ? "gateway id; it has 16 hex digits" : "gateway");
+        return admin_failed(a, r, r == CLOUD_INVALID ? "gateway id; it has 16 hex digits" : "gateway");
     buf_addf(a->out, "revoked: %s\n", a->args->operand);
     if (r == GATEWAY_UNLISTED) {
         buf_addf(a->err, "punchcloud: its uploads are refused from now on, but pki/ca.crl could not be written (see "
@@ -294,12 +298,12 @@ int admin_gateway_list(struct admin_call *a)
     struct gateway_list list = {0};
     int r = gateway_list(a->db, admin_opt(a, "tenant"), &list);
     if (r != 0)
-        return failed(a, r, "list of gateways");
+        return admin_failed(a, r, "list of gateways");
     json_t *rows = json_array();
     for (size_t i = 0; i < list.n; i++)
         whole_append(&rows, report_gateway(&list.items[i], true));
     gateway_list_done(&list);
-    return print_rows(a, gateway_columns, ARRAY_LEN(gateway_columns), rows);
+    return admin_rows(a, gateway_columns, ARRAY_LEN(gateway_columns), rows);
 }
 
 /* ---- status ---- */
@@ -317,7 +321,7 @@ int admin_status(struct admin_call *a)
     json_t *o = NULL;
     int r = report_status(a->cloud, a->db, a->in, &o);
     if (r != 0)
-        return failed(a, r, "status");
+        return admin_failed(a, r, "status");
     if (admin_opt(a, "json")) {
         print_json(a->out, o);
     } else {

@@ -10,6 +10,7 @@ static const char *const denied[] = {"name", "company", "ticket", NULL};
 static const char *const summary[] = {"name", "company", "ticket", "from", "until", "reads", "changes", NULL};
 static const char *const checkpoint[] = {"company", "time", "events", "checkpoint", NULL};
 static const char *const approval[] = {"name", "company", "what", "until", NULL};
+static const char *const emergency[] = {"name", "company", "what", "reason", "time", NULL};
 static const char *const erased[] = {"name", "company", "erasure", "time", NULL};
 
 static const struct {
@@ -227,6 +228,24 @@ static const struct {
            "Bună ziua, {name},\n\n"
            "ștergerea {erasure} de la {company} s-a încheiat la {time}. Raportul ei se află în administrare, la "
            "ștergeri; nu numește pe nimeni."}}},
+    [MAIL_EMERGENCY] =
+        {"emergency",
+         emergency,
+         {{"An account at {company} was changed by the operator",
+           "Hello {name},\n\n"
+           "at {time} the operator of the service changed an account at {company} past its own people: {what}. The "
+           "reason given: {reason}\n\n"
+           "If nobody of you asked for this, look at the accounts and the audit trail now."},
+          {"Der Betreiber hat ein Konto bei {company} geändert",
+           "Guten Tag {name},\n\n"
+           "um {time} hat der Betreiber des Dienstes ein Konto bei {company} an Ihren eigenen Leuten vorbei geändert: "
+           "{what}. Der angegebene Grund: {reason}\n\n"
+           "Wenn niemand von Ihnen darum gebeten hat, sehen Sie jetzt nach den Konten und in das Protokoll."},
+          {"Operatorul a modificat un cont la {company}",
+           "Bună ziua, {name},\n\n"
+           "la {time} operatorul serviciului a modificat un cont la {company} fără oamenii companiei: {what}. Motivul "
+           "indicat: {reason}\n\n"
+           "Dacă niciunul dintre dumneavoastră nu a cerut acest lucru, verificați acum conturile și jurnalul."}}},
 };
 
 const char *mail_template_name(enum mail_template t)

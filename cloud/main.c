@@ -44,7 +44,8 @@ static void print_made(const struct settings *set, const char *config, const cha
            "start it\n"
            "  2. punchcloud run --config %s\n"
            "  3. punchcloud tenant add NAME --config %s\n"
-           "  4. punchcloud token add --tenant NAME --config %s\n"
+           "  4. punchcloud account invite --tenant NAME --login LOGIN --name 'FULL NAME' --role owner --config %s\n"
+           "     (the Owner accepts the invitation, enrols a second factor, invites others and makes tokens)\n"
            "  5. on each gateway: punchgate keygen --out request.txt; then here:\n"
            "     punchcloud gateway add --tenant NAME --site SITE --request request.txt --out bundle.txt --config %s\n",
            config, config, config, config);

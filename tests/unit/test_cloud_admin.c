@@ -4,6 +4,9 @@
 #include <pthread.h>
 
 #include "base/loop.h"
+#include "cloud/audit.h"
+#include "cloud/granted.h"
+#include "cloud/link.h"
 #include "tests/unit/cloud_fixture.h"
 
 static struct fixture f;
@@ -217,6 +220,133 @@ static void test_gateways(void **state)
     assert_non_null(strstr(buf_str(&err), "site"));
 }
 
+/* Makes the account active, as its owner does by the link. */
+static void accept(const char *tenant, const char *login)
+{
+    struct db *db = NULL;
+    struct scope s;
+    struct account acc;
+    assert_int_equal(cloud_db_take(f.c, &db), 0);
+    assert_int_equal(cloud_begin(f.c, db), 0);
+    assert_int_equal(scope_init(f.c, db, tenant, &s), 0);
+    assert_int_equal(account_by_login(&s, login, &acc), 0);
+    acc.state = ACCOUNT_ACTIVE;
+    acc.has_totp = true;
+    assert_int_equal(account_put(&s, &acc), 0);
+    assert_int_equal(granted_settle(&s, clock_real()), 0);
+    assert_int_equal(cloud_commit(f.c, db), 0);
+    account_wipe(&acc);
+    cloud_db_give(f.c, db);
+}
+
+static bool has_factor(const char *tenant, const char *login)
+{
+    struct db *db = NULL;
+    struct scope s;
+    struct account acc;
+    assert_int_equal(cloud_db_take(f.c, &db), 0);
+    assert_int_equal(scope_init(f.c, db, tenant, &s), 0);
+    assert_int_equal(account_by_login(&s, login, &acc), 0);
+    bool has = acc.has_totp;
+    account_wipe(&acc);
+    cloud_db_give(f.c, db);
+    return has;
+}
+
+static uint64_t events(const char *tenant)
+{
+    struct db *db = NULL;
+    struct scope s;
+    struct audit_head head;
+    assert_int_equal(cloud_db_take(f.c, &db), 0);
+    assert_int_equal(scope_init(f.c, db, tenant, &s), 0);
+    assert_int_equal(audit_head(&s, &head), 0);
+    cloud_db_give(f.c, db);
+    return head.seq;
+}
+
+static void refused(const char *const *words, const char *in_err)
+{
+    struct buf out, err;
+    buf_init(&out, 4096);
+    buf_init(&err, 4096);
+    assert_int_equal(execute(words, &out, &err), EXIT_FAILED);
+    assert_int_equal(out.len, 0);
+    if (!strstr(buf_str(&err), in_err))
+        fail_msg("%s lacks %s", buf_str(&err), in_err);
+    buf_done(&out);
+    buf_done(&err);
+}
+
+static void done(const char *const *words, struct buf *out)
+{
+    struct buf err;
+    buf_reset(out);
+    buf_init(&err, 4096);
+    if (execute(words, out, &err) != EXIT_OK)
+        fail_msg("%s", buf_str(&err));
+    buf_done(&err);
+}
+
+/* The way into a company, and past its people when there is an Owner. */
+static void test_accounts(void **state)
+{
+    struct buf out;
+    buf_init(&out, 65536);
+    char link[64], id[64];
+    uint64_t before = events("globex");
+    done(ARGS("account", "invite", "--tenant", "globex", "--login", "Ines@globex.example", "--name", "Ines", "--role",
+              "owner"),
+         &out);
+    assert_int_equal(str_copy(link, sizeof link, line_of(&out, "invitation")), 0);
+    assert_int_equal(str_copy(id, sizeof id, line_of(&out, "account")), 0);
+    assert_int_equal(strlen(link), LINK_TEXT - 1);
+    assert_int_equal(strlen(id), 2 * ID_LEN);
+    assert_true(events("globex") > before);
+    done(ARGS("account", "list", "--tenant", "globex"), &out);
+    assert_non_null(strstr(buf_str(&out), id));
+    assert_non_null(strstr(buf_str(&out), "invited"));
+    assert_null(strstr(buf_str(&out), "nes")); /* neither name nor login */
+
+    /* she has not come yet: there may be another, but none of that login or another kind */
+    done(ARGS("account", "invite", "--tenant", "globex", "--login", "jan", "--name", "Jan", "--json"), &out);
+    assert_non_null(strstr(buf_str(&out), "\"invitation\": \""));
+    refused(ARGS("account", "invite", "--tenant", "globex", "--login", "JAN", "--name", "Jan"), "already");
+    refused(ARGS("account", "invite", "--tenant", "globex", "--login", "j n", "--name", "Jan"), "not a possible");
+    refused(ARGS("account", "invite", "--tenant", "globex", "--login", "k", "--name", "K", "--role", "king"),
+            "no such");
+    refused(ARGS("account", "invite", "--tenant", "globex", "--login", "k", "--name", "K", "--role", "support"),
+            "no such"); /* the vendor's */
+    refused(ARGS("account", "invite", "--tenant", "nowhere", "--login", "k", "--name", "K"), "no such");
+    refused(ARGS("account", "invite", "--tenant", "_vendor", "--login", "k", "--name", "K"), "no such");
+    refused(ARGS("account", "invite", "--login", "k", "--name", "K"), "--vendor");
+    refused(ARGS("account", "invite", "--tenant", "globex", "--vendor", "--login", "k", "--name", "K"), "--vendor");
+
+    accept("globex", "ines@globex.example");
+    before = events("globex");
+    refused(ARGS("account", "invite", "--tenant", "globex", "--login", "k", "--name", "K"), "--emergency");
+    refused(ARGS("account", "archive", "jan", "--tenant", "globex"), "--emergency");
+    refused(ARGS("account", "reset-second-factor", "ines@globex.example", "--tenant", "globex"), "--emergency");
+    refused(ARGS("account", "archive", "jan", "--tenant", "globex", "--emergency", ""), "reason");
+    refused(ARGS("token", "add", "--tenant", "globex"), "Owner");
+    assert_int_equal(events("globex"), before);
+    assert_true(has_factor("globex", "ines@globex.example"));
+    done(ARGS("account", "reset-second-factor", "ines@globex.example", "--tenant", "globex", "--emergency",
+              "phone lost"),
+         &out);
+    assert_false(has_factor("globex", "ines@globex.example"));
+    assert_int_equal(events("globex"), before + 1);
+    refused(ARGS("account", "archive", "ines@globex.example", "--tenant", "globex", "--emergency", "gone"), "Owner");
+    done(ARGS("account", "archive", "jan", "--tenant", "globex", "--emergency", "gone"), &out);
+    done(ARGS("account", "list", "--tenant", "globex"), &out);
+    assert_non_null(strstr(buf_str(&out), "archived"));
+
+    done(ARGS("account", "invite", "--vendor", "--login", "mira", "--name", "Mira", "--role", "owner"), &out);
+    refused(ARGS("account", "invite", "--vendor", "--login", "paul", "--name", "Paul", "--role", "hr"), "no such");
+    done(ARGS("account", "list", "--vendor", "--json"), &out);
+    buf_done(&out);
+}
+
 static void test_status_needs_the_daemon(void **state)
 {
     struct buf CLEANUP(buf_done) out, CLEANUP(buf_done) err;
@@ -352,6 +482,7 @@ int main(void)
         cmocka_unit_test(test_tenants),
         cmocka_unit_test(test_tokens),
         cmocka_unit_test(test_gateways),
+        cmocka_unit_test(test_accounts),
         cmocka_unit_test(test_status_needs_the_daemon),
         cmocka_unit_test(test_client_with_and_without_a_daemon),
     };

@@ -1,0 +1,278 @@
+/* Accounts from the command line: the first Owner of a customer, the vendor's first administrator, and emergencies.
+ * Where a customer has an Owner, this goes past its people: it takes a reason, all who may let support in are told, and
+ * the trail says so. What is shown is no more than ids and states; a link is shown to who invited. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/str.h"
+#include "base/whole.h"
+#include "cloud/account.h"
+#include "cloud/admin.h"
+#include "cloud/audit.h"
+#include "cloud/granted.h"
+#include "cloud/link.h"
+#include "cloud/people_impl.h"
+#include "cloud/session.h"
+#include "cloud/settings_of.h"
+#include "cloud/tell.h"
+#include "cloud/tenant.h"
+
+#define REASON_MAX 200 /* bytes; it stands in the trail */
+
+static int say(struct admin_call *a, const char *text)
+{
+    buf_addf(a->err, "punchcloud: %s\n", text);
+    return EXIT_FAILED;
+}
+
+/* --tenant or --vendor; NULL: the reason is said. */
+static const char *tenant_of(struct admin_call *a)
+{
+    const char *tenant = admin_opt(a, "tenant");
+    bool vendor = admin_opt(a, "vendor") != NULL;
+    if ((tenant != NULL) == vendor)
+        (void)say(a, "say --tenant NAME or --vendor");
+    else if (vendor)
+        return VENDOR_TENANT;
+    else if (!tenant_is_customer(tenant))
+        (void)admin_failed(a, CLOUD_ABSENT, "tenant");
+    else
+        return tenant;
+    return NULL;
+}
+
+/* ---- what goes past an Owner ---- */
+
+/* In the transaction: nothing to ask for as long as the tenant has no active Owner. False: the reason is said. */
+static bool may(struct admin_call *a, const struct scope *s)
+{
+    const char *reason = admin_opt(a, "emergency");
+    uint64_t owners = 0;
+    int r = granted_owners(a->db, s->tenant, clock_real(), NULL, NULL, &owners);
+    if (r != 0) {
+        (void)admin_failed(a, r, "Owners");
+        return false;
+    }
+    if (reason && (reason[0] == '\0' || strlen(reason) > REASON_MAX)) {
+        (void)say(a, "--emergency takes a reason of 1 to 200 bytes");
+        return false;
+    }
+    if (owners > 0 && !reason) {
+        buf_addf(a->err,
+                 "punchcloud: %s has an Owner, who looks after accounts. In an emergency give --emergency REASON: its "
+                 "Owners and DPO are told\n",
+                 s->tenant);
+        return false;
+    }
+    return true;
+}
+
+static int note(struct admin_call *a, const struct scope *s, const struct account *of)
+{
+    const char *reason = admin_opt(a, "emergency");
+    char kind[64], id[2 * ID_LEN + 1], when[MAIL_TIME];
+    const struct who who = {.is = WHO_OPERATOR, .home = VENDOR_TENANT};
+    struct subject subject;
+    memcpy(subject.id, of->person, ID_LEN);
+    memcpy(subject.key, of->key, ID_LEN);
+    snprintf(kind, sizeof kind, "operator.account-%s", a->args->cmd->verb);
+    json_t *detail = reason ? json_pack("{s:o}", "emergency", json_string(reason)) : NULL;
+    const struct audit_event e = {.kind = kind,
+                                  .outcome = AUDIT_DONE,
+                                  .who = &who,
+                                  .resource = str_hex(of->id, ID_LEN, id),
+                                  .subjects = &subject,
+                                  .n_subjects = 1,
+                                  .detail = detail};
+    int r = reason && !detail ? CLOUD_INVALID : audit_put(s, &e); /* a reason that is not UTF-8 */
+    json_decref(detail);
+    const struct mail_arg args[] = {
+        {"what", a->args->cmd->verb}, {"reason", reason ? reason : ""}, {"time", mail_time(clock_real(), when)}};
+    return r == 0 && reason ? tell_holders(s, PERM_SUPPORT_APPROVE, MAIL_EMERGENCY, args, ARRAY_LEN(args)) : r;
+}
+
+/* Runs fn as one transaction; what it did is in the trail or it was not done. */
+typedef int account_fn(struct admin_call *a, const struct scope *s, struct account *acc, json_t *out);
+static int change(struct admin_call *a, account_fn *fn)
+{
+    struct scope s;
+    struct account CLEANUP(account_wipe) acc = {0};
+    const char *tenant = tenant_of(a);
+    json_t *out = json_object();
+    bool allowed = false;
+    if (!tenant)
+        return json_decref(out), EXIT_FAILED;
+    int r = out ? cloud_begin(a->cloud, a->db) : -ENOMEM;
+    if (r == 0)
+        r = scope_init(a->cloud, a->db, tenant, &s);
+    if (r == 0 && (allowed = may(a, &s)))
+        r = fn(a, &s, &acc, out);
+    if (r == 0 && allowed)
+        r = note(a, &s, &acc);
+    if (r == 0 && allowed)
+        r = cloud_commit(a->cloud, a->db);
+    else
+        cloud_rollback(a->cloud, a->db);
+    const char *key;
+    json_t *v;
+    if (r != 0)
+        (void)admin_failed(a, r,
+                           r == CLOUD_ABSENT     ? "tenant, account or role"
+                           : r == CLOUD_CONFLICT ? "login; or the last Owner would go"
+                                                 : "account");
+    else if (allowed && admin_opt(a, "json"))
+        admin_json(a, out);
+    else if (allowed)
+        json_object_foreach(out, key, v) buf_addf(a->out, "%s: %s\n", key, json_string_value(v));
+    json_decref(out);
+    return r == 0 && allowed ? EXIT_OK : EXIT_FAILED;
+}
+
+/* ---- invite ---- */
+
+static int role_named(struct admin_call *a, const struct scope *s, const char *name, struct role *ret)
+{
+    int kind = ROLE_OWN + 1;
+    while (kind < ROLE_KINDS && strcmp(role_kind_name((enum role_kind)kind), name) != 0)
+        kind++;
+    return kind == ROLE_KINDS ? CLOUD_ABSENT : role_of_kind(a->db, s->tenant, (enum role_kind)kind, ret);
+}
+
+static int grant(struct admin_call *a, const struct scope *s, const struct account *acc, const char *role_name)
+{
+    struct role role;
+    const char *reason = admin_opt(a, "emergency");
+    int64_t now = clock_real();
+    struct granted g = {.reach = {.kind = REACH_TENANT}, .starts = now, .created = now};
+    int r = role_named(a, s, role_name, &role);
+    if (r == 0 && role_kind_refuses(role.kind, &g.reach, false, now, 0))
+        r = CLOUD_INVALID;
+    if (r == 0)
+        r = crypto_random(g.id, ID_LEN);
+    if (r != 0)
+        return r;
+    memcpy(g.account, acc->id, ID_LEN);
+    memcpy(g.role, role.id, ID_LEN);
+    str_copy(g.reason, sizeof g.reason, reason ? reason : "by the operator's command line");
+    return granted_add(s, &g);
+}
+
+static int invite(struct admin_call *a, const struct scope *s, struct account *acc, json_t *out)
+{
+    struct person p;
+    struct tenant_settings set;
+    char link[LINK_TEXT], until[32], id[2 * ID_LEN + 1];
+    int64_t expires = 0, now = clock_real();
+    const char *mail = admin_opt(a, "mail"), *role = admin_opt(a, "role");
+    if (!login_canonical(admin_opt(a, "login"), acc->login) ||
+        (mail && (!mail_address_valid(mail) || str_copy(acc->mail, sizeof acc->mail, mail) != 0)))
+        return CLOUD_INVALID;
+    int r = tenant_settings_get(a->db, s->tenant, &set);
+    if (r == 0)
+        r = people_create(a->cloud, a->db, s->tenant, &(struct person_set){.name = admin_opt(a, "name")}, &p);
+    if (r == 0)
+        r = crypto_random(acc->id, ID_LEN);
+    if (r != 0)
+        return r;
+    memcpy(acc->person, p.id, ID_LEN);
+    memcpy(acc->key, p.key, KEY_ID_LEN);
+    crypto_wipe(&p, sizeof p);
+    acc->state = ACCOUNT_INVITED;
+    acc->created = now;
+    str_copy(acc->language, sizeof acc->language, set.language);
+    r = account_put(s, acc);
+    if (r == 0 && role)
+        r = grant(a, s, acc, role);
+    if (r == 0)
+        r = link_make(s, acc->id, LINK_INVITATION, now, link, &expires);
+    if (r == 0) {
+        json_object_set_new(out, "account", json_string(str_hex(acc->id, ID_LEN, id)));
+        json_object_set_new(out, "invitation", json_string(link));
+        json_object_set_new(out, "expires", json_string(str_time(expires, until)));
+        crypto_wipe(link, sizeof link);
+    }
+    return r;
+}
+
+int admin_account_invite(struct admin_call *a)
+{
+    return change(a, invite);
+}
+
+/* ---- end and mend ---- */
+
+static int named(struct admin_call *a, const struct scope *s, struct account *acc, json_t *out)
+{
+    char login[LOGIN_MAX + 1], id[2 * ID_LEN + 1];
+    int r = login_canonical(a->args->operand, login) ? account_by_login(s, login, acc) : CLOUD_ABSENT;
+    if (r == 0)
+        json_object_set_new(out, "account", json_string(str_hex(acc->id, ID_LEN, id)));
+    return r;
+}
+
+static int archive(struct admin_call *a, const struct scope *s, struct account *acc, json_t *out)
+{
+    int r = named(a, s, acc, out);
+    if (r == 0)
+        r = granted_may_go(s, acc->id, NULL, clock_real());
+    if (r == 0)
+        r = session_end_all(s, acc->id, NULL);
+    if (r == 0)
+        r = link_end_all(s, acc->id);
+    if (r == 0)
+        r = token_end_account(s, acc->id);
+    acc->state = ACCOUNT_ARCHIVED;
+    return r == 0 ? account_put(s, acc) : r;
+}
+
+int admin_account_archive(struct admin_call *a)
+{
+    return change(a, archive);
+}
+
+/* Whoever was in by the old one is out. */
+static int reset_factor(struct admin_call *a, const struct scope *s, struct account *acc, json_t *out)
+{
+    int r = named(a, s, acc, out);
+    if (r == 0)
+        r = session_end_all(s, acc->id, NULL);
+    acc->has_totp = acc->has_new_totp = false;
+    acc->n_recovery = 0;
+    return r == 0 ? account_put(s, acc) : r;
+}
+
+int admin_account_factor(struct admin_call *a)
+{
+    return change(a, reset_factor);
+}
+
+/* ---- list ---- */
+
+static json_t *account_row(const struct account *acc)
+{
+    char id[2 * ID_LEN + 1], when[32];
+    return json_pack("{s:s, s:s, s:b, s:s?}", "account", str_hex(acc->id, ID_LEN, id), "state",
+                     account_state_name(acc->state), "second_factor", acc->has_totp, "created",
+                     acc->damaged ? NULL : str_time(acc->created, when));
+}
+
+int admin_account_list(struct admin_call *a)
+{
+    static const char *const columns[] = {"account", "state", "second_factor", "created"};
+    struct scope s;
+    struct account_list l = {0};
+    const char *tenant = tenant_of(a);
+    if (!tenant)
+        return EXIT_FAILED;
+    int r = scope_init(a->cloud, a->db, tenant, &s);
+    if (r == 0)
+        r = account_list(&s, NULL, SIZE_MAX, &l);
+    if (r != 0)
+        return admin_failed(a, r, "tenant");
+    json_t *rows = json_array();
+    for (size_t i = 0; i < l.n; i++)
+        whole_append(&rows, account_row(&l.items[i]));
+    account_list_done(&l);
+    return admin_rows(a, columns, ARRAY_LEN(columns), rows);
+}
