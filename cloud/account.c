@@ -22,6 +22,14 @@ void account_wipe(struct account *a)
     crypto_wipe(a, sizeof *a);
 }
 
+void account_drop_factor(struct account *a)
+{
+    crypto_wipe(a->totp, sizeof a->totp);
+    crypto_wipe(a->new_totp, sizeof a->new_totp);
+    a->has_totp = a->has_new_totp = false;
+    a->n_recovery = 0;
+}
+
 bool login_canonical(const char *text, char ret[LOGIN_MAX + 1])
 {
     char login[LOGIN_MAX + 1];

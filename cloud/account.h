@@ -36,6 +36,7 @@ struct account {
     bool damaged;             /* its row does not open: only id, key and state are known */
 };
 void account_wipe(struct account *a);
+void account_drop_factor(struct account *a); /* authenticator and recovery codes */
 
 /* Lower case of what a person typed. False: no login can be so: letters, digits and . _ @ + - of ASCII, so that no two
  * look alike. */

@@ -36,8 +36,10 @@ bool api_by_cookie(struct api_call *k)
     int r = session_check(k->cloud, k->db, cookie, now, &t);
     bool fits = k->route->effect == READS || session_csrf_fits(cookie, k->q->csrf);
     crypto_wipe(cookie, sizeof cookie);
-    if (r == CLOUD_ABSENT || (r == 0 && t.half))
+    if (r == CLOUD_ABSENT || (r == 0 && t.half)) {
+        http_header(k->r, "WWW-Authenticate", "Bearer realm=\"punchcloud\"");
         return refuse(k, PROBLEM_SESSION, "the session is unknown or over; log in");
+    }
     if (r == 0 && !fits)
         return refuse(k, PROBLEM_CSRF, "send Punch-CSRF with the value of csrf in GET /v1/session");
     if (r != 0) {

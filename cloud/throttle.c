@@ -199,10 +199,11 @@ int attempt_failed(struct db *db, const struct attempt *a, int64_t now, bool *re
         const unsigned kind = a->at[i].kind;
         struct row row;
         int r = read_row(db, &a->at[i], now, &row);
+        if (r != 0)
+            return r;
         /* No more are counted than it takes for the longest delay, so that forgiving does not take for ever. */
         bool full = delay_of(kind, row.failures) == rules[kind].cap;
-        if (r == 0)
-            r = write_row(db, &a->at[i], row.failures + !full, now);
+        r = write_row(db, &a->at[i], row.failures + !full, now);
         if (r != 0)
             return r;
         alarm = alarm || (kind != SOURCE && !full && delay_of(kind, row.failures + 1) == rules[kind].cap);

@@ -26,7 +26,7 @@ static inline void fixture_settings(struct fixture *f)
     char text[512];
     snprintf(text, sizeof text,
              "state: %s/state\nescrow: [%s/escrow]\napi: {listen: \"127.0.0.1:0\", idle: 5s}\n"
-             "broker: {address: \"127.0.0.1:1\"}\n",
+             "broker: {address: \"127.0.0.1:1\"}\npasswords: {memory: 19MiB, passes: 2}\n",
              f->s.dir, f->s.dir);
     assert_int_equal(conf_parse("test", BYTES_STR(text), &settings_table, &f->set, &f->conf), 0);
     snprintf(f->s.ca, sizeof f->s.ca, "%s/state/pki/ca.crt", f->s.dir);
