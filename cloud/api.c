@@ -119,6 +119,7 @@ static const char *const requests_query[] = {"state", "limit", "cursor", NULL};
 static const char *const units_query[] = {"archived", "limit", "cursor", NULL};
 static const char *const grants_query[] = {"account", "limit", "cursor", NULL};
 static const char *const tokens_query[] = {"all", "limit", "cursor", NULL};
+static const char *const contact_query[] = {"tenant", NULL};
 static const char *const changes_query[] = {"after", "limit", NULL};
 static const char *const punches_query[] = {"person", "site", "reader", "from", "to", "state", "limit", "cursor", NULL};
 
@@ -127,6 +128,13 @@ static const struct api_route routes[] = {
     {"GET", "/healthz", SCOPE_OPEN, READS, get_health, NULL, PERM_NONE, 0},
     {"GET", "/readyz", SCOPE_OPEN, READS, get_ready, NULL, PERM_NONE, 0},
     {"GET", "/v1/openapi.json", SCOPE_OPEN, READS, get_openapi, NULL, PERM_NONE, 0},
+    {"GET", "/.well-known/security.txt", SCOPE_OPEN, READS, api_security_txt, NULL, PERM_NONE, 0},
+    {"GET", "/v1/contact", SCOPE_OPEN, READS, api_contact, contact_query, PERM_NONE, 0},
+    {"GET", "/v1/security-reports", SCOPE_OPERATOR, READS, api_security_reports_list, page_query, PERM_NONE, 0},
+    {"POST", "/v1/security-reports", SCOPE_OPEN, WRITES_ALONE, api_security_reports_create, NULL, PERM_NONE, 0},
+    {"GET", "/v1/security-reports/{id}", SCOPE_OPERATOR, READS, api_security_reports_get, NULL, PERM_NONE, PERSONAL},
+    {"PATCH", "/v1/security-reports/{id}", SCOPE_OPERATOR, WRITES, api_security_reports_patch, NULL, PERM_NONE,
+     PERSONAL},
     {"GET", "/v1/status", SCOPE_OPERATOR, READS, get_status, NULL, PERM_NONE, 0},
     {"POST", "/v1/sessions", SCOPE_OPEN, WRITES_ALONE, api_login, NULL, PERM_NONE, PASSWORD},
     {"POST", "/v1/sessions/second-factor", SCOPE_OPEN, WRITES_ALONE, api_login_second, NULL, PERM_NONE, 0},

@@ -144,6 +144,10 @@ static const char *const support_6 =
     "CREATE TABLE confidentiality(tenant_id TEXT NOT NULL, account BLOB NOT NULL, version INTEGER NOT NULL,"
     " signed INTEGER NOT NULL, PRIMARY KEY(tenant_id, account, version)) WITHOUT ROWID;";
 
-static const char *const door_6 = "";
+/* state: enum security_state */
+static const char *const door_6 =
+    "CREATE TABLE security_report(tenant_id TEXT NOT NULL, id BLOB NOT NULL, state INTEGER NOT NULL,"
+    " created INTEGER NOT NULL, changed INTEGER NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY(tenant_id, id))"
+    " WITHOUT ROWID;";
 
 const char *const schema_6[] = {access_6, rights_6, audit_6, outbox_6, people_6, places_6, support_6, door_6, NULL};

@@ -124,6 +124,8 @@ const struct schema_columns schema_columns[] = {
     {"mail", "key_id", COLUMN_KEYED, NULL},
     {"mail", "sealed", COLUMN_PERSONAL, "/mail/0/to /mail/0/template"},
 
+    {"security_report", "tenant_id id state created changed", COLUMN_MACHINE, NULL},
+    {"security_report", "sealed", COLUMN_UNOWNED, NULL}, /* anybody's, about anybody; gone a year after it is closed */
     {"support", "tenant_id id kind state ending category asked perms reach span", COLUMN_MACHINE, NULL},
     {"support", "created starts ends ended reviewed told", COLUMN_MACHINE, NULL},
     {"support", "account second_id reviewer decider reach_id", COLUMN_KEYED, NULL},
