@@ -22,7 +22,7 @@ def punched(api, n):
 
 def check_report(text, api, person, mine, others):
     for title in ("What is held about one person", "The person", "Cards: 1", f"Punches: {len(mine)}",
-                  "Who is responsible", "Customer: acme", "Name: Ada Lovelace", "Reference: 4711"):
+                  "Who is responsible", "Customer: acme", "Name: Ada Lovelace", "Personnel number: 4711"):
         check(title in text, f"the report does not say {title!r}:\n{text[:2000]}")
     card = mine[0]["credential"]
     for value in (card["data"], card["number"]):
