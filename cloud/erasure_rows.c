@@ -6,6 +6,8 @@
 #include "cloud/account.h"
 #include "cloud/credential_impl.h"
 #include "cloud/erasure_impl.h"
+#include "cloud/granted.h"
+#include "cloud/token.h"
 #include "wire/cbor.h"
 
 void erasure_plan_done(struct erasure_plan *p)
@@ -374,6 +376,19 @@ static const char *const of_key[] = {
     "DELETE FROM mail WHERE tenant_id = ?1 AND key_id = ?2",
 };
 
+/* Also of a person without an account: grants of others may reach that person alone. */
+static int forget_account(const struct scope *s, const struct person *person)
+{
+    struct account CLEANUP(account_wipe) a = {0};
+    int r = account_by_key(s, person->key, &a);
+    bool has = r == 0 || r == CLOUD_DAMAGED;
+    if (has || r == CLOUD_ABSENT)
+        r = granted_forget(s, a.id, person->id);
+    if (r == 0 && has)
+        r = token_forget(s, a.id);
+    return r == 0 ? account_forget(s, person->key) : r;
+}
+
 int erasure_plan_act(const struct scope *s, const struct erasure_plan *p)
 {
     struct tomb_counts gone = {0};
@@ -382,7 +397,7 @@ int erasure_plan_act(const struct scope *s, const struct erasure_plan *p)
     for (size_t i = 0; r == 0 && i < ARRAY_LEN(of_key); i++)
         r = delete_by(s, of_key[i], p->person.key, KEY_ID_LEN);
     if (r == 0)
-        r = account_forget(s, p->person.key);
+        r = forget_account(s, &p->person);
     if (r == 0)
         r = delete_by(s, "DELETE FROM person WHERE tenant_id = ?1 AND id = ?2", p->person.id, ID_LEN);
     for (size_t i = 0; r == 0 && i < p->n_cards; i++)
