@@ -650,16 +650,61 @@ static void test_strange_bodies(void **state)
     expect(give_code(&b, "123456"), 401, "session-over");
 }
 
+/* Two hundred logins at once: others are answered meanwhile, and of those that find no room none is kept. */
+static void *flood(void *arg)
+{
+    char url[80], *text;
+    int code = 0;
+    const char *argv[] = {"curl",
+                          "-sS",
+                          "-Z",
+                          "--parallel-max",
+                          "50",
+                          "--max-time",
+                          "60",
+                          "-o",
+                          "/dev/stdout",
+                          "--cacert",
+                          f.s.ca,
+                          "-H",
+                          "Content-Type: application/json",
+                          "-d",
+                          "{\"tenant\":\"acme\",\"login\":\"flooded\",\"password\":\"x\"}",
+                          url,
+                          NULL};
+    snprintf(url, sizeof url, "https://localhost:%u/v1/sessions#[1-200]", f.s.port);
+    text = run_program(argv, &code);
+    size_t *answers = arg;
+    for (const char *p = text; (p = strstr(p, "urn:punchline:problem:")); p++)
+        ++*answers;
+    free(text);
+    return NULL;
+}
+
+static void test_flood(void **state)
+{
+    pthread_t thread;
+    size_t answers = 0;
+    uint64_t before = password_runs();
+    assert_int_equal(pthread_create(&thread, NULL, flood, &answers), 0);
+    for (int i = 0; i < 10; i++)
+        expect(get(&f.s, "/v1/people", f.acme), 200, NULL);
+    pthread_join(thread, NULL);
+    assert_int_equal(answers, 200); /* each was refused in one way or another */
+    assert_in_range(password_runs() - before, 1, 30);
+    forget_delays();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_invitation),     cmocka_unit_test(test_nothing_but_oneself),
-        cmocka_unit_test(test_second_factor),  cmocka_unit_test(test_one_code_once),
-        cmocka_unit_test(test_sessions),       cmocka_unit_test(test_step_up),
-        cmocka_unit_test(test_reset),          cmocka_unit_test(test_factor_by_choice),
-        cmocka_unit_test(test_accounts),       cmocka_unit_test(test_unknown_logins),
-        cmocka_unit_test(test_delays),         cmocka_unit_test(test_guessing_codes),
-        cmocka_unit_test(test_strange_bodies),
+        cmocka_unit_test(test_invitation),    cmocka_unit_test(test_nothing_but_oneself),
+        cmocka_unit_test(test_second_factor), cmocka_unit_test(test_one_code_once),
+        cmocka_unit_test(test_sessions),      cmocka_unit_test(test_step_up),
+        cmocka_unit_test(test_reset),         cmocka_unit_test(test_factor_by_choice),
+        cmocka_unit_test(test_accounts),      cmocka_unit_test(test_unknown_logins),
+        cmocka_unit_test(test_delays),        cmocka_unit_test(test_guessing_codes),
+        cmocka_unit_test(test_flood),         cmocka_unit_test(test_strange_bodies),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
