@@ -163,6 +163,7 @@ void login_failed(struct api_call *k, const struct scope *s, const struct accoun
         unsigned wait = 0;
         attempt_wait(k->db, at, now, &wait);
         r = login_mail(s, a, LOGIN_MAIL_LOCKED, NULL, now + (int64_t)wait * 1000000, &sent);
+        r = r > 0 ? 0 : r; /* a mail that cannot be written leaves the attempt counted */
     }
     if (r == 0 && !s) {
         r = scope_init(k->cloud, k->db, VENDOR_TENANT, &vendor);
@@ -290,12 +291,12 @@ int login_mail(const struct scope *s, const struct account *a, enum login_mail w
 {
     static const enum mail_template templates[] = {MAIL_INVITATION, MAIL_RESET, MAIL_LOCKED};
     char url[512] = "", when[MAIL_TIME], over[MAIL_TIME];
-    struct person p;
+    struct person p = {0};
     *ret_sent = false;
     if (!a->mail[0] || !outbox_mails(s->c))
         return 0;
     int r = people_find(s, a->person, &p);
-    if (r != 0)
+    if (r != 0 && r != CLOUD_DAMAGED)
         return r;
     if (link)
         login_link_url(s->c, what, link, url, sizeof url);
