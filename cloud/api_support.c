@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "base/whole.h"
+#include "cloud/outbox.h"
 #include "cloud/people_impl.h"
 #include "cloud/tell.h"
 #include "cloud/tenant.h"
@@ -168,6 +169,10 @@ static int note(struct api_call *k, const struct scope *s, const struct support 
                                   .detail = detail};
     int r = detail ? audit_put(s, &e) : -ENOMEM;
     json_decref(detail);
+    json_t *o = json_pack("{s:s}", "id", id);
+    if (r == 0 && tenant_is_customer(s->tenant))
+        r = o ? outbox_event(s, kind, o) : -ENOMEM;
+    json_decref(o);
     return r;
 }
 

@@ -24,6 +24,7 @@
 #include "cloud/link.h"
 #include "cloud/once.h"
 #include "cloud/session.h"
+#include "cloud/support_trail.h"
 #include "cloud/throttle.h"
 #include "cloud/used.h"
 #include "wire/ack.h"
@@ -35,6 +36,7 @@
 #define SWEEP_MS 60000
 #define FAILED_MS 1000
 #define STOP_MS 3000
+#define CLOCK_BACK_US 5000000
 
 struct message {
     uint8_t gw[GW_LEN];
@@ -75,6 +77,8 @@ struct ingest {
     atomic_bool stop;
     _Atomic int64_t turned; /* clock_ms() */
     struct broker *broker;
+    bool swept;
+    int64_t ahead; /* us: the clock's time less that since boot, at the last sweep */
 };
 
 static const char *const names[INGEST_COUNTS] = {
@@ -395,6 +399,16 @@ int ingest_step(struct ingest *in, unsigned ms)
     return r;
 }
 
+/* Since the last sweep, by more than a clock that is being corrected goes back. */
+static bool clock_set_back(struct ingest *in, int64_t now)
+{
+    int64_t ahead = now - clock_ms() * 1000;
+    bool back = in->swept && ahead < in->ahead - CLOCK_BACK_US;
+    in->swept = true;
+    in->ahead = ahead;
+    return back;
+}
+
 int ingest_sweep(struct ingest *in, int64_t now)
 {
     uint64_t n = 0;
@@ -412,6 +426,8 @@ int ingest_sweep(struct ingest *in, int64_t now)
         r = throttle_sweep(in->c, in->db, now);
     if (r == 0)
         r = approval_sweep(in->c, in->db, now);
+    if (r == 0)
+        r = support_sweep(in->c, in->db, now, clock_set_back(in, now));
     if (r == 0)
         r = used_flush(cloud_used(in->c), in->c, in->db);
     return r != 0 ? r : e;

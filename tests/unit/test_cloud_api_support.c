@@ -2,7 +2,7 @@
  * Punch-Tenant, and over when it is over. */
 #include "cloud/api.h"
 #include "cloud/confidentiality.h"
-#include "cloud/support.h"
+#include "cloud/support_trail.h"
 #include "tests/unit/cloud_actor.h"
 
 #define ASK                                                                                                         \
@@ -194,6 +194,105 @@ static void test_denied_withdrawn_and_ended_by_the_vendor(void **state)
     free(path);
 }
 
+static int64_t number(const struct actor *a, const char *path, const char *what, const char *member)
+{
+    char full[256];
+    snprintf(full, sizeof full, "%s/%s", path, what);
+    struct reply r = as_actor(&f, a, NULL, "GET", full, NULL);
+    if (r.status != 200)
+        print_error("%s\n", r.body);
+    assert_int_equal(r.status, 200);
+    int64_t n = json_is_array(json_object_get(r.json, member))
+                    ? (int64_t)json_array_size(json_object_get(r.json, member))
+                    : json_integer_value(json_object_get(r.json, member));
+    reply_done(&r);
+    return n;
+}
+
+/* What was read waits in the journal for a moment. */
+static void await_reads(const struct actor *a, const char *path, int64_t n)
+{
+    for (int i = 0; i < 600 && number(a, path, "summary", "reads") < n; i++)
+        usleep(50000);
+    assert_int_equal(number(a, path, "summary", "reads"), n);
+}
+
+static void sweep(int64_t now, bool back)
+{
+    struct db *db = NULL;
+    assert_int_equal(cloud_db_take(f.c, &db), 0);
+    assert_int_equal(support_sweep(f.c, db, now, back), 0);
+    cloud_db_give(f.c, db);
+}
+
+static uint64_t count_of(const char *sql)
+{
+    struct db *db = NULL;
+    struct db_stmt *st;
+    assert_int_equal(cloud_db_take(f.c, &db), 0);
+    assert_int_equal(db_stmt(db, sql, &st), 0);
+    assert_int_equal(db_step(st), DB_ROW);
+    uint64_t n = (uint64_t)db_int(st, 0);
+    db_done(st);
+    cloud_db_give(f.c, db);
+    return n;
+}
+
+static void test_it_is_watched_and_summed_up(void **state)
+{
+    char *path = ask(&mira, ASK);
+    assert_int_equal(number(&owner, path, "events", "items"), 0);
+    on(&owner, path, "decision", "{\"approve\":true}", 200, NULL);
+    expect_actor(&f, &mira, "acme", "GET", "/v1/people", NULL, 200, NULL);
+    expect_actor(&f, &hr, NULL, "GET", "/v1/people", NULL, 200, NULL); /* not under it */
+    expect_actor(&f, &mira, "acme", "GET", "/v1/people", NULL, 200, NULL);
+    expect_actor(&f, &mira, "acme", "GET", "/v1/punches", NULL, 403, "forbidden");
+    await_reads(&owner, path, 2);
+    assert_true(number(&owner, path, "summary", "people") >= 3);
+    assert_int_equal(number(&mira, path, "summary", "reads"), 2);
+    assert_int_equal(number(&mira, path, "summary", "people"), 0); /* whose it was is the customer's to see */
+    assert_true(number(&mira, path, "summary", "people_count") >= 3);
+    assert_true(number(&owner, path, "events", "items") >= 2);
+    expect_actor(&f, &other, NULL, "GET", path, NULL, 404, "not-found");
+    expect_actor(&f, &hr, NULL, "GET", path, NULL, 403, "forbidden");
+
+    /* a page at a time, and on from there while it lasts */
+    char url[512], next[256];
+    snprintf(url, sizeof url, "%s/events?limit=1", path);
+    struct reply r = as_actor(&f, &owner, NULL, "GET", url, NULL);
+    assert_int_equal(json_array_size(json_object_get(r.json, "items")), 1);
+    assert_int_equal(str_copy(next, sizeof next, reply_text(&r, "next")), 0);
+    reply_done(&r);
+    assert_true(next[0]);
+    snprintf(url, sizeof url, "%s/events?cursor=%s", path, next);
+    r = as_actor(&f, &owner, NULL, "GET", url, NULL);
+    assert_true(json_array_size(json_object_get(r.json, "items")) >= 1);
+    assert_true(json_is_string(json_object_get(r.json, "next")));
+    reply_done(&r);
+
+    /* its end is noticed once, and the summary goes out once, also when nobody came to look for a day */
+    const int64_t late = clock_real() + INT64_C(86400) * 1000000;
+    sweep(clock_real(), false);
+    assert_member(&owner, path, "state", "active");
+    sweep(late, false);
+    assert_int_equal(count_of("SELECT count(*) FROM support WHERE state = 2"), 0);
+    assert_member(&owner, path, "ended_by", "time");
+    assert_int_equal(count_of("SELECT count(*) FROM support WHERE state = 3 AND told = 0"), 1);
+    sweep(late, false);
+    assert_int_equal(count_of("SELECT count(*) FROM support WHERE state = 3 AND told = 0"), 0);
+    sweep(late, false);
+    expect_actor(&f, &mira, "acme", "GET", "/v1/people", NULL, 403, "forbidden");
+    assert_int_equal(number(&owner, path, "summary", "reads"), 2);
+    free(path);
+
+    path = ask(&mira, ASK);
+    on(&owner, path, "decision", "{\"approve\":true}", 200, NULL);
+    sweep(clock_real(), true); /* the clock was set back */
+    assert_member(&owner, path, "ended_by", "clock");
+    expect_actor(&f, &mira, "acme", "GET", "/v1/gateways", NULL, 403, "forbidden");
+    free(path);
+}
+
 /* Its time goes by in the store. */
 static void age(const char *sql)
 {
@@ -255,6 +354,7 @@ int main(void)
         cmocka_unit_test(test_a_header_opens_nothing_for_others),
         cmocka_unit_test(test_what_is_never_let_in),
         cmocka_unit_test(test_denied_withdrawn_and_ended_by_the_vendor),
+        cmocka_unit_test(test_it_is_watched_and_summed_up),
         cmocka_unit_test(test_it_ends_by_itself),
         cmocka_unit_test(test_weak_sessions),
     };
