@@ -40,7 +40,7 @@ static bool take_key(struct api_call *k, struct once *ret)
 static void replay(struct api_call *k, const struct once *done)
 {
     http_header(k->r, "Idempotency-Replayed", "true");
-    if (done->status == 201)
+    if ((done->status == 201 || done->status == 202) && done->location[0])
         http_header(k->r, "Location", "%s", done->location);
     if (!done->location[0]) {
         k->r->status = done->status;

@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "cloud/changes.h"
 #include "cloud/erasure_impl.h"
+#include "cloud/outbox.h"
 #include "cloud/rows.h"
 #include "cloud/tenant.h"
 
@@ -371,13 +372,42 @@ static int undone(const struct scope *s, int64_t *ret_generation)
     return r == DB_ROW ? 0 : r == 0 ? -EIO : r;
 }
 
+static int id_from_row(struct db_stmt *st, void *arg, void *item)
+{
+    return db_fixed(st, 0, item, ID_LEN) == 0 ? 0 : CLOUD_ABSENT;
+}
+
+/* The customer's programs hear of each; by its id, whose it was nobody knows any more. */
+static int tell_done(const struct scope *s, int64_t generation)
+{
+    struct db_stmt *st;
+    struct rows l;
+    char hex[2 * ID_LEN + 1];
+    int r = scope_stmt(s, "SELECT id FROM erasure WHERE tenant_id = ?1 AND done = 0 AND generation <= ?2", &st);
+    if (r != 0)
+        return r;
+    db_bind_int(st, 2, generation);
+    r = rows_collect(st, 0, ID_LEN, id_from_row, NULL, &l);
+    if (r != 0)
+        return r;
+    for (size_t i = 0; r == 0 && i < l.n; i++) {
+        json_t *data = json_pack("{s:s}", "erasure", str_hex((const uint8_t *)l.items + i * ID_LEN, ID_LEN, hex));
+        r = data ? outbox_event(s, "erasure.done", data) : -ENOMEM;
+        json_decref(data);
+    }
+    free(l.items);
+    return r;
+}
+
 static int note_done(const struct scope *s, int64_t generation)
 {
     struct db_stmt *st;
     int r = cloud_begin(s->c, s->db);
     if (r != 0)
         return r;
-    r = scope_stmt(s, "UPDATE erasure SET done = ?2 WHERE tenant_id = ?1 AND done = 0 AND generation <= ?3", &st);
+    r = tell_done(s, generation);
+    if (r == 0)
+        r = scope_stmt(s, "UPDATE erasure SET done = ?2 WHERE tenant_id = ?1 AND done = 0 AND generation <= ?3", &st);
     if (r == 0) {
         db_bind_int(st, 2, clock_real());
         db_bind_int(st, 3, generation);

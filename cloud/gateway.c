@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "cloud/changes.h"
+#include "cloud/outbox.h"
 #include "cloud/pki.h"
 #include "cloud/rows.h"
 #include "cloud/scope.h"
@@ -409,6 +410,25 @@ static int is_of(struct db *db, const char *tenant, const uint8_t gw[GW_LEN], ui
     return r != 0 ? r : strcmp(g.tenant, tenant) == 0 ? 0 : CLOUD_CONFLICT;
 }
 
+/* The customer's programs; an erasure that has to be finished first holds up no revocation. */
+static int tell_revoked(struct cloud *c, struct db *db, const uint8_t gw[GW_LEN], uint64_t newest)
+{
+    struct gateway g;
+    struct scope s;
+    char hex[2 * GW_LEN + 1];
+    bool latest;
+    int r = gateway_find(db, gw, newest, &g, &latest);
+    if (r == 0)
+        r = scope_init(c, db, g.tenant, &s);
+    if (r == CLOUD_FENCED)
+        return 0;
+    json_t *data = r == 0 ? json_pack("{s:s}", "gateway", str_hex(gw, GW_LEN, hex)) : NULL;
+    if (r == 0)
+        r = data ? outbox_event(&s, "gateway.revoked", data) : -ENOMEM;
+    json_decref(data);
+    return r;
+}
+
 /* tenant NULL: whoever's it is. */
 static int revoke(struct cloud *c, struct db *db, const char *tenant, const uint8_t gw[GW_LEN])
 {
@@ -429,6 +449,8 @@ static int revoke(struct cloud *c, struct db *db, const char *tenant, const uint
         db_bind_int(s, 2, clock_real());
         r = db_must(s);
     }
+    if (r == 0 && db_changes(db) > 0)
+        r = tell_revoked(c, db, gw, newest);
     if (r == 0)
         r = cloud_commit(c, db);
     else

@@ -332,6 +332,7 @@ static void a_ping_is_sent_again_on_request(void **state)
     r = send_with("POST", url, NULL, "Idempotency-Key: again-1");
     assert_int_equal(r.status, 202);
     assert_string_equal(reply_text(&r, "state"), "delivered");
+    assert_string_equal(reply_header(&r, "Location"), delivery);
     assert_int_equal(json_integer_value(json_object_get(r.json, "tries")), 2);
     reply_done(&r);
     remove_at(path);
@@ -408,6 +409,39 @@ static void the_feed_is_told_once(void **state)
     remove_at(path);
 }
 
+static void erasures_and_revocations_are_told(void **state)
+{
+    char path[128], url[256], person[160], gw[2 * GW_LEN + 1];
+    size_t i, erased = 0, revoked = 0;
+    json_t *d;
+    make("{\"url\": \"https://x.example/\", \"types\": [\"erasure.done\", \"gateway.*\"]}", path);
+    struct reply r = post(&f.s, "/v1/people", f.acme, "{\"name\": \"Eve\"}");
+    assert_int_equal(str_copy(person, sizeof person - 8, reply_header(&r, "Location")), 0);
+    strcat(person, "/erasure");
+    reply_done(&r);
+    r = post(&f.s, person, f.acme, "{\"dry_run\": false}");
+    assert_true(r.status / 100 == 2);
+    reply_done(&r);
+    snprintf(url, sizeof url, "/v1/gateways/%s/revocation", str_hex(f.gw, GW_LEN, gw));
+    r = post(&f.s, url, f.acme, "");
+    assert_true(r.status / 100 == 2);
+    reply_done(&r);
+    snprintf(url, sizeof url, "%s/deliveries", path);
+    r = get(&f.s, url, f.acme);
+    json_array_foreach(json_object_get(r.json, "items"), i, d)
+    {
+        const char *type = json_string_value(json_object_get(d, "type"));
+        const json_t *data = json_object_get(d, "data");
+        erased += strcmp(type, "erasure.done") == 0 && json_object_get(data, "erasure") != NULL;
+        revoked += strcmp(type, "gateway.revoked") == 0 &&
+                   strcmp(json_string_value(json_object_get(data, "gateway")), gw) == 0;
+    }
+    assert_int_equal(erased, 1);
+    assert_int_equal(revoked, 1);
+    reply_done(&r);
+    remove_at(path);
+}
+
 /* ---- signature and pauses ---- */
 
 static void both_secrets_sign_for_a_day(void **state)
@@ -453,6 +487,7 @@ int main(void)
         cmocka_unit_test(a_ping_is_sent_again_on_request),
         cmocka_unit_test(a_queue_has_an_end_and_a_history_too),
         cmocka_unit_test(the_feed_is_told_once),
+        cmocka_unit_test(erasures_and_revocations_are_told),
         cmocka_unit_test(both_secrets_sign_for_a_day),
         cmocka_unit_test(pauses_grow_to_six_hours),
     };
