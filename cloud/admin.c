@@ -90,6 +90,26 @@ const struct admin_command admin_commands[] = {
      .help = "list gateways",
      .opts = {{.name = "tenant", .arg = "NAME", .help = "of this customer only"}, JSON_OPT},
      .run = admin_gateway_list},
+    {.group = "audit",
+     .verb = "verify",
+     .operand = "FILE",
+     .help = "prove an exported trail with the public key alone; no installation is needed",
+     .opts =
+         {{.name = "key", .required = true, .arg = "FILE", .help = "by `punchcloud audit key`, or GET /v1/audit/key"},
+          {.name = "checkpoint", .arg = "FILE", .help = "a checkpoint that was kept elsewhere"}}},
+    {.group = "audit",
+     .verb = "export",
+     .help = "a customer's trail as JSON lines, without anything about people",
+     .opts = {{.name = "tenant", .required = true, .arg = "NAME", .help = "the customer"},
+              {.name = "from", .arg = "N", .help = "begin with event N"},
+              {.name = "to", .arg = "N", .help = "end at the first checkpoint of event N or later"},
+              {.name = "out", .kind = OPT_OUT, .arg = "FILE", .help = "for the lines; else standard output"}},
+     .run = admin_audit_export},
+    {.group = "audit",
+     .verb = "key",
+     .help = "the public key of the trails' checkpoints",
+     .opts = {{.name = "out", .kind = OPT_OUT, .arg = "FILE", .help = "for the key; else standard output"}},
+     .run = admin_audit_key},
     {.group = "status",
      .help = "counters, refusals by reason, gateways",
      .opts = {JSON_OPT},
@@ -136,7 +156,8 @@ void admin_usage(FILE *f, const char *group, const char *verb)
     fputs("\n  --config FILE   settings (" SETTINGS_DEFAULT ")\n"
           "  --help          this text; after a command: that command's\n"
           "  --version       the version\n"
-          "\nexit code: 0 done, 1 failed or bad settings, 2 usage, 3 punchcloud is not running\n",
+          "\nexit code: 0 done, 1 failed or bad settings, 2 usage, 3 punchcloud is not running,\n"
+          "4 a trail is not what it was\n",
           f);
 }
 
@@ -235,6 +256,7 @@ int admin_execute(struct cloud *c, struct ingest *in, const struct admin_args *a
         return EXIT_FAILED;
     }
     int code = args->cmd->run(&a);
+    admin_note(&a, code);
     cloud_db_give(c, a.db);
     return code;
 }

@@ -10,7 +10,7 @@
 #include "cloud/ingest.h"
 
 /* Exit codes of both programs. */
-enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_ABSENT = 3 };
+enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_ABSENT = 3, EXIT_TAMPERED = 4 };
 
 #define ADMIN_OPTS_MAX 8
 #define ADMIN_ANSWER_MAX (16u << 20)
@@ -94,3 +94,9 @@ int admin_account_invite(struct admin_call *a);
 int admin_account_list(struct admin_call *a);
 int admin_account_archive(struct admin_call *a);
 int admin_account_factor(struct admin_call *a);
+
+/* admin_audit.c */
+int admin_audit_export(struct admin_call *a);
+int admin_audit_key(struct admin_call *a);
+/* Puts what the command did into the trail of the tenant that it was about. */
+void admin_note(struct admin_call *a, int code);

@@ -120,6 +120,8 @@ static const char *const units_query[] = {"archived", "limit", "cursor", NULL};
 static const char *const grants_query[] = {"account", "limit", "cursor", NULL};
 static const char *const tokens_query[] = {"all", "limit", "cursor", NULL};
 static const char *const contact_query[] = {"tenant", NULL};
+static const char *const audit_query[] = {"from", "to", "kind", "actor", "limit", "cursor", NULL};
+static const char *const span_query[] = {"from", "to", NULL};
 static const char *const changes_query[] = {"after", "limit", NULL};
 static const char *const punches_query[] = {"person", "site", "reader", "from", "to", "state", "limit", "cursor", NULL};
 
@@ -289,6 +291,11 @@ static const struct api_route routes[] = {
     {"GET", "/v1/me/confidentiality", SCOPE_SELF, READS, api_confidentiality_get, NULL, PERM_NONE, 0},
     {"POST", "/v1/me/confidentiality", SCOPE_SELF, WRITES, api_confidentiality_sign, NULL, PERM_NONE, STEP_UP},
     {"GET", "/v1/changes", SCOPE_TENANT, READS, api_changes_list, changes_query, PERM_CHANGES_READ, PERSONAL},
+    {"GET", "/v1/audit", SCOPE_TENANT, READS, api_audit_list, audit_query, PERM_AUDIT_READ, PERSONAL},
+    {"GET", "/v1/audit/export", SCOPE_TENANT, READS, api_audit_export, span_query, PERM_AUDIT_READ, PERSONAL | STEP_UP},
+    {"GET", "/v1/audit/key", SCOPE_OPEN, READS, api_audit_key, NULL, PERM_NONE, 0},
+    {"GET", "/v1/audit/checkpoints", SCOPE_TENANT, READS, api_audit_checkpoints, page_query, PERM_AUDIT_READ, 0},
+    {"POST", "/v1/audit/checkpoints", SCOPE_TENANT, WRITES, api_audit_checkpoint, NULL, PERM_AUDIT_READ, 0},
 };
 
 _Static_assert(ARRAY_LEN(routes) <= ROUTES_MAX, "each route has its counters");

@@ -55,18 +55,24 @@ static int find_key(struct api_call *k, struct subject *x)
     return r;
 }
 
-bool call_saw_those(struct api_call *k, const char *fields, struct shown *s)
+size_t shown_once(struct shown *s)
 {
     size_t n = 0;
-    int r = s->failed ? -ENOMEM : 0;
     if (s->n > 0)
         qsort(s->items, s->n, sizeof s->items[0], by_id);
-    for (size_t i = 0; r == 0 && i < s->n; i++) {
-        if (n > 0 && memcmp(s->items[n - 1].id, s->items[i].id, ID_LEN) == 0)
-            continue;
-        s->items[n] = s->items[i];
-        r = find_key(k, &s->items[n++]);
-    }
+    for (size_t i = 0; i < s->n; i++)
+        if (n == 0 || memcmp(s->items[n - 1].id, s->items[i].id, ID_LEN) != 0)
+            s->items[n++] = s->items[i];
+    s->n = n;
+    return n;
+}
+
+bool call_saw_those(struct api_call *k, const char *fields, struct shown *s)
+{
+    size_t n = shown_once(s);
+    int r = s->failed ? -ENOMEM : 0;
+    for (size_t i = 0; r == 0 && i < n; i++)
+        r = find_key(k, &s->items[i]);
     bool ok = r == 0 && call_saw(k, fields, s->items, n);
     if (r != 0)
         call_outcome(k, r, "audit trail");

@@ -2,7 +2,7 @@
  *   api.c              the routes, authorisation, health
  *   api_auth.c         who asks, and what they may
  *   api_cookie.c       the same by the cookie of a session
- *   api_audit.c        what goes into the audit trail
+ *   api_audit.c        what goes into the audit trail; api_trail.c hands it out
  *   api_call.c         parameters, cursors, outcomes: what every handler needs
  *   api_limit.c        how much one may ask for
  *   api_match.c        entity tags and preconditions
@@ -191,6 +191,7 @@ struct shown {
     bool failed;
 };
 void shown_add(struct shown *s, const uint8_t id[ID_LEN], const uint8_t *key);
+size_t shown_once(struct shown *s); /* drops who is there more than once; how many are left */
 bool call_saw_those(struct api_call *k, const char *fields, struct shown *s); /* empties s */
 /* A route that WRITES was about this person, and changed these values (borrowed, may be NULL); it goes into the trail
  * with the transaction. Without it the trail says only that the route was used. */
@@ -375,6 +376,12 @@ void api_breakglass_withdraw(struct api_call *k);
 void api_breakglass_review(struct api_call *k);
 void api_breakglass_events(struct api_call *k);
 void api_breakglass_summary(struct api_call *k);
+/* ---- api_trail.c ---- */
+void api_audit_list(struct api_call *k);
+void api_audit_export(struct api_call *k);
+void api_audit_key(struct api_call *k);
+void api_audit_checkpoints(struct api_call *k);
+void api_audit_checkpoint(struct api_call *k);
 
 struct account;
 struct session;

@@ -31,6 +31,7 @@ struct audit_mover {
     struct cloud *cloud;
     struct audit_journal *journal;
     struct audit_refusals *refusals;
+    struct audit_key key;
     _Atomic uint64_t noted, moved, lost, fresh; /* fresh: noted since the last tick */
     atomic_bool soon;
 
@@ -351,6 +352,11 @@ void audit_counts(struct cloud *c, struct audit_counts *ret)
                                  .journal_bytes = place.end};
 }
 
+void audit_key(struct cloud *c, struct audit_key *ret)
+{
+    *ret = cloud_audit(c)->key;
+}
+
 /* ---- start and stop ---- */
 
 /* Journal and store may be of two times: one of them was put back. A journal older than the store has nothing that the
@@ -399,16 +405,18 @@ static int tell_restored(struct audit_mover *m, struct db *db)
 static int prepare(struct audit_mover *m)
 {
     char path[4096];
-    struct crypto_key *key = NULL;
+    struct buf CLEANUP(buf_done) pem;
     struct db *db = NULL;
+    buf_init(&pem, sizeof m->key.pem - 1);
     int r = cloud_path(m->cloud, "audit.journal", path, sizeof path);
     if (r == 0)
         r = audit_journal_open(path, AUDIT_JOURNAL_MAX, &m->journal);
     if (r == 0)
         r = audit_refusals_new(&m->refusals);
     if (r == 0)
-        r = checkpoint_key(m->cloud, &key);
-    crypto_key_free(key);
+        r = checkpoint_key_pem(m->cloud, &pem, m->key.kid);
+    if (r == 0)
+        r = str_copy(m->key.pem, sizeof m->key.pem, buf_str(&pem));
     if (r == 0)
         r = cloud_db_take(m->cloud, &db);
     if (r == 0)

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "cloud/audit.h"
+#include "wire/cose.h"
 
 #define AUDIT_JOURNAL_MAX (64ull << 20) /* what the journal may hold; beyond it nothing is noted, nor shown */
 
@@ -26,3 +27,10 @@ struct audit_counts {
     uint64_t noted, moved, lost, refused, journal_bytes;
 };
 void audit_counts(struct cloud *c, struct audit_counts *ret);
+
+/* What verifies checkpoints. */
+struct audit_key {
+    char pem[256];
+    uint8_t kid[KID_LEN];
+};
+void audit_key(struct cloud *c, struct audit_key *ret);

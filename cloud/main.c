@@ -15,6 +15,7 @@
 #include "base/owner.h"
 #include "cloud/admin.h"
 #include "cloud/api.h"
+#include "cloud/audit_cli.h"
 #include "cloud/courier.h"
 #include "cloud/escrow.h"
 #include "cloud/gateway.h"
@@ -253,6 +254,20 @@ static int cmd_run(const struct settings *set)
     return r == 0 ? EXIT_OK : EXIT_FAILED;
 }
 
+/* ---- audit verify ---- */
+
+static int cmd_verify(const struct admin_args *args)
+{
+    log_init("punchcloud", LOG_WARN);
+    int r = crypto_init();
+    if (r < 0) {
+        fprintf(stderr, "punchcloud: the crypto library does not start: %s\n", error_str(r));
+        return EXIT_FAILED;
+    }
+    const struct admin_call a = {.args = args};
+    return audit_cli_verify(args->operand, admin_opt(&a, "key"), admin_opt(&a, "checkpoint"));
+}
+
 /* ---- command line ---- */
 
 /* Takes --config, --help and --version out of argv, wherever they stand. */
@@ -355,5 +370,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "punchcloud --help shows what is possible\n");
         return EXIT_USAGE;
     }
+    if (!args.cmd->run && strcmp(args.cmd->group, "audit") == 0) /* needs no settings */
+        return cmd_verify(&args);
     return perform(&args, g.config);
 }

@@ -409,9 +409,48 @@ static void a_full_journal_refuses(void **state)
     audit_journal_close(j);
 }
 
+/* docs/AUDIT.md, "An example": each value there is what this code makes. */
+static void example_line(const char *doc, const char *name, const void *p, size_t n)
+{
+    char line[160], hex[2 * CRYPTO_HASH + 1];
+    snprintf(line, sizeof line, "\n%-11s %s\n", name, str_hex(p, n, hex));
+    if (strstr(doc, line) == NULL)
+        print_error("not in the document:%s", line);
+    assert_non_null(strstr(doc, line));
+}
+
+static void the_document_is_right(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "{\"actor\":{\"class\":\"operator\"},\"kind\":\"people.read\",\"outcome\":\"done\",\"seq\":1,"
+        "\"time\":\"2026-11-23T07:15:00.000000Z\"}";
+    static const char detail[] = "{\"address\":\"192.0.2.7\",\"person\":null}";
+    struct audit_parts p = {.core = BYTES_STR(text), .n_whose = 1, .n_details = 1};
+    uint8_t salt[AUDIT_SALT], person[ID_LEN], salted[AUDIT_SALT + sizeof detail - 1], head[CRYPTO_HASH],
+        leaf[CRYPTO_HASH];
+    struct buf CLEANUP(buf_done) doc = slurp(SOURCE_DIR "/docs/AUDIT.md");
+    assert_int_equal(crypto_init(), 0);
+    assert_int_equal(str_unhex("0f0e0d0c0b0a09080706050403020100", salt, sizeof salt), 0);
+    assert_int_equal(str_unhex("00112233445566778899aabbccddeeff", person, sizeof person), 0);
+    assert_int_equal(str_unhex("000102030405060708090a0b0c0d0e0f", salted, AUDIT_SALT), 0);
+    memcpy(salted + AUDIT_SALT, detail, sizeof detail - 1);
+    assert_int_equal(audit_form_genesis("acme", head), 0);
+    example_line(buf_str(&doc), "genesis", head, sizeof head);
+    assert_int_equal(audit_form_tag(salt, person, p.whose[0]), 0);
+    example_line(buf_str(&doc), "tag", p.whose[0], AUDIT_TAG);
+    assert_int_equal(audit_form_commit(BYTES(salted, sizeof salted), p.details[0]), 0);
+    example_line(buf_str(&doc), "commitment", p.details[0], CRYPTO_HASH);
+    assert_int_equal(audit_form_leaf(&p, leaf), 0);
+    example_line(buf_str(&doc), "leaf", leaf, sizeof leaf);
+    assert_int_equal(audit_form_chain(head, leaf), 0);
+    example_line(buf_str(&doc), "head(1)", head, sizeof head);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_document_is_right),
         cmocka_unit_test_setup_teardown(an_event_says_who_did_what_to_whom, make, unmake),
         cmocka_unit_test_setup_teardown(a_change_shows_both_values_until_the_person_is_erased, make, unmake),
         cmocka_unit_test_setup_teardown(a_tag_lasts_for_a_block, make, unmake),
