@@ -123,6 +123,7 @@ static const char *const contact_query[] = {"tenant", NULL};
 static const char *const audit_query[] = {"from", "to", "kind", "actor", "limit", "cursor", NULL};
 static const char *const span_query[] = {"from", "to", NULL};
 static const char *const changes_query[] = {"after", "limit", NULL};
+static const char *const stream_query[] = {"after", NULL};
 static const char *const punches_query[] = {"person", "site", "reader", "from", "to", "state", "limit", "cursor", NULL};
 
 /* Of two patterns that fit, the earlier counts. */
@@ -186,6 +187,15 @@ static const struct api_route routes[] = {
      PERSONAL | REACHES},
     {"POST", "/v1/credentials/{id}/unassign", SCOPE_TENANT, WRITES, api_credentials_unassign, NULL,
      PERM_CREDENTIALS_CHANGE, REACHES},
+    {"POST", "/v1/gateways/enrol", SCOPE_OPEN, WRITES_ALONE, api_gateways_enrol, NULL, PERM_NONE, 0},
+    {"GET", "/v1/gateway-invitations", SCOPE_TENANT, READS, api_invitations_list, page_query, PERM_GATEWAYS_READ,
+     REACHES},
+    {"POST", "/v1/gateway-invitations", SCOPE_TENANT, WRITES, api_invitations_create, NULL, PERM_GATEWAYS_CHANGE,
+     REACHES},
+    {"GET", "/v1/gateway-invitations/{id}", SCOPE_TENANT, READS, api_invitations_get, NULL, PERM_GATEWAYS_READ,
+     REACHES},
+    {"DELETE", "/v1/gateway-invitations/{id}", SCOPE_TENANT, WRITES, api_invitations_revoke, NULL, PERM_GATEWAYS_CHANGE,
+     REACHES},
     {"GET", "/v1/gateways", SCOPE_TENANT, READS, api_gateways_list, page_query, PERM_GATEWAYS_READ, REACHES},
     {"GET", "/v1/gateways/{id}", SCOPE_TENANT, READS, api_gateways_get, NULL, PERM_GATEWAYS_READ, REACHES},
     {"PATCH", "/v1/gateways/{id}", SCOPE_TENANT, WRITES, api_gateways_patch, NULL, PERM_GATEWAYS_CHANGE, REACHES},
@@ -239,6 +249,8 @@ static const struct api_route routes[] = {
      PERM_WEBHOOKS_READ, 0},
     {"POST", "/v1/webhooks/{id}/deliveries/{delivery}/redeliver", SCOPE_TENANT, WRITES, api_deliveries_again, NULL,
      PERM_WEBHOOKS_CHANGE, 0},
+    {"GET", "/v1/sites/{id}/presence", SCOPE_TENANT, READS, api_presence, page_query, PERM_PRESENCE_READ,
+     PERSONAL | REACHES},
     {"GET", "/v1/tenants", SCOPE_OPERATOR, READS, api_tenants_list, page_query, PERM_NONE, 0},
     {"POST", "/v1/tenants", SCOPE_OPERATOR, WRITES, api_tenants_create, NULL, PERM_NONE, 0},
     {"GET", "/v1/tenants/{id}", SCOPE_OPERATOR, READS, api_tenants_get, NULL, PERM_NONE, 0},
@@ -290,6 +302,7 @@ static const struct api_route routes[] = {
      STEP_UP},
     {"GET", "/v1/me/confidentiality", SCOPE_SELF, READS, api_confidentiality_get, NULL, PERM_NONE, 0},
     {"POST", "/v1/me/confidentiality", SCOPE_SELF, WRITES, api_confidentiality_sign, NULL, PERM_NONE, STEP_UP},
+    {"GET", "/v1/stream", SCOPE_TENANT, READS, api_stream, stream_query, PERM_CHANGES_READ, PERSONAL | REACHES},
     {"GET", "/v1/changes", SCOPE_TENANT, READS, api_changes_list, changes_query, PERM_CHANGES_READ, PERSONAL},
     {"GET", "/v1/audit", SCOPE_TENANT, READS, api_audit_list, audit_query, PERM_AUDIT_READ, PERSONAL},
     {"GET", "/v1/audit/export", SCOPE_TENANT, READS, api_audit_export, span_query, PERM_AUDIT_READ, PERSONAL | STEP_UP},
@@ -567,6 +580,11 @@ static int make_proxies(const struct settings *set, struct api *a)
     return 0;
 }
 
+static void wake_streams(void *arg)
+{
+    http_wake(arg);
+}
+
 int api_start(struct cloud *c, struct ingest *in, struct api **ret_api)
 {
     const struct settings *set = cloud_settings(c);
@@ -616,6 +634,7 @@ int api_start(struct cloud *c, struct ingest *in, struct api **ret_api)
         api_stop(a);
         return r;
     }
+    cloud_listen(c, wake_streams, a->http);
     *ret_api = a;
     return 0;
 }
@@ -624,6 +643,7 @@ void api_stop(struct api *a)
 {
     if (!a)
         return;
+    cloud_listen(a->cloud, NULL, NULL);
     http_stop(a->http);
     pthread_mutex_destroy(&a->ready_lock);
     ratelimit_free(a->limits);

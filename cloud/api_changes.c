@@ -79,7 +79,7 @@ static void write_change(struct buf *b, const struct feed_item *item)
     }
 }
 
-static void see(struct shown *s, const struct feed_item *item)
+void change_shown(struct shown *s, const struct feed_item *item)
 {
     const uint8_t *of = item->entry.kind == CHANGE_PERSON                                    ? item->person.id
                         : item->entry.kind == CHANGE_CORRECTION                              ? item->corrected.id
@@ -90,15 +90,21 @@ static void see(struct shown *s, const struct feed_item *item)
         shown_add(s, of, NULL);
 }
 
+void text_change(struct buf *b, const struct feed_item *item)
+{
+    text_raw(b, "{\"seq\":");
+    text_int(b, item->entry.seq);
+    text_raw(b, ",\"type\":");
+    write_change(b, item);
+    text_raw(b, "}");
+}
+
 static int on_item(void *arg, const struct feed_item *item)
 {
     struct page *p = arg;
-    see(&p->shown, item);
-    text_raw(p->body, p->begun ? ",{\"seq\":" : "{\"seq\":");
-    text_int(p->body, item->entry.seq);
-    text_raw(p->body, ",\"type\":");
-    write_change(p->body, item);
-    text_raw(p->body, "}");
+    change_shown(&p->shown, item);
+    text_raw(p->body, p->begun ? "," : "");
+    text_change(p->body, item);
     p->begun = true;
     return p->body->failed ? -ENOMEM : 0;
 }
@@ -123,12 +129,17 @@ static bool read_number(const char **at, char end, uint64_t *ret)
     return str_u64(text, 0, INT64_MAX, ret) == 0;
 }
 
-/* False: the reply is made. */
-static bool read_after(struct api_call *k, struct feed_pos *ret_pos)
+void position_text(const struct api_call *k, const struct feed_pos *pos, char ret[POSITION_TEXT])
 {
-    const char *s = call_query(k, "after"), *at = s;
+    snprintf(ret, POSITION_TEXT, "%llu.%lld.%lld", (unsigned long long)cloud_epoch(k->cloud), (long long)pos->began,
+             (long long)pos->after);
+}
+
+bool call_position(struct api_call *k, const char *s, struct feed_pos *ret_pos)
+{
+    const char *at = s;
     uint64_t epoch, began, after;
-    if (!s || strcmp(s, "0") == 0)
+    if (strcmp(s, "0") == 0)
         return true;
     if (!read_number(&at, '.', &epoch) || !read_number(&at, '.', &began) || !read_number(&at, '\0', &after)) {
         problem_reply(k->r, PROBLEM_BAD_PARAMETER, "after is \"%.60s\"; send what `next` said, or 0 for everything", s);
@@ -147,8 +158,9 @@ void api_changes_list(struct api_call *k)
     struct feed_pos pos = {0};
     size_t limit = 0;
     bool more = false;
-    char next[80];
-    if (!call_limit(k, &limit) || !read_after(k, &pos))
+    char next[POSITION_TEXT];
+    const char *after = call_query(k, "after");
+    if (!call_limit(k, &limit) || (after && !call_position(k, after, &pos)))
         return;
     struct page page = {.body = &k->r->body};
     text_raw(page.body, "{\"items\":[");
@@ -163,8 +175,7 @@ void api_changes_list(struct api_call *k)
     }
     if (!call_saw_those(k, "person credential punch correction", &page.shown))
         return;
-    snprintf(next, sizeof next, "%llu.%lld.%lld", (unsigned long long)cloud_epoch(k->cloud), (long long)pos.began,
-             (long long)pos.after);
+    position_text(k, &pos, next);
     text_raw(page.body, "],\"next\":");
     text_string(page.body, next);
     text_raw(page.body, more ? ",\"more\":true}\n" : ",\"more\":false}\n");

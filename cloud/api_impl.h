@@ -73,6 +73,7 @@ struct api_call {
     struct who who;
     const struct who *second;         /* who approves what `who` asked for, when it is done with four eyes; else NULL */
     const char *tenant;               /* "" for the operator's token */
+    bool watching;                    /* asked again for a stream, not by somebody */
     bool saw;                         /* call_saw() was called */
     bool noted;                       /* call_changed() was */
     bool go_on;                       /* see PASSWORD */
@@ -246,6 +247,17 @@ void text_time(struct buf *b, int64_t us);
 void text_punch_id(struct buf *b, const uint8_t *segid, uint64_t index);
 void text_punch(struct buf *b, const struct punch_row *p);
 
+/* ---- api_changes.c, for the stream, too ---- */
+
+struct feed_item;
+struct feed_pos;
+#define POSITION_TEXT 80
+void text_change(struct buf *b, const struct feed_item *item);
+void change_shown(struct shown *s, const struct feed_item *item); /* whom it shows */
+void position_text(const struct api_call *k, const struct feed_pos *pos, char ret[POSITION_TEXT]);
+/* What position_text() wrote, or "0", which leaves *ret_pos as it is; false: the reply is made. */
+bool call_position(struct api_call *k, const char *text, struct feed_pos *ret_pos);
+
 /* ---- handlers ---- */
 void api_accounts_list(struct api_call *k);
 void api_accounts_invite(struct api_call *k);
@@ -356,6 +368,13 @@ void api_tenants_create(struct api_call *k);
 void api_tenants_get(struct api_call *k);
 
 void api_changes_list(struct api_call *k);
+void api_stream(struct api_call *k);
+void api_presence(struct api_call *k);
+void api_invitations_list(struct api_call *k);
+void api_invitations_create(struct api_call *k);
+void api_invitations_get(struct api_call *k);
+void api_invitations_revoke(struct api_call *k);
+void api_gateways_enrol(struct api_call *k);
 
 void api_confidentiality_get(struct api_call *k);
 void api_confidentiality_sign(struct api_call *k);

@@ -42,6 +42,10 @@ struct cloud {
     struct seen *seen;
     struct audit_mover *audit;
 
+    pthread_mutex_t listen_lock; /* of the next two */
+    void (*on_commit)(void *arg);
+    void *on_commit_arg;
+
     pthread_mutex_t lock; /* of what follows */
     size_t n_pool;
     struct db *pool[POOL_MAX];
@@ -260,11 +264,25 @@ static int sync_rings(struct cloud *c, struct keyring **ret_due)
     return *ret_due == NULL ? 0 : keyring_turn(*ret_due);
 }
 
-int cloud_commit(struct cloud *c, struct db *db)
+void cloud_listen(struct cloud *c, void (*fn)(void *arg), void *arg)
+{
+    pthread_mutex_lock(&c->listen_lock);
+    c->on_commit = fn;
+    c->on_commit_arg = arg;
+    pthread_mutex_unlock(&c->listen_lock);
+}
+
+static void tell_listener(struct cloud *c)
+{
+    pthread_mutex_lock(&c->listen_lock);
+    if (c->on_commit != NULL)
+        c->on_commit(c->on_commit_arg);
+    pthread_mutex_unlock(&c->listen_lock);
+}
+
+static int commit_outermost(struct cloud *c, struct db *db)
 {
     struct keyring *due = NULL;
-    if (!db_writing(db) || db_depth(db) != 1) /* an inner commit leaves the keys staged */
-        return db_commit(db);
     int r = sync_rings(c, &due);
     if (r != 0) {
         cloud_rollback(c, db);
@@ -277,6 +295,16 @@ int cloud_commit(struct cloud *c, struct db *db)
     FAULT_KILL("erase");
     if (r == 0)
         keyring_turned(due); /* logs; erasure_resume() goes on with it */
+    return r;
+}
+
+int cloud_commit(struct cloud *c, struct db *db)
+{
+    if (!db_writing(db) || db_depth(db) != 1) /* an inner commit leaves the keys staged */
+        return db_commit(db);
+    int r = commit_outermost(c, db);
+    if (r == 0)
+        tell_listener(c);
     return r;
 }
 
@@ -403,6 +431,7 @@ int cloud_open(const struct settings *set, struct cloud **ret_cloud)
     c->lock_fd = -1;
     damage_init(&c->damage);
     pthread_mutex_init(&c->lock, NULL);
+    pthread_mutex_init(&c->listen_lock, NULL);
     int r = db_gate_new(&c->gate);
     if (r == 0)
         r = used_new(&c->used);
@@ -457,6 +486,7 @@ void cloud_close(struct cloud *c)
     db_gate_free(c->gate);
     seen_free(c->seen);
     pthread_mutex_destroy(&c->lock);
+    pthread_mutex_destroy(&c->listen_lock);
     damage_done(&c->damage);
     used_free(c->used);
     if (c->lock_fd >= 0)

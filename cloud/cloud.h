@@ -66,6 +66,10 @@ struct cloud_rings {
 };
 void cloud_rings(struct cloud *c, struct cloud_rings *ret);
 
+/* Called after each commit of cloud_commit(), on the thread that committed, so it must be quick; fn NULL: nobody. No
+ * call runs any more when this returns. One listener at a time. */
+void cloud_listen(struct cloud *c, void (*fn)(void *arg), void *arg);
+
 /* A connection of the caller's own, from a pool. Give it back in the same state: no open transaction. */
 int cloud_db_take(struct cloud *c, struct db **ret_db);
 void cloud_db_give(struct cloud *c, struct db *db); /* rolls back what is open; takes NULL */

@@ -136,3 +136,15 @@ int feed_read(struct cloud *c, struct db *db, const char *tenant, size_t limit, 
     db_end_read(db);
     return r;
 }
+
+int feed_now(struct cloud *c, struct db *db, const char *tenant, struct feed_pos *ret_pos)
+{
+    struct scope s;
+    int64_t last = 0;
+    int r = scope_init(c, db, tenant, &s);
+    if (r == 0)
+        r = changes_last(&s, &last);
+    if (r == 0)
+        *ret_pos = (struct feed_pos){.began = last, .after = last};
+    return r;
+}

@@ -27,6 +27,8 @@ struct feed_pos {
     int64_t after; /* the last number that it has seen */
 };
 
+/* Where a consumer is that begins with what comes from now on. CLOUD_ABSENT: no such tenant. */
+int feed_now(struct cloud *c, struct db *db, const char *tenant, struct feed_pos *ret_pos);
 /* Looks at up to `limit` entries behind *pos, in one state of the store, and gives those that still say something:
  * where a row has gone, a later entry tells what became of it. Moves *pos on; *ret_more: there is more now.
  * CHANGES_LOST: this store has never been there, or an erasure took entries along that the consumer would have needed.

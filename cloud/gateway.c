@@ -93,8 +93,7 @@ int gateway_get(struct db *db, const char *tenant, const uint8_t gw[GW_LEN], str
     return one(s, ret_gateway);
 }
 
-/* Across tenants; 0 = never seen. */
-static int newest_gen(struct db *db, const uint8_t gw[GW_LEN], uint64_t *ret_gen)
+int gateway_newest(struct db *db, const uint8_t gw[GW_LEN], uint64_t *ret_gen)
 {
     struct db_stmt *s;
     int r = db_stmt(db, "SELECT coalesce(max(gen), 0) FROM gateway WHERE gw = ?1", &s);
@@ -114,7 +113,7 @@ int gateway_find(struct db *db, const uint8_t gw[GW_LEN], uint64_t gen, struct g
     uint64_t newest;
     if (gen > INT64_MAX)
         return CLOUD_ABSENT;
-    int r = newest_gen(db, gw, &newest);
+    int r = gateway_newest(db, gw, &newest);
     if (r == 0)
         r = db_stmt(db, "SELECT " COLUMNS FROM "WHERE g.gw = ?1 AND g.gen = ?2", &s);
     if (r != 0)
@@ -303,7 +302,7 @@ static int add_in_transaction(struct cloud *c, struct db *db, const struct enrol
     uint64_t newest = 0;
     int r = tenant_is_customer(g->tenant) ? tenant_get(db, g->tenant, &t) : CLOUD_ABSENT;
     if (r == 0)
-        r = newest_gen(db, g->gw, &newest);
+        r = gateway_newest(db, g->gw, &newest);
     if (r == 0)
         r = same_keys(db, g, newest);
     g->gen = newest + 1;
@@ -437,7 +436,7 @@ static int revoke(struct cloud *c, struct db *db, const char *tenant, const uint
     int r = cloud_begin(c, db);
     if (r != 0)
         return r;
-    r = newest_gen(db, gw, &newest);
+    r = gateway_newest(db, gw, &newest);
     if (r == 0 && newest == 0)
         r = CLOUD_ABSENT;
     if (r == 0 && tenant != NULL)

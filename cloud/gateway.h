@@ -76,6 +76,8 @@ int gateway_set_site(
     struct cloud *c, struct db *db, const char *tenant, const uint8_t gw[GW_LEN],
     const char *site); /* By name, made when it is new. CLOUD_ABSENT, CLOUD_INVALID. Own transaction. */
 
+/* Its newest generation, in any tenant; 0: it is not known. */
+int gateway_newest(struct db *db, const uint8_t gw[GW_LEN], uint64_t *ret_gen);
 /* For ingest: that very generation, whichever tenant's, revoked or not; *ret_latest: no higher generation exists.
  * CLOUD_ABSENT. */
 int gateway_find(struct db *db, const uint8_t gw[GW_LEN], uint64_t gen, struct gateway *ret_gateway, bool *ret_latest);

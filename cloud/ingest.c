@@ -21,6 +21,7 @@
 #include "cloud/filing.h"
 #include "cloud/holders.h"
 #include "cloud/ingest_impl.h"
+#include "cloud/invitation.h"
 #include "cloud/link.h"
 #include "cloud/once.h"
 #include "cloud/session.h"
@@ -418,6 +419,8 @@ int ingest_sweep(struct ingest *in, int64_t now)
     atomic_fetch_add(&in->counts[INGEST_SETTLED], n);
     if (r == 0)
         r = once_sweep(in->c, in->db, now);
+    if (r == 0)
+        r = invitation_sweep(in->c, in->db, now);
     if (r == 0)
         r = session_sweep(in->c, in->db, now);
     if (r == 0)

@@ -25,6 +25,7 @@ static const struct {
     [PROBLEM_LOGIN] = {401, "login-failed", "Login, password or code is wrong"},
     [PROBLEM_CSRF] = {403, "csrf", "The request does not show that it comes from the own page"},
     [PROBLEM_FORBIDDEN] = {403, "forbidden", "This right was not granted"},
+    [PROBLEM_PRESENCE_OFF] = {403, "presence-off", "The company does not use presence"},
     [PROBLEM_STEP_UP] = {403, "step-up-needed", "Password and code have to be given anew"},
     [PROBLEM_SECOND_FACTOR] = {403, "second-factor-needed", "The account needs a second factor for this"},
     [PROBLEM_NOT_FOUND] = {404, "not-found", "There is no such resource"},

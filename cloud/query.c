@@ -314,7 +314,11 @@ int query_row(struct sites *x, const uint8_t key_id[KEY_ID_LEN], enum key_kind k
     memcpy(row->gw, f->gw, GW_LEN);
     row->gen = f->gen;
     const struct gateway *g = sites_gateway(x, f->gw, f->gen);
-    str_copy(row->site, sizeof row->site, g != NULL ? g->site : "");
+    if (g != NULL) {
+        row->has_site = true;
+        memcpy(row->site_id, g->site_id, ID_LEN);
+        str_copy(row->site, sizeof row->site, g->site);
+    }
     memcpy(row->reader, f->rec.punch.reader, sizeof row->reader);
     row->dir = f->rec.punch.dir;
     if (row->dir == DIR_UNKNOWN && (d = directions_of(&x->directions, f->gw, f->rec.punch.reader)) != NULL)

@@ -31,6 +31,8 @@ struct punch_row {
     uint8_t gw[GW_LEN];
     uint64_t gen;
     char site[SITE_MAX_LEN + 1];
+    bool has_site;
+    uint8_t site_id[ID_LEN];
     char reader[READER_NAME_MAX + 1];
     uint8_t dir;
     uint8_t by_reader; /* DIR_IN, DIR_OUT where dir is unknown and its reader's setting says it; else 0 */

@@ -1,0 +1,253 @@
+/* The live stream, read by curl: what is there, what comes, coming back, and its end when the right is gone. */
+#include "cloud/api.h"
+
+#include <poll.h>
+#include <signal.h>
+
+#include "cloud/people.h"
+#include "cloud/site.h"
+#include "tests/unit/cloud_fixture.h"
+
+#define WAIT_MS 20000
+
+static struct fixture f;
+static struct api *api;
+
+static int setup(void **state)
+{
+    fixture_make(&f);
+    assert_int_equal(api_start(f.c, NULL, &api), 0);
+    f.s.port = api_port(api);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    api_stop(api);
+    fixture_done(&f);
+    return 0;
+}
+
+/* curl at the stream; its output comes through fd. */
+struct listener {
+    pid_t pid;
+    int fd;
+    size_t n;
+    char text[1 << 20];
+};
+
+static struct listener *listen_at(const char *path, const char *token, const char *last_id)
+{
+    char url[256], auth[128], last[160];
+    int p[2];
+    struct listener *l = calloc(1, sizeof *l);
+    posix_spawn_file_actions_t fa;
+    assert_non_null(l);
+    snprintf(url, sizeof url, "https://localhost:%u%s", f.s.port, path);
+    snprintf(auth, sizeof auth, "Authorization: Bearer %s", token);
+    snprintf(last, sizeof last, "Last-Event-ID: %s", last_id ? last_id : "");
+    const char *const argv[] = {"curl", "-sSN", "-i",       "--max-time", "60", "-H", auth,
+                                "-H",   last,   "--cacert", f.s.ca,       url,  NULL};
+    char *mutable[ARRAY_LEN(argv)];
+    memcpy(mutable, argv, sizeof argv);
+    assert_int_equal(pipe2(p, O_CLOEXEC), 0);
+    posix_spawn_file_actions_init(&fa);
+    posix_spawn_file_actions_adddup2(&fa, p[1], 1);
+    assert_int_equal(posix_spawnp(&l->pid, "curl", &fa, NULL, mutable, environ), 0);
+    posix_spawn_file_actions_destroy(&fa);
+    close(p[1]);
+    l->fd = p[0];
+    return l;
+}
+
+/* Reads on until `what` has come; false: the end, or nothing for a long time. */
+static bool hears(struct listener *l, const char *what)
+{
+    while (!strstr(l->text, what)) {
+        struct pollfd p = {.fd = l->fd, .events = POLLIN};
+        assert_true(l->n < sizeof l->text - 1);
+        if (poll(&p, 1, WAIT_MS) <= 0)
+            return false;
+        ssize_t k = read(l->fd, l->text + l->n, sizeof l->text - 1 - l->n);
+        if (k <= 0)
+            return false;
+        l->n += (size_t)k;
+        l->text[l->n] = '\0';
+    }
+    return true;
+}
+
+static bool ends(struct listener *l)
+{
+    return !hears(l, "\1never") && waitpid(l->pid, NULL, 0) == l->pid;
+}
+
+static void leave(struct listener *l)
+{
+    if (l->pid > 0 && waitpid(l->pid, NULL, WNOHANG) == 0) {
+        kill(l->pid, SIGTERM);
+        waitpid(l->pid, NULL, 0);
+    }
+    close(l->fd);
+    free(l);
+}
+
+static size_t count(const char *text, const char *what)
+{
+    size_t n = 0;
+    for (const char *p = text; (p = strstr(p, what)); p += strlen(what))
+        n++;
+    return n;
+}
+
+/* The id that a client would come back with: of the last event that is whole. */
+static void last_id(const struct listener *l, char ret[80])
+{
+    const char *at = NULL;
+    for (const char *p = l->text; (p = strstr(p, "id: ")); p++)
+        if (strstr(p, "\n\n") && (p == l->text || p[-1] == '\n'))
+            at = p + 4;
+    assert_non_null(at);
+    snprintf(ret, 80, "%.*s", (int)strcspn(at, "\n"), at);
+}
+
+static void add_person(const char *token, const char *name)
+{
+    char body[64];
+    snprintf(body, sizeof body, "{\"name\":\"%s\"}", name);
+    struct reply r = post(&f.s, "/v1/people", token, body);
+    assert_int_equal(r.status, 201);
+    reply_done(&r);
+}
+
+static void test_what_happens_is_told(void **state)
+{
+    char id[80];
+    add_person(f.acme, "Before");
+    struct listener *l = listen_at("/v1/stream", f.acme, NULL);
+    assert_true(hears(l, "id: ")); /* where it begins: at now */
+    assert_non_null(strstr(l->text, "HTTP/1.1 200"));
+    assert_non_null(strstr(l->text, "text/event-stream"));
+    add_person(f.globex, "Stranger");
+    add_person(f.acme, "Ada");
+    assert_true(hears(l, "\"Ada\""));
+    assert_true(hears(l, "}\n\n"));
+    fixture_file_one(
+        &f,
+        &(struct fixture_punch){
+            .tenant = "acme", .reader = "door", .gw = f.gw, .cred = fixture_card(5), .gseq = 1, .time = clock_real()});
+    assert_true(hears(l, "\"type\":\"punch\""));
+    while (strcmp(l->text + l->n - 2, "\n\n") != 0)
+        assert_true(hears(l, "\n\n") && hears(l, "}\n\n"));
+    assert_null(strstr(l->text, "Before"));
+    assert_null(strstr(l->text, "Stranger"));
+    assert_int_equal(count(l->text, "event: change"), 2);
+    last_id(l, id);
+    leave(l);
+
+    /* what came meanwhile comes then, once */
+    add_person(f.acme, "Grace");
+    l = listen_at("/v1/stream", f.acme, id);
+    assert_true(hears(l, "\"Grace\""));
+    add_person(f.acme, "Hedy");
+    assert_true(hears(l, "\"Hedy\""));
+    assert_null(strstr(l->text, "\"Ada\""));
+    assert_int_equal(count(l->text, "\"Grace\""), 1);
+    leave(l);
+
+    l = listen_at("/v1/stream?after=0", f.acme, NULL); /* everything */
+    assert_true(hears(l, "\"Hedy\""));
+    assert_non_null(strstr(l->text, "Before"));
+    assert_non_null(strstr(l->text, "\"Ada\""));
+    leave(l);
+}
+
+static void test_where_to_begin(void **state)
+{
+    struct reply r = get(&f.s, "/v1/stream?after=7", f.acme);
+    assert_problem(&r, 400, "bad-parameter");
+    reply_done(&r);
+    r = get(&f.s, "/v1/stream?after=1.0.0", f.acme);
+    assert_problem(&r, 410, "feed-restarted");
+    reply_done(&r);
+    r = get(&f.s, "/v1/stream", f.operator_token);
+    assert_problem(&r, 403, "forbidden");
+    reply_done(&r);
+}
+
+/* A token of its own, for its end. */
+static void make_token(int64_t expires, char ret_text[TOKEN_TEXT_MAX], struct token *ret)
+{
+    struct db *db = NULL;
+    assert_int_equal(cloud_db_take(f.c, &db), 0);
+    assert_int_equal(token_add(f.c, db, "acme", "stream", expires, ret_text, ret), 0);
+    cloud_db_give(f.c, db);
+}
+
+static void test_ends_with_the_right(void **state)
+{
+    char text[TOKEN_TEXT_MAX];
+    struct token t;
+    struct db *db = NULL;
+    make_token(clock_real() + INT64_C(3600) * 1000000, text, &t);
+    struct listener *l = listen_at("/v1/stream", text, NULL);
+    assert_true(hears(l, "id: "));
+    assert_int_equal(cloud_db_take(f.c, &db), 0);
+    assert_int_equal(token_revoke(f.c, db, t.id), 0);
+    cloud_db_give(f.c, db);
+    add_person(f.acme, "Unseen");
+    assert_true(hears(l, "event: end\ndata: {\"reason\":\"token-unknown\"}\n\n"));
+    assert_true(ends(l));
+    assert_null(strstr(l->text, "Unseen"));
+    l->pid = 0;
+    leave(l);
+}
+
+static void test_ends_with_the_time(void **state)
+{
+    char text[TOKEN_TEXT_MAX];
+    struct token t;
+    struct db *db = NULL;
+    make_token(clock_real() + INT64_C(3600) * 1000000, text, &t);
+    struct listener *l = listen_at("/v1/stream", text, NULL);
+    assert_true(hears(l, "id: "));
+    assert_int_equal(cloud_db_take(f.c, &db), 0); /* the hour is over */
+    assert_int_equal(db_script(db, "UPDATE token SET expires = created + 1 WHERE label = 'stream' AND revoked = 0"), 0);
+    cloud_db_give(f.c, db);
+    add_person(f.acme, "Later");
+    assert_true(hears(l, "{\"reason\":\"token-expired\"}\n\n"));
+    assert_true(ends(l));
+    assert_null(strstr(l->text, "Later"));
+    l->pid = 0;
+    leave(l);
+}
+
+/* Who does not read keeps nobody else waiting, neither who writes nor who listens. */
+#define COMMITS 400
+static void test_a_listener_that_does_not_read(void **state)
+{
+    struct listener *lazy = listen_at("/v1/stream?after=0", f.acme, NULL), *l = listen_at("/v1/stream", f.acme, NULL);
+    assert_true(hears(l, "id: "));
+    struct db *db = NULL;
+    assert_int_equal(cloud_db_take(f.c, &db), 0);
+    for (int i = 0; i < COMMITS; i++) {
+        struct person p;
+        const struct person_set set = {.name = i == COMMITS - 1 ? "The last one" : "One of many, each with a commit"};
+        assert_int_equal(people_create(f.c, db, "acme", &set, &p), 0);
+    }
+    cloud_db_give(f.c, db);
+    assert_true(hears(l, "The last one"));
+    assert_int_equal(count(l->text, "One of many"), COMMITS - 1);
+    leave(lazy);
+    leave(l);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_happens_is_told),          cmocka_unit_test(test_where_to_begin),
+        cmocka_unit_test(test_ends_with_the_right),           cmocka_unit_test(test_ends_with_the_time),
+        cmocka_unit_test(test_a_listener_that_does_not_read),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
