@@ -19,9 +19,11 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "e2e")]
+import crowd  # noqa: E402
 import pki  # noqa: E402
 import plot  # noqa: E402
 import pywire  # noqa: E402
+from human import Human  # noqa: E402
 from lab import Gateway, Lab, find_bin, program  # noqa: E402
 from proc import Failure, check, wait_for  # noqa: E402
 from sims import ModbusTcp, Serial  # noqa: E402
@@ -30,10 +32,10 @@ from test_pycloud import enrol  # noqa: E402
 TICK = os.sysconf("SC_CLK_TCK")
 BARE = 2  # times the messages of a drain, to take about as long
 FULL = dict(runs=5, latency=400, latency_rate=20, drain=2_000_000, ingest=50_000, people=300, cpu=1500, cpu_rate=50,
-            poll_s=20, http_s=6, day=300)
-QUICK = dict(FULL, runs=2, latency=60, drain=500_000, ingest=8_000, cpu=300, poll_s=4, http_s=2)
+            poll_s=20, http_s=6, day=300, everybody=1000, crowd_s=60)
+QUICK = dict(FULL, runs=2, latency=60, drain=500_000, ingest=8_000, cpu=300, poll_s=4, http_s=2, crowd_s=10)
 CHECK = dict(FULL, runs=1, latency=3, latency_rate=10, drain=600, ingest=600, people=20, cpu=20, cpu_rate=10, poll_s=1,
-             http_s=1, day=100)
+             http_s=1, day=100, everybody=100, crowd_s=2)
 
 
 class Figure:
@@ -352,35 +354,99 @@ def polled(gw, seconds):
     return used, max(1, polls() - count)
 
 
+def owner(lab, tenant):
+    """Its first, and a token of his for everything: rights are looked up, reads go on record."""
+    someone = Human(lab.cloud, tenant, "owner").invited("owner").enrol().log_in().step_up()
+    perms = ["people.read", "people.change", "punches.read"]
+    expires = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 86400))
+    return someone.post("/v1/tokens", {"label": "bench", "permissions": perms, "expires": expires})["token"]
+
+
+class Page:
+    """A page of 100, 8 connections kept alive; the same bytes by libmicrohttpd alone."""
+    LIMIT = "libmicrohttpd over TLS, same bytes"
+
+    def __init__(self, lab, path, token, what):
+        self.lab, self.path, self.token = lab, path, token
+        self.rate = Figure(f"GET {what}", "requests/s", self.LIMIT)
+        self.p99 = Figure(f"GET {what}, p99", "ms", self.LIMIT)
+        page = lab.cloud.api(token).call("GET", path)
+        check(page.status_code == 200 and len(page.json()["items"]) == 100, f"no page of 100: {page.text[:300]}")
+        with open(lab.path("page"), "wb") as f:
+            f.write(page.content)
+        self.bare = lab.proc("bench-http", [tool(lab, "bench_http"), os.path.join(lab.cloud.pki, "api.crt"),
+                                            os.path.join(lab.cloud.pki, "api.key"), lab.path("page"), 4], commands=True)
+        self.bare.start()
+        self.port = int(output(self.bare, r"^port (\d+)", 10)[0])
+
+    def measure(self, n):
+        for _ in range(n.runs):
+            ours = wrk(self.lab, self.lab.cloud.api_port, self.path, self.token, n.http_s)
+            theirs = wrk(self.lab, self.port, self.path, self.token, n.http_s)
+            self.rate.add(ours[0], theirs[0])
+            self.p99.add(ours[1], theirs[1])
+        self.bare.kill()
+        return [self.rate, self.p99]
+
+
 def http(n):
-    """A page of 100 punches, 8 connections kept alive; the same bytes by libmicrohttpd alone."""
-    rate = Figure("GET /v1/punches, 100 of a day", "requests/s", "libmicrohttpd over TLS, same bytes")
-    p99 = Figure("GET /v1/punches, p99", "ms", "libmicrohttpd over TLS, same bytes")
+    """Pages of punches, with rights looked up and reads on record; the same bytes by libmicrohttpd alone."""
     with Lab("bench-http", n.bin) as lab:
-        gw, token = building(lab)
-        api = lab.cloud.api(token)
+        gw, _ = building(lab)
+        token = owner(lab, "bench")
         p = Puncher(lab, gw)
         gw.enrol("bench", "hq").start()
         gw.wait_readers()
         p.run(f"flood {n.day}", 60)
         gw.wait_drained()
-        path = "/v1/punches?limit=100"
-        page = api.call("GET", path)
-        check(page.status_code == 200 and len(page.json()["items"]) == 100, f"no page of 100: {page.text[:300]}")
-        with open(lab.path("page"), "wb") as f:
-            f.write(page.content)
-        bare = lab.proc("bench-http", [tool(lab, "bench_http"), os.path.join(lab.cloud.pki, "api.crt"),
-                                       os.path.join(lab.cloud.pki, "api.key"), lab.path("page"), 4], commands=True)
-        bare.start()
-        port = int(output(bare, r"^port (\d+)", 10)[0])
-        for _ in range(n.runs):
-            ours = wrk(lab, lab.cloud.api_port, path, token, n.http_s)
-            theirs = wrk(lab, port, path, token, n.http_s)
-            rate.add(ours[0], theirs[0])
-            p99.add(ours[1], theirs[1])
+        figures = Page(lab, "/v1/punches?limit=100", token, "/v1/punches, 100 of a day").measure(n)
         gw.proc.stop()
         lab.cloud.proc.stop()
-    return [rate, p99]
+    return figures
+
+
+def people(n):
+    """Pages of people, with rights looked up and reads on record; the same bytes by libmicrohttpd alone."""
+    with Lab("bench-people", n.bin) as lab:
+        building(lab)
+        token = owner(lab, "bench")
+        api = lab.cloud.api(token)
+        for i in range(n.everybody):
+            api.post("/v1/people", {"name": f"Person {i}", "personnel_number": str(i)})
+        figures = Page(lab, "/v1/people?limit=100", token, f"/v1/people, 100 of {n.everybody}").measure(n)
+        lab.stop_daemons()
+    return figures
+
+
+def logins(n):
+    """As many as there can be; and what a flood of them does to everybody else."""
+    rate = Figure("logins as fast as they go", "logins/s", "libargon2 alone, same cost, as many threads", 0.8, most=False)
+    p99 = Figure("GET /v1/people beside 200 logins/s, p99", "ms", "the same without logins", 3)
+    rss = Figure("punchcloud after a flood of logins, resident", "MB", "after the first few logins", 1.2)
+    with Lab("bench-logins", n.bin) as lab:
+        building(lab)
+        token = owner(lab, "bench")
+        path = "/v1/people?limit=10"
+        crowd_ = [Human(lab.cloud, "bench", f"user{i}") for i in range(20)]
+        for h in crowd_:
+            h.invited(None, "--emergency", "bench")
+        threads = max(1, os.cpu_count() // 2)
+        for _ in range(n.runs):
+            with crowd.Logins(lab, crowd_, None) as flood:
+                time.sleep(n.http_s)
+                done, spent = flood.answers.get(201, 0), time.monotonic() - flood.began
+            bare = lab.run([tool(lab, "bench_argon2"), 65536, 3, 1, threads, n.http_s]).stdout
+            hashes, seconds = re.search(r"hashes (\d+) seconds ([\d.]+)", bare).groups()
+            rate.add(done / spent, int(hashes) / float(seconds))
+            idle = percentile(crowd.ask(lab, path, token, 40, n.crowd_s / 3), 99)
+            before = memory_mb(lab.cloud.proc.pid)[0]
+            with crowd.Logins(lab, crowd_, 200) as flood:
+                p99.add(percentile(crowd.ask(lab, path, token, 40, n.crowd_s), 99), idle)
+                rss.add(memory_mb(lab.cloud.proc.pid)[0], before)
+            check(not flood.errors, f"connections failed: {flood.errors[:3]}")
+            check(set(flood.answers) <= {201, 503}, f"answers {flood.answers}")
+        lab.stop_daemons()
+    return [rate, p99, rss]
 
 
 def wrk(lab, port, path, token, seconds):
@@ -393,7 +459,7 @@ def wrk(lab, port, path, token, seconds):
     return float(re.search(r"Requests/sec:\s+([\d.]+)", out).group(1)), float(value) * ms[unit]
 
 
-FIGURES = {f.__name__: f for f in (latency, drain, ingest, processes, poll, http)}
+FIGURES = {f.__name__: f for f in (latency, drain, ingest, processes, poll, http, people, logins)}
 
 
 # ---- the tool ----
