@@ -297,31 +297,35 @@ void api_grants_create(struct api_call *k)
     call_created(k, "/v1/grants/", g.id, ID_LEN, o);
 }
 
+/* False: answered. */
+static bool revoke(struct api_call *k, const struct scope *s, struct granted *g)
+{
+    int64_t now = clock_real();
+    int r = granted_may_go(s, NULL, g->id, now);
+    if (r == CLOUD_CONFLICT) {
+        problem_reply(k->r, PROBLEM_LAST_OWNER, "make somebody else Owner first");
+        return false;
+    }
+    if (r == 0)
+        r = granted_revoke(s, g->id, now);
+    if (r == 0)
+        r = granted_get(s, g->id, g);
+    if (r != 0)
+        call_outcome(k, r, "grant");
+    return r == 0;
+}
+
 void api_grants_revoke(struct api_call *k)
 {
     struct scope s;
     struct granted g;
-    int64_t now = clock_real();
     if (!named(k, &s, &g))
         return;
     bool own = k->who.is == WHO_ACCOUNT && memcmp(g.account, k->who.account, ID_LEN) == 0;
-    if (g.revoked == 0) {
-        if (!own && !may_give(k, &g, true))
-            return;
-        int r = granted_may_go(&s, NULL, g.id, now);
-        if (r == CLOUD_CONFLICT) {
-            problem_reply(k->r, PROBLEM_LAST_OWNER, "make somebody else Owner first");
-            return;
-        }
-        if (r == 0)
-            r = granted_revoke(&s, g.id, now);
-        if (r == 0)
-            r = granted_get(&s, g.id, &g);
-        if (r != 0) {
-            call_outcome(k, r, "grant");
-            return;
-        }
-    }
+    if (!own && !may_give(k, &g, true))
+        return;
+    if (g.revoked == 0 && !revoke(k, &s, &g))
+        return;
     char id[2 * ID_LEN + 1];
     call_location(k, "/v1/grants/", str_hex(g.id, ID_LEN, id));
     call_resource(k, grant_json(&g), live);
