@@ -91,9 +91,12 @@ static void reply_new(struct api_call *k, const struct invitation *i, const char
 
 void api_invitations_create(struct api_call *k)
 {
-    static const struct body_field fields[] = {
-        {.name = "site_id", .type = BODY_STRING, .required = true, .min = 2 * ID_LEN, .max = 2 * ID_LEN},
-        {.name = "until", .type = BODY_TIME}};
+    static const struct body_field fields[] = {{.name = "site_id",
+                                                .type = BODY_STRING,
+                                                .required = true,
+                                                .min = 2 * (int64_t)ID_LEN,
+                                                .max = 2 * (int64_t)ID_LEN},
+                                               {.name = "until", .type = BODY_TIME}};
     struct body_value v[ARRAY_LEN(fields)];
     struct invitation i;
     uint8_t site[ID_LEN];

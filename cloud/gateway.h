@@ -26,11 +26,11 @@ struct gateway {
     bool has_status;
     bool online;
     bool has_counts; /* false: damaged, until its next status */
+    bool has_clock;  /* real and ck: what its clock said then */
+    uint8_t ck;
     int64_t status_received;
     uint64_t counts[COUNT_MAX];
-    bool has_clock; /* real and ck: what its clock said then */
     int64_t real;
-    uint8_t ck;
     int64_t last_upload; /* us, 0 = never */
     /* Of gateway_add() only: whose the generation before was; "" when there is none. */
     char before[TENANT_MAX + 1];

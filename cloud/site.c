@@ -263,7 +263,7 @@ int site_update(struct cloud *c, struct db *db, const char *tenant, const uint8_
                 const char *time_zone, struct site *ret_site)
 {
     struct scope s;
-    struct site t;
+    struct site t = {0};
     int r = cloud_begin(c, db);
     if (r != 0)
         return r;

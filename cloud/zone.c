@@ -14,7 +14,7 @@
 #define TYPES_MAX 256
 #define RULE_MAX 64
 #define DAY_S INT64_C(86400)
-#define OFFSET_MAX (26 * 3600) /* RFC 9636, 3.2: nothing is further from UTC */
+#define OFFSET_MAX (INT64_C(26) * 3600) /* RFC 9636, 3.2: nothing is further from UTC */
 
 /* When, in a year, summer begins or ends. */
 struct change_day {
@@ -79,7 +79,7 @@ static int64_t rule_day(const struct change_day *c, int64_t y)
         return year_day(y) + c->day - 1 + (is_leap(y) && c->day > 59 ? 1 : 0);
     int64_t first = month_day(y, c->month - 1), next = month_day(y, c->month);
     int64_t weekday = ((first + 4) % 7 + 7) % 7; /* 1970-01-01 was a Thursday */
-    int64_t d = first + (c->day - weekday + 7) % 7 + 7 * (c->week - 1);
+    int64_t d = first + (c->day - weekday + 7) % 7 + INT64_C(7) * (c->week - 1);
     return d < next ? d : d - 7;
 }
 
