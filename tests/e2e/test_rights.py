@@ -86,6 +86,11 @@ SAMPLES = {
     "POST /v1/gateways/{id}/revocation": S((200, 400), "gateway", size=8),
     "GET /v1/gateways/{id}/generations": S(200, "gateway", size=8),
     "GET /v1/gateways/{id}/events": S(200, "gateway", size=8),
+    "POST /v1/gateways/enrol": S((401, 415), body=wrong),  # by an invitation, which is no token of the API
+    "GET /v1/gateway-invitations": LIST,
+    "POST /v1/gateway-invitations": S(400, body=wrong),
+    "GET /v1/gateway-invitations/{id}": GONE,
+    "DELETE /v1/gateway-invitations/{id}": GONE,
     "GET /v1/readers": LIST,
     "GET /v1/readers/{id}": GONE,
     "PATCH /v1/readers/{id}": S(404, body=no_body),
@@ -120,6 +125,8 @@ SAMPLES = {
 
     "GET /v1/punches": S(200, query="?from=2026-01-01T00:00:00Z&to=2026-01-02T00:00:00Z"),
     "GET /v1/changes": LIST,
+    "GET /v1/stream": S(200),
+    "GET /v1/sites/{id}/presence": S(200, "site"),
     "GET /v1/corrections": LIST,
     "POST /v1/corrections": S(201, about="person",
                               body=lambda w, t, side: {"person": w[t]["person"][side], "kind": "add", "reason": "forgot",
@@ -333,8 +340,12 @@ class Client:
         body = s.body(world, tenant, side) if s.body else None
         if person and s.about == "person":
             body["person"] = person
+        endless = route.path == "/v1/stream"
         r = self.session.request(route.method, self.base + path + s.query, json=body, headers={**s.headers, **headers},
-                                 timeout=60)
+                                 timeout=60, stream=endless)
+        if endless:
+            r.close()
+            r._content = b""
         self.sent += 1
         return r
 
@@ -424,9 +435,12 @@ def routes_of(client):
     return routes
 
 
-def revoke_spares(client, world, humans):
-    """A grant of each company that is revoked already, so that revoking it again changes nothing."""
+def prepare(client, world, humans):
+    """Presence is on. A grant of each company is revoked already, so that revoking it again changes nothing."""
     owners = {h.tenant: h for h in humans if h.role == "owner" and h.reach == "tenant"}
+    r = client.session.patch(f"{client.base}/v1/settings", headers=owners["acme"].headers(), json={"presence": True},
+                             timeout=60)
+    check(r.status_code == 200, f"the settings could not be changed: {r.status_code} {r.text}")
     for h in humans:
         if h.reach != "spare":
             continue
@@ -450,7 +464,7 @@ def test(args, rng):
         made = time.monotonic()
         client, table = Client(lab), Table()
         routes = routes_of(client)
-        revoke_spares(client, world, humans)
+        prepare(client, world, humans)
         time.sleep(max(0.0, SHORT + 1 - (time.monotonic() - made)))  # until the short-lived tokens are over
         for route in routes:
             want = route.sample.ok if route.permission in ("open", "operator") else (403,)
