@@ -16,6 +16,7 @@
 #include "cloud/settings_of.h"
 
 #define PEOPLE "/v1/people/"
+#define ID_TEXT ((size_t)ID_LEN * 2)
 
 /* The person that a path is about; false: none. */
 static bool person_of(struct api_call *k, const char *path, struct person *ret)
@@ -25,9 +26,9 @@ static bool person_of(struct api_call *k, const char *path, struct person *ret)
     if (!str_starts(path, PEOPLE))
         return false;
     path += sizeof PEOPLE - 1;
-    if (strcspn(path, "/") != 2 * ID_LEN)
+    if (strcspn(path, "/") != ID_TEXT)
         return false;
-    memcpy(hex, path, 2 * ID_LEN);
+    memcpy(hex, path, ID_TEXT);
     return str_unhex(hex, id, ID_LEN) == 0 && people_get(k->cloud, k->db, k->tenant, id, ret) == 0;
 }
 

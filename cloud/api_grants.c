@@ -189,10 +189,11 @@ static bool read_reach(struct api_call *k, const struct body_value *kind, const 
 static bool read_grant(struct api_call *k, struct granted *g)
 {
     static const struct body_field fields[F_COUNT] = {
-        [F_ACCOUNT] = {.name = "account", .type = BODY_STRING, .required = true, .min = 1, .max = 2 * ID_LEN},
-        [F_ROLE] = {.name = "role", .type = BODY_STRING, .required = true, .min = 1, .max = 2 * ID_LEN},
+        [F_ACCOUNT] = {.name = "account", .type = BODY_STRING, .required = true, .min = 1, .max = (int64_t)ID_LEN * 2},
+        [F_ROLE] = {.name = "role", .type = BODY_STRING, .required = true, .min = 1, .max = (int64_t)ID_LEN * 2},
         [F_REACH] = {.name = "reach", .type = BODY_STRING, .required = true, .min = 1, .max = 16},
-        [F_REACH_ID] = {.name = "reach_id", .type = BODY_STRING, .nullable = true, .min = 1, .max = 2 * ID_LEN},
+        [F_REACH_ID] =
+            {.name = "reach_id", .type = BODY_STRING, .nullable = true, .min = 1, .max = (int64_t)ID_LEN * 2},
         [F_FROM] = {.name = "from", .type = BODY_TIME},
         [F_UNTIL] = {.name = "until", .type = BODY_TIME, .nullable = true},
         [F_REASON] = {.name = "reason", .type = BODY_STRING, .required = true, .min = 1, .max = GRANT_REASON_MAX},

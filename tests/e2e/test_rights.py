@@ -33,10 +33,11 @@ class S:
     """A valid request. ok: its statuses when it is allowed. thing: what {id} names (None: nothing that there is, so that
     `ok` is 404). about: without {id}, what the body names. body: a function of (world, tenant, side)."""
 
-    def __init__(self, ok, thing=None, body=None, about=None, query="", headers=None, size=16, outside=(404,), last=False):
+    def __init__(self, ok, thing=None, body=None, about=None, query="", headers=None, size=16, outside=(404,), last=False, elsewhere=None):
         self.ok = (ok,) if isinstance(ok, int) else ok
         self.thing, self.body, self.about, self.query, self.size = thing, body, about, query, size
         self.headers, self.outside = headers or {}, outside
+        self.elsewhere = elsewhere or outside  # in one's own company, beyond one's reach
         self.last = last  # who sends it is no longer logged in
 
 
@@ -126,7 +127,7 @@ SAMPLES = {
     "GET /v1/punches": S(200, query="?from=2026-01-01T00:00:00Z&to=2026-01-02T00:00:00Z"),
     "GET /v1/changes": LIST,
     "GET /v1/stream": S(200),
-    "GET /v1/sites/{id}/presence": S(200, "site"),
+    "GET /v1/sites/{id}/presence": S(200, "site", elsewhere=(200,)),  # of another site: who of one's own people is there
     "GET /v1/corrections": LIST,
     "POST /v1/corrections": S(201, about="person",
                               body=lambda w, t, side: {"person": w[t]["person"][side], "kind": "add", "reason": "forgot",
@@ -319,7 +320,7 @@ def expected(route, human, held, side, same):
     if not thing:
         return s.ok
     inside = same and side == "A" and (thing == "person" if human.reach == "self" else thing in COVERS[human.reach])
-    return s.ok if inside else s.outside if s.thing else (403, 404)
+    return s.ok if inside else (403, 404) if not s.thing else s.elsewhere if same else s.outside
 
 
 # ---- the client ----
