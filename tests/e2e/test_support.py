@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """The vendor's people and a customer's data: a support access from request to summary, with punchcloud killed in the
-middle of it; one that runs out while it is used; and break-glass, which one human being alone does not open."""
+middle of it; and break-glass, which one human being alone does not open."""
 import sqlite3
 import time
 
@@ -99,6 +99,8 @@ def access(scene):
     check(y["reads"] == 2 and y["changes"] == 0, f"2 reads, not {y}")
     check({"id": scene.person, "name": "Ottilie Zwölf"} in y["people"], f"whose data it was: {y['people']}")
     check(scene.mira.get(path + "/summary")["people"] == [], "the vendor's people see names afterwards")
+
+
 
 
 def break_glass(scene):
