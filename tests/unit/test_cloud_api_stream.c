@@ -6,7 +6,7 @@
 
 #include "cloud/people.h"
 #include "cloud/site.h"
-#include "tests/unit/cloud_fixture.h"
+#include "tests/unit/cloud_actor.h"
 
 #define WAIT_MS 20000
 
@@ -36,16 +36,14 @@ struct listener {
     char text[1 << 20];
 };
 
-static struct listener *listen_at(const char *path, const char *token, const char *last_id)
+static struct listener *listen_with(const char *path, const char *auth, const char *last)
 {
-    char url[256], auth[128], last[160];
+    char url[256];
     int p[2];
     struct listener *l = calloc(1, sizeof *l);
     posix_spawn_file_actions_t fa;
     assert_non_null(l);
     snprintf(url, sizeof url, "https://localhost:%u%s", f.s.port, path);
-    snprintf(auth, sizeof auth, "Authorization: Bearer %s", token);
-    snprintf(last, sizeof last, "Last-Event-ID: %s", last_id ? last_id : "");
     const char *const argv[] = {"curl", "-sSN", "-i",       "--max-time", "60", "-H", auth,
                                 "-H",   last,   "--cacert", f.s.ca,       url,  NULL};
     char *mutable[ARRAY_LEN(argv)];
@@ -58,6 +56,14 @@ static struct listener *listen_at(const char *path, const char *token, const cha
     close(p[1]);
     l->fd = p[0];
     return l;
+}
+
+static struct listener *listen_at(const char *path, const char *token, const char *last_id)
+{
+    char auth[128], last[160];
+    snprintf(auth, sizeof auth, "Authorization: Bearer %s", token);
+    snprintf(last, sizeof last, "Last-Event-ID: %s", last_id ? last_id : "");
+    return listen_with(path, auth, last);
 }
 
 /* Reads on until `what` has come; false: the end, or nothing for a long time. */
@@ -242,12 +248,45 @@ static void test_a_listener_that_does_not_read(void **state)
     leave(l);
 }
 
+/* The vendor's people watch as long as they are let in, and not an event longer. */
+static void test_support_runs_out_in_the_middle(void **state)
+{
+    struct actor mira = actor_make(&f, VENDOR_TENANT, "mira", ROLE_SUPPORT);
+    struct actor owner = actor_make(&f, "acme", "owner", ROLE_OWNER);
+    char path[128], cookie[128];
+    struct db *db = NULL;
+    expect_actor(&f, &mira, NULL, "POST", "/v1/me/confidentiality", "{\"version\":1}", 200, NULL);
+    struct reply r = as_actor(&f, &mira, NULL, "POST", "/v1/support-requests",
+                              "{\"tenant\":\"acme\",\"ticket\":\"T-9\",\"reason\":\"the feed stops\","
+                              "\"permissions\":[\"changes.read\",\"people.read\"],\"hours\":1}");
+    assert_int_equal(r.status, 201);
+    snprintf(path, sizeof path, "/v1/support-requests/%s/decision", reply_text(&r, "id"));
+    reply_done(&r);
+    expect_actor(&f, &owner, NULL, "POST", path, "{\"approve\":true}", 200, NULL);
+
+    snprintf(cookie, sizeof cookie, "Cookie: " SESSION_COOKIE "=%s", mira.cookie);
+    struct listener *l = listen_with("/v1/stream", cookie, "Punch-Tenant: acme");
+    assert_true(hears(l, "id: "));
+    add_person(f.acme, "Within");
+    assert_true(hears(l, "\"Within\""));
+    assert_int_equal(cloud_db_take(f.c, &db), 0);
+    assert_int_equal(cloud_begin(f.c, db), 0);
+    assert_int_equal(db_script(db, "UPDATE support SET ends = starts + 1 WHERE state = 2"), 0); /* its hour is over */
+    assert_int_equal(cloud_commit(f.c, db), 0);
+    cloud_db_give(f.c, db);
+    add_person(f.acme, "Afterwards");
+    assert_true(hears(l, "event: end\ndata: {\"reason\":\"forbidden\"}\n\n"));
+    assert_true(ends(l));
+    assert_null(strstr(l->text, "Afterwards"));
+    leave(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_happens_is_told),          cmocka_unit_test(test_where_to_begin),
         cmocka_unit_test(test_ends_with_the_right),           cmocka_unit_test(test_ends_with_the_time),
-        cmocka_unit_test(test_a_listener_that_does_not_read),
+        cmocka_unit_test(test_a_listener_that_does_not_read), cmocka_unit_test(test_support_runs_out_in_the_middle),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
