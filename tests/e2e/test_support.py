@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """The vendor's people and a customer's data: a support access from request to summary, with punchcloud killed in the
-middle of it; and break-glass, which one human being alone does not open."""
+middle of it; one that runs out while it is used; and break-glass, which one human being alone does not open."""
 import sqlite3
 import time
 
@@ -103,6 +103,26 @@ def access(scene):
 
 
 
+def stream(scene):
+    """The end comes in the middle of one: what happens afterwards is not in it."""
+    owner, mira = scene.owner, scene.mira
+    path = "/v1/support-requests/" + mira.post("/v1/support-requests", {
+        **ASK, "permissions": ["changes.read", "people.read"]})["id"]
+    owner.step_up()
+    owner.post(path + "/decision", {"approve": True}, 200)
+    with mira.session.get(mira.base + "/v1/stream", headers={"Punch-Tenant": TENANT}, params={"after": "0"}, stream=True,
+                          timeout=60 * PATIENCE) as answer:
+        check(answer.status_code == 200, f"no stream: {answer.status_code}")
+        lines = answer.iter_lines(chunk_size=1, decode_unicode=True)
+        check(any(scene.person in line for line in lines), "the person is not in the stream")
+        scene.run_out()
+        later = owner.post("/v1/people", {"name": "Berta"})["id"]
+        rest = list(lines)
+    check(not any(later in line for line in rest), "what came after the end is in the stream")
+    check("event: end" in rest, f"the stream ended without a word: {rest[-10:]}")
+    refused(mira, "GET", "/v1/stream", "forbidden", acts_in=TENANT)
+
+
 def break_glass(scene):
     mira, paul, owner = scene.mira, scene.paul, scene.owner
     ask = {"tenant": TENANT, "category": "availability", "reason": "no punch arrives", "permissions": ["people.read"],
@@ -127,6 +147,7 @@ def test(args, rng):
     with Lab("support", keep=args.keep) as lab:
         scene = Scene(lab)
         access(scene)
+        stream(scene)
         break_glass(scene)
 
 
