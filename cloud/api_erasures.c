@@ -1,10 +1,14 @@
 /* /v1/people/{id}/erasure and /v1/erasures: making a person forgotten, and the record that it was done. */
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "base/whole.h"
+#include "cloud/account.h"
 #include "cloud/api_impl.h"
 #include "cloud/erasure.h"
+#include "cloud/granted.h"
 #include "cloud/people.h"
+#include "cloud/scope.h"
 
 static json_t *counts_json(const struct tomb_counts *c)
 {
@@ -82,6 +86,28 @@ static void failed(struct api_call *k, int r)
                         : "store or keyring, here or in escrow, cannot be written: nothing was erased");
 }
 
+/* False: answered. A company keeps its last Owner, also from being forgotten. */
+static bool may_go(struct api_call *k, const uint8_t person[ID_LEN])
+{
+    struct scope s;
+    struct person p;
+    struct account CLEANUP(account_wipe) a = {0};
+    int r = scope_init(k->cloud, k->db, k->tenant, &s);
+    if (r == 0)
+        r = people_get(k->cloud, k->db, k->tenant, person, &p);
+    if (r == 0 || r == CLOUD_DAMAGED)
+        r = account_by_key(&s, p.key, &a);
+    if (r == 0 || r == CLOUD_DAMAGED)
+        r = granted_may_go(&s, a.id, NULL, clock_real());
+    if (r == CLOUD_CONFLICT)
+        problem_reply(k->r, PROBLEM_LAST_OWNER, "this is an Owner's account: make somebody else Owner first");
+    else if (r < 0 || r == CLOUD_FENCED)
+        call_outcome(k, r, "person");
+    else
+        return true;
+    return false;
+}
+
 void api_erasures_make(struct api_call *k)
 {
     static const struct body_field fields[] = {{.name = "dry_run", .type = BODY_BOOL, .required = true}};
@@ -99,6 +125,8 @@ void api_erasures_make(struct api_call *k)
         plan(k, person);
         return;
     }
+    if (!may_go(k, person))
+        return;
     int r = erasure_make(k->cloud, k->db, k->tenant, person, &e);
     if (r == CLOUD_ABSENT) /* asked for again: the same report */
         r = erasure_of(k->cloud, k->db, k->tenant, person, &e);

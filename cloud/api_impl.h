@@ -411,8 +411,8 @@ json_t *api_session_json(const struct session *t);
 json_t *api_sessions_json(const struct session_list *l);
 /* The account of a person, by the person's key, with its sessions; JSON null where there is none. */
 int api_account_export(const struct scope *s, const uint8_t key[ID_LEN], json_t **ret);
-/* Those of who asks that are not over, for his profile; NULL: memory or store. */
-json_t *api_own_grants(struct api_call *k);
+/* An account's grants that are not over, for its profile; NULL: memory or store. */
+json_t *api_own_grants(const struct scope *s, const uint8_t account[ID_LEN]);
 
 struct credential;
 struct gateway;

@@ -34,6 +34,7 @@ static json_t *profile(const struct scope *s, const struct account *a)
     json_t *o = api_account_json(a);
     whole_set(&o, "tenant", json_string(s->tenant));
     whole_set(&o, "name", r == 0 ? problem_text(p.name) : json_null());
+    whole_set(&o, "grants", api_own_grants(s, a->id));
     return o;
 }
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <jansson.h>
 
@@ -22,7 +23,7 @@
         int must_ = (x);                                                           \
         if (must_ != 0) {                                                          \
             fprintf(stderr, "humans: line %d: %s gave %d\n", __LINE__, #x, must_); \
-            exit(1);                                                               \
+            _exit(1);                                                              \
         }                                                                          \
     } while (0)
 

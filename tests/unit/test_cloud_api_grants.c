@@ -101,6 +101,9 @@ static void test_a_grant_opens_and_its_revocation_closes(void **state)
     snprintf(path, sizeof path, "%.80s/revocation", reply_header(&r, "Location"));
     reply_done(&r);
     expect(&hr, "GET", "/v1/gateways", NULL, 200, NULL);
+    struct reply me = send(&hr, "GET", "/v1/me", NULL);
+    assert_int_equal(json_array_size(json_object_get(me.json, "grants")), 2);
+    reply_done(&me);
     expect(&stranger, "POST", path, NULL, 404, "not-found");
     r = send(&owner, "POST", path, NULL);
     assert_int_equal(r.status, 200);
@@ -217,6 +220,10 @@ static void test_the_last_owner_stays(void **state)
             snprintf(path, sizeof path, "/v1/grants/%s/revocation", json_string_value(json_object_get(item, "id")));
     }
     reply_done(&r);
+    char erasure[96], person[2 * ID_LEN + 1];
+    hex(owner.account.person, person);
+    snprintf(erasure, sizeof erasure, "/v1/people/%s/erasure", person);
+    expect(&owner, "POST", erasure, "{\"dry_run\":false}", 409, "last-owner");
     expect(&owner, "POST", path, NULL, 409, "last-owner"); /* the clerk's of an hour does not count */
     human_make(&f, db, "acme", "deputy", &deputy);
     r = send(&owner, "POST", "/v1/grants", body_of_kind(&deputy, ROLE_OWNER));

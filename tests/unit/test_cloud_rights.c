@@ -355,7 +355,7 @@ static void test_tokens_end(void **state)
     assert_int_equal(scope_init(f.c, db, "acme", &s), 0);
     endless.expires = 0;
     assert_int_equal(token_make(&s, &endless, text, &t), CLOUD_INVALID);
-    endless.expires = clock_real() + 367 * 24 * HOUR_US;
+    endless.expires = clock_real() + INT64_C(367) * 24 * HOUR_US;
     assert_int_equal(token_make(&s, &endless, text, &t), CLOUD_INVALID);
 }
 
