@@ -49,7 +49,7 @@ int audit_head(const struct scope *s, struct audit_head *ret)
     r = db_step(st);
     if (r == DB_ROW) {
         h.seq = (uint64_t)db_int(st, 0);
-        r = db_fixed(st, 1, h.head, sizeof h.head);
+        r = db_fixed(st, 1, h.head, sizeof h.head) == 0 ? 0 : CLOUD_DAMAGED;
     } else if (r == 0) {
         r = audit_form_genesis(s->tenant, h.head);
     }

@@ -44,7 +44,7 @@ struct audit_head {
     uint64_t seq; /* of the last event; 0: none yet */
     uint8_t head[CRYPTO_HASH];
 };
-int audit_head(const struct scope *s, struct audit_head *ret);
+int audit_head(const struct scope *s, struct audit_head *ret); /* CLOUD_DAMAGED */
 /* The head before event `from`: that of the chain's beginning, or computed from the leaves. */
 int audit_head_before(const struct scope *s, uint64_t from, uint8_t ret_head[CRYPTO_HASH]);
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/be.h"
+#include "base/clock.h"
 #include "base/fault.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -18,6 +19,7 @@
 
 static const char magic[] = "punch1 audit jnl";
 #define MAGIC 16
+#define ASIDE_MAX (4096 + 32)
 _Static_assert(sizeof magic == MAGIC + 1, "the header has room for it");
 
 struct audit_journal {
@@ -70,8 +72,10 @@ static int begin_file(struct audit_journal *j, uint64_t generation)
     header(generation, head);
     int r = file_write(j->path, BYTES(head, sizeof head), 0600);
     int fd = r == 0 ? open(j->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW) : -1;
-    if (r == 0 && fd < 0)
+    if (r == 0 && fd < 0) {
         r = -errno;
+        j->broken = true; /* the old file has no name any more: nothing may go there */
+    }
     if (r != 0)
         return r;
     if (j->fd >= 0)
@@ -83,14 +87,41 @@ static int begin_file(struct audit_journal *j, uint64_t generation)
     return 0;
 }
 
-/* What cannot be moved is kept, under another name: it may be all that is left of some accesses. */
+/* Where what cannot be moved is kept: it may be all that is left of some accesses, so nothing is written over. */
+static void name_aside(const struct audit_journal *j, char ret[ASIDE_MAX])
+{
+    struct stat st;
+    for (int64_t us = clock_real(); snprintf(ret, ASIDE_MAX, "%s.%lld.bad", j->path, (long long)us),
+                 lstat(ret, &st) == 0;
+         us++)
+        ;
+    log_error("audit.journal", "file=%s error=\"damaged, or of another time than the store\" kept=%s",
+              log_q(j->path), log_q(ret));
+}
+
 static int set_aside(struct audit_journal *j, uint64_t generation)
 {
-    char aside[sizeof j->path + 8];
-    snprintf(aside, sizeof aside, "%s.bad", j->path);
-    log_error("audit.journal", "file=%s error=\"damaged, or of another time than the store\" action=\"kept as *.bad\"",
-              log_q(j->path));
+    char aside[ASIDE_MAX];
+    name_aside(j, aside);
     return rename(j->path, aside) != 0 ? -errno : begin_file(j, generation);
+}
+
+/* A write that was cut off leaves a part of its entry; whole ones behind the break mean that it is none of that. */
+static int cut(struct audit_journal *j, struct bytes image, uint64_t valid)
+{
+    char aside[ASIDE_MAX];
+    size_t at = valid;
+    int r = 0;
+    while (at < image.n && entry_size(image.p + at, image.n - at) == 0)
+        at++;
+    if (at < image.n) {
+        name_aside(j, aside);
+        r = file_write(aside, image, 0600);
+    } else {
+        log_warn("audit.journal", "file=%s torn_bytes=%llu action=\"cut; nobody was answered for them\"",
+                 log_q(j->path), (unsigned long long)(image.n - valid));
+    }
+    return r == 0 && ftruncate(j->fd, (off_t)valid) != 0 ? -errno : r;
 }
 
 static int take_file(struct audit_journal *j, struct bytes image)
@@ -101,12 +132,9 @@ static int take_file(struct audit_journal *j, struct bytes image)
     j->fd = open(j->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     if (j->fd < 0)
         return -errno;
-    if (valid < image.n) {
-        log_warn("audit.journal", "file=%s torn_bytes=%llu action=\"cut; nobody was answered for them\"",
-                 log_q(j->path), (unsigned long long)(image.n - valid));
-        if (ftruncate(j->fd, (off_t)valid) != 0)
-            return -errno;
-    }
+    int r = valid < image.n ? cut(j, image, valid) : 0;
+    if (r != 0)
+        return r;
     if (fdatasync(j->fd) != 0) /* written before a kill, and perhaps never synced */
         return -errno;
     j->end = j->synced = valid;
@@ -268,13 +296,13 @@ int audit_journal_read(struct audit_journal *j, uint64_t pos, size_t n, audit_jo
         r = read_at(j->fd, pos, frame, sizeof frame);
         size_t len = r == 0 ? be_get(frame, 4) : 0;
         if (r == 0 && (len == 0 || len > AUDIT_JOURNAL_ENTRY_MAX || pos + sizeof frame + len > place.end))
-            r = -EBADMSG;
+            r = AUDIT_JOURNAL_BAD;
         if (r == 0)
             r = buf_reserve(&b, len);
         if (r == 0)
             r = read_at(j->fd, pos + sizeof frame, b.p, len);
         if (r == 0 && ring_crc(b.p, len) != be_get(frame + 4, 4))
-            r = -EBADMSG;
+            r = AUDIT_JOURNAL_BAD;
         if (r == 0)
             r = fn(arg, BYTES(b.p, len));
         if (r == 0)
@@ -287,7 +315,8 @@ int audit_journal_read(struct audit_journal *j, uint64_t pos, size_t n, audit_jo
 int audit_journal_renew(struct audit_journal *j, uint64_t pos)
 {
     pthread_mutex_lock(&j->lock);
-    int r = j->syncing || pos < j->synced || (j->synced < j->end && !j->broken) ? -EAGAIN : 0;
+    bool moved = pos >= j->synced || j->synced == AUDIT_JOURNAL_HEADER;
+    int r = j->syncing || !moved || (j->synced < j->end && !j->broken) ? -EAGAIN : 0;
     if (r == 0)
         r = begin_file(j, j->generation + 1);
     pthread_cond_broadcast(&j->synced_more);

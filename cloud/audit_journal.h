@@ -3,7 +3,8 @@
  * not this module's business.
  *
  * File: "punch1 audit jnl" (16 bytes), generation (8); then entries: length (4), CRC-32 of the body (4), body. All
- * big-endian. A torn tail is cut when it is opened. Thread-safe. */
+ * big-endian. A torn tail is cut when it is opened; if there is more behind it than a write that was cut off leaves, the
+ * file as it was is kept as <path>.<time>.bad. Thread-safe. */
 #pragma once
 
 #include "base/buf.h"
@@ -19,7 +20,7 @@ void audit_journal_close(struct audit_journal *j); /* takes NULL */
 
 /* Returns when it is durable; one sync serves all that wait. AUDIT_JOURNAL_FULL: what is in the file has to be moved
  * first. Negative: it is not recorded, or nobody knows. *ret_end: where the file ends behind it; may be NULL. */
-enum { AUDIT_JOURNAL_FULL = 1 };
+enum { AUDIT_JOURNAL_FULL = 1, AUDIT_JOURNAL_BAD = 100 }; /* 100: beside whatever a callback returns */
 int audit_journal_add(struct audit_journal *j, struct bytes body, uint64_t *ret_end);
 
 struct audit_journal_place {
@@ -28,15 +29,15 @@ struct audit_journal_place {
 };
 void audit_journal_place(struct audit_journal *j, struct audit_journal_place *ret);
 /* Entries from `pos` on, at most n of them. Non-zero from fn ends it and is returned; *ret_pos is behind the last one
- * that fn took. */
+ * that fn took. AUDIT_JOURNAL_BAD: what stands there is no entry. */
 typedef int audit_journal_fn(void *arg, struct bytes body);
 int audit_journal_read(struct audit_journal *j, uint64_t pos, size_t n, audit_journal_fn *fn, void *arg,
                        uint64_t *ret_pos);
 /* A new file of generation + 1 in place of this one, of which everything up to pos is moved. -EAGAIN: there is more in
  * it, or on its way. */
 int audit_journal_renew(struct audit_journal *j, uint64_t pos);
-/* The same for one that cannot be moved, or is of another time than the store: it is kept as <path>.bad. The new one is
- * at least of that generation. */
+/* The same for one that cannot be moved, or is of another time than the store: it is kept as <path>.<time>.bad. The
+ * new one is at least of that generation. */
 int audit_journal_abandon(struct audit_journal *j, uint64_t generation);
 
 /* Bytes of the longest prefix of whole entries, and the generation. 0: not a journal. For opening, and for tests. */

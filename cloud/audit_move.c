@@ -155,7 +155,7 @@ static int take_part(struct moving *x, const struct scope *s, struct bytes part)
         return r;
     r = audit_raw_put(s, &w);
     audit_raw_done(&w);
-    return r;
+    return r == CLOUD_DAMAGED ? lost(x, "the chain it belongs to is damaged") : r;
 }
 
 /* Past the fence of an erasure: an event holds nothing that would have to go with the person. */
@@ -209,6 +209,8 @@ static int move_some(struct moving *x, const struct audit_journal_place *place, 
     r = moved_to(x->db, place, &pos);
     if (r == 0)
         r = audit_journal_read(x->m->journal, pos, BATCH, take_entry, x, &pos);
+    bool broken = r == AUDIT_JOURNAL_BAD; /* at pos; what stands before it is moved */
+    r = broken ? 0 : r;
     if (r == 0)
         r = meta_put(x->db, META_GENERATION, (int64_t)place->generation);
     if (r == 0)
@@ -223,7 +225,7 @@ static int move_some(struct moving *x, const struct audit_journal_place *place, 
         atomic_fetch_add(&x->m->moved, x->taken);
         *ret_pos = pos;
     }
-    return r;
+    return r == 0 && broken ? AUDIT_JOURNAL_BAD : r;
 }
 
 static int move_all(struct audit_mover *m, struct db *db)
@@ -243,7 +245,7 @@ static int move_all(struct audit_mover *m, struct db *db)
         m->position = pos;
         pthread_mutex_unlock(&m->lock);
     }
-    if (r == -EBADMSG) /* it was whole when it was synced */
+    if (r == AUDIT_JOURNAL_BAD) /* it was whole when it was synced */
         r = audit_journal_abandon(m->journal, 0);
     return r;
 }

@@ -2,6 +2,9 @@
  * journal that what is read goes through. */
 #include "tests/unit/cloud_fixture.h"
 
+#include <fcntl.h>
+#include <glob.h>
+
 #include "cloud/audit_form.h"
 #include "cloud/audit_journal.h"
 #include "cloud/audit_move.h"
@@ -409,6 +412,130 @@ static void a_full_journal_refuses(void **state)
     audit_journal_close(j);
 }
 
+/* ---- what is damaged ---- */
+
+static size_t kept_aside(void)
+{
+    glob_t g;
+    char pattern[160];
+    snprintf(pattern, sizeof pattern, "%s*.bad", journal_path());
+    size_t n = glob(pattern, 0, NULL, &g) == 0 ? g.gl_pathc : 0;
+    globfree(&g);
+    return n;
+}
+
+static uint64_t length_of(const char *tenant)
+{
+    struct audit_head h;
+    struct scope s;
+    assert_int_equal(scope_init(fx.c, db, tenant, &s), 0);
+    assert_int_equal(audit_head(&s, &h), 0);
+    return h.seq;
+}
+
+static void sql(const char *text)
+{
+    assert_int_equal(cloud_begin(fx.c, db), 0);
+    assert_int_equal(db_script(db, text), 0);
+    assert_int_equal(cloud_commit(fx.c, db), 0);
+}
+
+/* A customer whose chain has no end any more loses what cannot be joined to it; nobody else loses anything. */
+static void a_broken_chain_is_its_own(void **state)
+{
+    (void)state;
+    struct audit_event e = event("people.read", NULL, 0);
+    struct audit_counts counts;
+    put(&e);
+    sql("UPDATE audit_head SET head = X'00' WHERE tenant_id = 'acme'");
+    assert_int_equal(audit_note(fx.c, db, "globex", &e), 0);
+    assert_int_equal(audit_note(fx.c, db, "acme", &e), 0);
+    assert_int_equal(audit_note(fx.c, db, "globex", &e), 0);
+    assert_int_equal(audit_settle(fx.c, 10000), 0);
+    assert_int_equal(length_of("globex"), 2);
+    assert_int_equal(kept_aside(), 0);
+    audit_counts(fx.c, &counts);
+    assert_int_equal(counts.lost, 1);
+}
+
+/* What stands behind a damaged entry was answered for: it is kept, and so is what was kept before. */
+static void nothing_that_was_durable_is_cut_away(void **state)
+{
+    (void)state;
+    char path[128], pattern[160];
+    struct audit_journal *j = NULL;
+    for (size_t round = 1; round <= 2; round++) {
+        struct bodies got = {0};
+        uint64_t pos = 0;
+        glob_t g;
+        snprintf(path, sizeof path, "%s/rotten", fx.s.dir);
+        unlink(path);
+        assert_int_equal(audit_journal_open(path, 1 << 20, &j), 0);
+        assert_int_equal(audit_journal_add(j, BYTES_STR("one"), NULL), 0);
+        assert_int_equal(audit_journal_add(j, BYTES_STR("two"), NULL), 0);
+        assert_int_equal(audit_journal_add(j, BYTES_STR("three"), NULL), 0);
+        audit_journal_close(j);
+        struct buf CLEANUP(buf_done) image = slurp(path);
+        size_t second = AUDIT_JOURNAL_HEADER + AUDIT_JOURNAL_FRAME + 3;
+        image.p[round == 1 ? second + AUDIT_JOURNAL_FRAME : second] ^= 0x40; /* its body, its length */
+        assert_int_equal(file_write(path, buf_bytes(&image), 0600), 0);
+        assert_int_equal(audit_journal_open(path, 1 << 20, &j), 0);
+        assert_int_equal(audit_journal_read(j, AUDIT_JOURNAL_HEADER, 16, body, &got, &pos), 0);
+        audit_journal_close(j);
+        assert_int_equal(got.n, 1);
+        snprintf(pattern, sizeof pattern, "%s*.bad", path);
+        assert_int_equal(glob(pattern, 0, NULL, &g), 0);
+        assert_int_equal(g.gl_pathc, round);
+        struct buf CLEANUP(buf_done) kept = slurp(g.gl_pathv[round - 1]);
+        assert_true(holds(&kept, "three", 5));
+        globfree(&g);
+    }
+}
+
+/* Damage below a running program: what was moved before it stays moved. */
+static void what_stands_before_the_damage_is_in_the_trail(void **state)
+{
+    (void)state;
+    struct audit_event e = event("people.read", NULL, 0);
+    struct db *other = NULL; /* who holds the gate keeps the mover out */
+    uint8_t bad;
+    assert_int_equal(audit_settle(fx.c, 10000), 0);
+    uint64_t before = length_of("acme");
+    assert_int_equal(cloud_db_take(fx.c, &other), 0);
+    assert_int_equal(cloud_begin(fx.c, other), 0);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(audit_note(fx.c, db, "acme", &e), 0);
+    int fd = open(journal_path(), O_RDWR | O_CLOEXEC);
+    off_t last = lseek(fd, -1, SEEK_END);
+    assert_int_equal(pread(fd, &bad, 1, last), 1);
+    bad ^= 1;
+    assert_int_equal(pwrite(fd, &bad, 1, last), 1);
+    close(fd);
+    cloud_rollback(fx.c, other);
+    cloud_db_give(fx.c, other);
+    for (int i = 0; i < 1000 && kept_aside() == 0; i++)
+        usleep(10000);
+    assert_int_equal(kept_aside(), 1);
+    assert_int_equal(length_of("acme"), before + 2);
+    assert_int_equal(audit_note(fx.c, db, "acme", &e), 0);
+    assert_int_equal(audit_settle(fx.c, 10000), 0);
+    assert_int_equal(length_of("acme"), before + 3);
+}
+
+/* One that has taken nothing yet has nothing to lose: it can begin anew when its first sync fails. */
+static void an_empty_journal_begins_anew(void **state)
+{
+    (void)state;
+    char path[128];
+    struct audit_journal *j = NULL;
+    snprintf(path, sizeof path, "%s/empty", fx.s.dir);
+    assert_int_equal(audit_journal_open(path, 1 << 20, &j), 0);
+    assert_int_equal(audit_journal_renew(j, 0), 0);
+    assert_int_equal(audit_journal_add(j, BYTES_STR("one"), NULL), 0);
+    assert_int_equal(audit_journal_renew(j, 0), -EAGAIN);
+    audit_journal_close(j);
+}
+
 /* docs/AUDIT.md, "An example": each value there is what this code makes. */
 static void example_line(const char *doc, const char *name, const void *p, size_t n)
 {
@@ -459,6 +586,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_kill_loses_nothing_and_doubles_nothing, make, unmake),
         cmocka_unit_test_setup_teardown(a_torn_tail_is_cut, make, unmake),
         cmocka_unit_test_setup_teardown(a_full_journal_refuses, make, unmake),
+        cmocka_unit_test_setup_teardown(a_broken_chain_is_its_own, make, unmake),
+        cmocka_unit_test_setup_teardown(nothing_that_was_durable_is_cut_away, make, unmake),
+        cmocka_unit_test_setup_teardown(what_stands_before_the_damage_is_in_the_trail, make, unmake),
+        cmocka_unit_test_setup_teardown(an_empty_journal_begins_anew, make, unmake),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
