@@ -154,8 +154,8 @@ static int read_piece(struct audit_lines *x, struct db *db, struct audit_reader 
     int r = scope_fenced(x->cloud, db, x->tenant, &s, &key_gen);
     if (r != 0)
         return r;
-    s.damaged = &damaged;
     r = checkpoint_each(&s, x->next, x->next + n - 1, PIECE, take_point, p);
+    s.damaged = &damaged; /* without an event the rest proves nothing; without a checkpoint the next one does */
     if (r == 0)
         r = audit_each(reader, &s, x->next, n, take_event, p, &x->next);
     return r == 0 && damaged ? -EBADMSG : r;

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/be.h"
 #include "base/clock.h"
 #include "base/csr.h"
 #include "base/file.h"
@@ -64,25 +65,35 @@ int checkpoint_key_pem(const struct cloud *c, struct buf *ret_pem, uint8_t ret_k
 
 /* ---- rows ---- */
 
-static int read_row(struct db_stmt *st, struct checkpoint_text *ret)
+/* The next one that reads, as db_step(): what is damaged proves nothing, and its neighbours stand by themselves. */
+static int next_row(const struct scope *s, struct db_stmt *st, struct checkpoint_text *ret)
 {
-    struct bytes message = db_blob(st, 0);
-    int r = checkpoint_read(message, NULL, &ret->said);
-    if (r == 0)
-        str_b64url(message.p, message.n, ret->text); /* checkpoint_read() bounds it */
-    return r > 0 ? -EBADMSG : r;
+    int r;
+    while ((r = db_step(st)) == DB_ROW) {
+        uint8_t n8[8];
+        struct bytes message = db_blob(st, 0);
+        r = checkpoint_read(message, NULL, &ret->said);
+        if (r == 0) {
+            str_b64url(message.p, message.n, ret->text); /* checkpoint_read() bounds it */
+            return DB_ROW;
+        }
+        if (r < 0 && r != -EBADMSG)
+            return r;
+        be_put(n8, (uint64_t)db_int(st, 1), sizeof n8);
+        scope_damaged(s, "audit_checkpoint", BYTES(n8, sizeof n8), PASSED_OVER);
+    }
+    return r;
 }
 
 int checkpoint_last(const struct scope *s, struct checkpoint_text *ret)
 {
     struct db_stmt *st;
-    int r = scope_stmt(s, "SELECT message FROM audit_checkpoint WHERE tenant_id = ?1 ORDER BY seq DESC LIMIT 1", &st);
+    int r = scope_stmt(s, "SELECT message, seq FROM audit_checkpoint WHERE tenant_id = ?1 ORDER BY seq DESC", &st);
     if (r != 0)
         return r;
-    r = db_step(st);
-    r = r == DB_ROW ? read_row(st, ret) : r == 0 ? CLOUD_ABSENT : r;
+    r = next_row(s, st, ret);
     db_done(st);
-    return r;
+    return r == DB_ROW ? 0 : r == 0 ? CLOUD_ABSENT : r;
 }
 
 int checkpoint_each(const struct scope *s, uint64_t from, uint64_t to, size_t limit, checkpoint_fn *fn, void *arg)
@@ -90,16 +101,15 @@ int checkpoint_each(const struct scope *s, uint64_t from, uint64_t to, size_t li
     struct db_stmt *st;
     struct checkpoint_text p;
     int r = scope_stmt(s,
-                       "SELECT message FROM audit_checkpoint WHERE tenant_id = ?1 AND seq >= ?2 AND seq <= ?3"
-                       " ORDER BY seq LIMIT ?4",
+                       "SELECT message, seq FROM audit_checkpoint WHERE tenant_id = ?1 AND seq >= ?2 AND seq <= ?3"
+                       " ORDER BY seq",
                        &st);
     if (r != 0)
         return r;
     db_bind_int(st, 2, (int64_t)from);
     db_bind_int(st, 3, (int64_t)to);
-    db_bind_int(st, 4, (int64_t)limit);
-    while ((r = db_step(st)) == DB_ROW && (r = read_row(st, &p)) == 0 && (r = fn(arg, &p)) == 0)
-        ;
+    for (r = 0; r == 0 && limit > 0 && (r = next_row(s, st, &p)) == DB_ROW; limit--)
+        r = fn(arg, &p);
     db_done(st);
     return r;
 }

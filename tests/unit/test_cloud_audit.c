@@ -458,6 +458,22 @@ static void a_broken_chain_is_its_own(void **state)
     assert_int_equal(counts.lost, 1);
 }
 
+/* One that does not read stops neither the start nor those that come after it. */
+static void a_damaged_checkpoint_is_made_again(void **state)
+{
+    (void)state;
+    struct audit_event e = event("people.read", NULL, 0);
+    struct checkpoint_text p;
+    put(&e);
+    assert_int_equal(checkpoint_make(fx.c, db, "acme", true, &p), 0);
+    sql("UPDATE audit_checkpoint SET message = X'00' WHERE tenant_id = 'acme'");
+    reopen();
+    put(&e);
+    assert_int_equal(checkpoint_due(fx.c, db, true), 0);
+    assert_int_equal(checkpoint_last(&sc, &p), 0);
+    assert_int_equal(p.said.seq, length_of("acme"));
+}
+
 /* What stands behind a damaged entry was answered for: it is kept, and so is what was kept before. */
 static void nothing_that_was_durable_is_cut_away(void **state)
 {
@@ -587,6 +603,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_torn_tail_is_cut, make, unmake),
         cmocka_unit_test_setup_teardown(a_full_journal_refuses, make, unmake),
         cmocka_unit_test_setup_teardown(a_broken_chain_is_its_own, make, unmake),
+        cmocka_unit_test_setup_teardown(a_damaged_checkpoint_is_made_again, make, unmake),
         cmocka_unit_test_setup_teardown(nothing_that_was_durable_is_cut_away, make, unmake),
         cmocka_unit_test_setup_teardown(what_stands_before_the_damage_is_in_the_trail, make, unmake),
         cmocka_unit_test_setup_teardown(an_empty_journal_begins_anew, make, unmake),
