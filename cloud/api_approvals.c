@@ -18,18 +18,26 @@
 #define PEOPLE "/v1/people/"
 #define ID_TEXT ((size_t)ID_LEN * 2)
 
-/* The person that a path is about; false: none. */
-static bool person_of(struct api_call *k, const char *path, struct person *ret)
+static bool person_named(struct api_call *k, const char *text, struct person *ret)
 {
     char hex[2 * ID_LEN + 1] = "";
     uint8_t id[ID_LEN];
-    if (!str_starts(path, PEOPLE))
+    if (strcspn(text, "/") != ID_TEXT)
         return false;
-    path += sizeof PEOPLE - 1;
-    if (strcspn(path, "/") != ID_TEXT)
-        return false;
-    memcpy(hex, path, ID_TEXT);
+    memcpy(hex, text, ID_TEXT);
     return str_unhex(hex, id, ID_LEN) == 0 && people_get(k->cloud, k->db, k->tenant, id, ret) == 0;
+}
+
+/* The person that a request is about, by its path or by the member `person` of its body; false: none. */
+static bool person_of(struct api_call *k, const struct http_request *q, struct person *ret)
+{
+    if (str_starts(q->path, PEOPLE))
+        return person_named(k, q->path + sizeof PEOPLE - 1, ret);
+    json_t *body = q->body.n ? json_loadb((const char *)q->body.p, q->body.n, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    const char *text = json_string_value(json_object_get(body, "person"));
+    bool is = text && person_named(k, text, ret);
+    json_decref(body);
+    return is;
 }
 
 static bool is_own(const struct api_call *k, const struct approval *a)
@@ -76,7 +84,7 @@ static int ask(struct api_call *k, struct approval *a)
     *a = (struct approval){.perm = k->route->perm, .requested = clock_real(), .state = APPROVAL_WAITING};
     str_copy(a->home, sizeof a->home, k->who.home);
     memcpy(a->account, k->who.account, ID_LEN);
-    if (person_of(k, k->q->path, &person))
+    if (person_of(k, k->q, &person))
         memcpy(a->key, person.key, ID_LEN);
     int r = scope_init(k->cloud, k->db, k->tenant, &s);
     if (r == 0)
@@ -146,8 +154,8 @@ static bool visible(struct api_call *k, const struct scope *s, const struct appr
     struct person person;
     if (is_own(k, a) || call_everywhere(k, a->perm))
         return true;
-    bool sees = call_may(k, a->perm) && approval_request(s, a, &request) == 0 &&
-                person_of(k, request.q.path, &person) && call_reaches_person(k, a->perm, &person);
+    bool sees = call_may(k, a->perm) && approval_request(s, a, &request) == 0 && person_of(k, &request.q, &person) &&
+                call_reaches_person(k, a->perm, &person);
     return sees;
 }
 
@@ -208,7 +216,7 @@ void api_approvals_get(struct api_call *k)
         call_outcome(k, r, "approval");
         return;
     }
-    bool about = r == 0 && person_of(k, request.q.path, &person);
+    bool about = r == 0 && person_of(k, &request.q, &person);
     const struct subject subject = about ? api_subject(&person) : (struct subject){0};
     if (!call_saw(k, "request", about ? &subject : NULL, about ? 1 : 0))
         return;

@@ -91,12 +91,11 @@ static int begin_file(struct audit_journal *j, uint64_t generation)
 static void name_aside(const struct audit_journal *j, char ret[ASIDE_MAX])
 {
     struct stat st;
-    for (int64_t us = clock_real(); snprintf(ret, ASIDE_MAX, "%s.%lld.bad", j->path, (long long)us),
-                 lstat(ret, &st) == 0;
-         us++)
+    for (int64_t us = clock_real();
+         snprintf(ret, ASIDE_MAX, "%s.%lld.bad", j->path, (long long)us), lstat(ret, &st) == 0; us++)
         ;
-    log_error("audit.journal", "file=%s error=\"damaged, or of another time than the store\" kept=%s",
-              log_q(j->path), log_q(ret));
+    log_error("audit.journal", "file=%s error=\"damaged, or of another time than the store\" kept=%s", log_q(j->path),
+              log_q(ret));
 }
 
 static int set_aside(struct audit_journal *j, uint64_t generation)

@@ -3,8 +3,8 @@
  * not this module's business.
  *
  * File: "punch1 audit jnl" (16 bytes), generation (8); then entries: length (4), CRC-32 of the body (4), body. All
- * big-endian. A torn tail is cut when it is opened; if there is more behind it than a write that was cut off leaves, the
- * file as it was is kept as <path>.<time>.bad. Thread-safe. */
+ * big-endian. A torn tail is cut when it is opened; if there is more behind it than a write that was cut off leaves,
+ * the file as it was is kept as <path>.<time>.bad. Thread-safe. */
 #pragma once
 
 #include "base/buf.h"

@@ -2,6 +2,7 @@
 #include "cloud/api.h"
 
 #include "cloud/approval.h"
+#include "cloud/erasure.h"
 #include "cloud/settings_of.h"
 #include "tests/unit/cloud_human.h"
 
@@ -186,6 +187,36 @@ static void test_a_week_is_enough(void **state)
     assert_int_equal(approval_request(&s, &a, &request), CLOUD_ABSENT);
 }
 
+/* Whom a request is about may stand in its body. Who is erased takes it along: nothing opens it any more. */
+static void test_a_request_goes_with_the_person_in_its_body(void **state)
+{
+    struct human eve;
+    struct erasure e;
+    struct approval a;
+    struct approval_request request;
+    struct scope s;
+    uint8_t id[ID_LEN];
+    char path[64], decision[96], body[256], person[2 * ID_LEN + 1];
+    human_make(&f, db, "acme", "eve", &eve);
+    str_hex(eve.account.person, ID_LEN, person);
+    struct tenant_settings set;
+    assert_int_equal(tenant_settings_get(db, "acme", &set), 0);
+    s = human_begin(&f, db, "acme");
+    set.four_eyes |= PERM_BIT(PERM_CORRECTIONS_REQUEST);
+    assert_int_equal(tenant_settings_put(&s, &set, ""), 0);
+    assert_int_equal(cloud_commit(f.c, db), 0);
+    snprintf(body, sizeof body,
+             "{\"person\":\"%s\",\"kind\":\"add\",\"time\":\"2026-11-20T08:00:00Z\",\"reason\":\"forgot\"}", person);
+    ask(&ada, "POST", "/v1/corrections", body, path, decision);
+    assert_int_equal(str_unhex(path + strlen("/v1/approvals/"), id, ID_LEN), 0);
+    assert_int_equal(scope_init(f.c, db, "acme", &s), 0);
+    assert_int_equal(approval_get(&s, id, clock_real(), &a), 0);
+    assert_int_equal(approval_request(&s, &a, &request), 0);
+    assert_int_equal(erasure_make(f.c, db, "acme", eve.account.person, &e), 0);
+    assert_int_equal(approval_request(&s, &a, &request), CLOUD_ABSENT);
+    expect(&bob, "POST", decision, "{\"approve\":true}", 404, "not-found");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -197,6 +228,7 @@ int main(void)
         cmocka_unit_test(test_the_settings_want_four_eyes_as_well),
         cmocka_unit_test(test_two_owners_stay),
         cmocka_unit_test(test_a_week_is_enough),
+        cmocka_unit_test(test_a_request_goes_with_the_person_in_its_body),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
