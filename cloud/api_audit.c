@@ -83,7 +83,10 @@ bool call_saw_those(struct api_call *k, const char *fields, struct shown *s)
 
 static const char *kind_of(const struct api_route *t)
 {
-    return t->perm != PERM_NONE ? perm_name(t->perm) : t->scope == SCOPE_OPERATOR ? "operator" : "self";
+    return t->perm != PERM_NONE         ? perm_name(t->perm)
+           : t->scope == SCOPE_OPERATOR ? "operator"
+           : t->scope == SCOPE_OPEN     ? "open"
+                                        : "self";
 }
 
 bool call_saw(struct api_call *k, const char *fields, const struct subject *subjects, size_t n)
@@ -121,15 +124,14 @@ static const char *resource_of(const struct api_call *k)
     return last != NULL ? last + 1 : path;
 }
 
-/* Of what was done with four eyes: whose the second pair was. */
-static json_t *second_json(const struct api_call *k)
+json_t *call_second(const struct api_call *k)
 {
     return k->second ? json_pack("{s:o}", "approved_by", json_hex(k->second->account, ID_LEN)) : NULL;
 }
 
 static int put(struct api_call *k, const struct subject *subject, json_t *old, json_t *now)
 {
-    json_t *detail = second_json(k);
+    json_t *detail = call_second(k);
     const struct audit_event e = {
         .kind = kind_of(k->route),
         .outcome = AUDIT_DONE,
@@ -170,10 +172,12 @@ int call_noted(struct api_call *k)
 
 void api_refused(struct api_call *k)
 {
-    const struct audit_event e = {.kind = kind_of(k->route),
-                                  .outcome = AUDIT_REFUSED,
+    const struct audit_event e = {.kind = k->refusal ? k->refusal : kind_of(k->route),
+                                  .outcome = k->refusal && k->r->status != 429 ? AUDIT_FAILED : AUDIT_REFUSED,
                                   .who = &k->who,
                                   .method = k->route->method,
                                   .route = k->route->pattern};
-    audit_refused(k->cloud, k->db, k->tenant, &e);
+    if (!k->who.address[0] && k->q->address) /* nobody has been looked at */
+        str_copy(k->who.address, sizeof k->who.address, k->q->address);
+    audit_refused(k->cloud, k->db, k->refused_in[0] ? k->refused_in : k->tenant, &e);
 }

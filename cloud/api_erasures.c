@@ -108,6 +108,16 @@ static bool may_go(struct api_call *k, const uint8_t person[ID_LEN])
     return false;
 }
 
+static int make(struct api_call *k, const uint8_t person[ID_LEN], struct erasure *ret)
+{
+    json_t *detail = call_second(k);
+    const struct audit_event asked = {
+        .who = &k->who, .method = k->route->method, .route = k->route->pattern, .detail = detail};
+    int r = k->second && !detail ? -ENOMEM : erasure_make(k->cloud, k->db, k->tenant, person, &asked, ret);
+    json_decref(detail);
+    return r;
+}
+
 void api_erasures_make(struct api_call *k)
 {
     static const struct body_field fields[] = {{.name = "dry_run", .type = BODY_BOOL, .required = true}};
@@ -127,7 +137,7 @@ void api_erasures_make(struct api_call *k)
     }
     if (!may_go(k, person))
         return;
-    int r = erasure_make(k->cloud, k->db, k->tenant, person, &e);
+    int r = make(k, person, &e);
     if (r == CLOUD_ABSENT) /* asked for again: the same report */
         r = erasure_of(k->cloud, k->db, k->tenant, person, &e);
     if (r < 0 || r == ERASURE_BEGUN)

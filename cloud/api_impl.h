@@ -76,6 +76,9 @@ struct api_call {
     bool watching;                    /* asked again for a stream, not by somebody */
     bool saw;                         /* call_saw() was called */
     bool noted;                       /* call_changed() was */
+    bool failed;                      /* login_failed() has put what is answered with 401 into the trail */
+    const char *refusal;              /* kind of what was refused or failed, to be counted; NULL: by the reply */
+    char refused_in[TENANT_MAX + 1];  /* whose trail that is for; "": `tenant` */
     bool go_on;                       /* see PASSWORD */
     void (*then)(struct api_call *k); /* of a route that WRITES: after its commit; the reply stands */
     struct ratelimit_state limits[API_LIMITS_MAX]; /* that it was counted by */
@@ -197,9 +200,12 @@ bool call_saw_those(struct api_call *k, const char *fields, struct shown *s); /*
 /* A route that WRITES was about this person, and changed these values (borrowed, may be NULL); it goes into the trail
  * with the transaction. Without it the trail says only that the route was used. */
 bool call_changed(struct api_call *k, const struct subject *subject, json_t *old, json_t *now);
+/* Of what is done with four eyes, for an event's detail: whose the second pair was. NULL: of nothing else, or memory.
+ */
+json_t *call_second(const struct api_call *k);
 /* For api_write(): notes a request whose handler did not. */
 int call_noted(struct api_call *k);
-/* For dispatch: answered with 401 or 403. */
+/* For dispatch: answered with 401 or 403, or k->refusal is set. */
 void api_refused(struct api_call *k);
 
 /* ---- api_limit.c; false: one too many, and the reply is made ---- */

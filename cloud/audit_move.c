@@ -26,6 +26,7 @@
 #define PARTS_MAX 64 /* of one entry */
 #define META_GENERATION "audit_generation"
 #define META_POSITION "audit_position"
+#define META_EPOCH "audit_epoch" /* the last one that the trails tell of */
 
 struct audit_mover {
     struct cloud *cloud;
@@ -380,27 +381,45 @@ static int agree(struct audit_mover *m, struct db *db)
     return 0;
 }
 
-/* An event says that the store was restored: its chain goes on where the backup ended. */
-static int tell_restored(struct audit_mover *m, struct db *db)
+/* In the transaction. */
+static int put_restored(struct audit_mover *m, struct db *db)
 {
     static const struct who us = {.is = WHO_SYSTEM};
     const struct audit_event e = {.kind = "restore", .outcome = AUDIT_DONE, .who = &us};
     struct tenant_list l = {0};
     int r = tenant_list(db, &l);
     for (size_t i = 0; r == 0 && i < l.n; i++) {
-        struct checkpoint_text last;
         struct scope s;
         uint64_t key_gen;
         r = scope_fenced(m->cloud, db, l.items[i].id, &s, &key_gen);
         if (r == 0)
-            r = checkpoint_last(&s, &last);
-        if (r == 0 && last.said.epoch != cloud_epoch(m->cloud)) {
-            r = note(m, db, l.items[i].id, &e);
-            atomic_store(&m->soon, true);
-        }
-        r = r == CLOUD_ABSENT ? 0 : r;
+            r = audit_put(&s, &e);
     }
     tenant_list_done(&l);
+    return r;
+}
+
+/* An event says that the store was restored: its chain goes on where the backup ended. */
+static int tell_restored(struct audit_mover *m, struct db *db)
+{
+    int64_t told = 0, epoch = (int64_t)cloud_epoch(m->cloud);
+    int r = meta_get(db, META_EPOCH, &told);
+    bool first = r == CLOUD_ABSENT;
+    if ((r != 0 && !first) || (r == 0 && told == epoch))
+        return r;
+    r = cloud_begin(m->cloud, db);
+    if (r != 0)
+        return r;
+    if (!first)
+        r = put_restored(m, db);
+    if (r == 0)
+        r = meta_put(db, META_EPOCH, epoch);
+    if (r == 0)
+        r = cloud_commit(m->cloud, db);
+    else
+        cloud_rollback(m->cloud, db);
+    if (r == 0)
+        atomic_store(&m->soon, true);
     return r;
 }
 

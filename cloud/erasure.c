@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "cloud/audit_move.h"
 #include "cloud/changes.h"
 #include "cloud/erasure_impl.h"
 #include "cloud/outbox.h"
@@ -223,8 +224,25 @@ static int set_key_gen(const struct scope *s, uint64_t generation)
     return db_must(st);
 }
 
+/* While the person's key is there: of it is the tag by which the event is theirs, like those of before. */
+static int note_begun(const struct scope *s, const struct audit_event *asked, const uint8_t id[ID_LEN],
+                      const struct person *person)
+{
+    char hex[2 * ID_LEN + 1];
+    struct subject of;
+    struct audit_event e = *asked;
+    memcpy(of.id, person->id, ID_LEN);
+    memcpy(of.key, person->key, KEY_ID_LEN);
+    e.kind = "erasure.begun";
+    e.outcome = AUDIT_DONE;
+    e.resource = str_hex(id, ID_LEN, hex);
+    e.subjects = &of;
+    e.n_subjects = 1;
+    return audit_put(s, &e);
+}
+
 /* Takes p's holds. */
-static int stage(const struct scope *s, struct erasure_plan *p, struct tomb *ret)
+static int stage(const struct scope *s, const struct audit_event *asked, struct erasure_plan *p, struct tomb *ret)
 {
     struct tomb t = {.generation = keyring_generation(s->ring) + 1,
                      .at = clock_real(),
@@ -239,19 +257,21 @@ static int stage(const struct scope *s, struct erasure_plan *p, struct tomb *ret
     ret->cards = NULL;
     ret->n_cards = 0;
     if (r == 0)
+        r = note_begun(s, asked, t.id, &p->person);
+    if (r == 0)
         r = keyring_erase(s->ring, &t, p->keys, p->n_keys);
     tomb_done(&t);
     return r == -EAGAIN ? CLOUD_FENCED : r;
 }
 
-static int erase(const struct scope *s, const uint8_t person[ID_LEN], struct tomb *ret)
+static int erase(const struct scope *s, const uint8_t person[ID_LEN], const struct audit_event *asked, struct tomb *ret)
 {
     struct erasure_plan p;
     struct tomb t = {0};
     int r = erasure_plan_make(s, person, &p);
     if (r != 0)
         return r;
-    r = stage(s, &p, &t);
+    r = stage(s, asked, &p, &t);
     if (r == 0)
         r = erasure_plan_act(s, &p);
     if (r == 0)
@@ -269,7 +289,7 @@ static int erase(const struct scope *s, const uint8_t person[ID_LEN], struct tom
 static int settle(struct cloud *c, struct db *db, const char *tenant, int64_t max_bytes);
 
 int erasure_make(struct cloud *c, struct db *db, const char *tenant, const uint8_t person[ID_LEN],
-                 struct erasure *ret_erasure)
+                 const struct audit_event *asked, struct erasure *ret_erasure)
 {
     struct scope s;
     struct tomb t;
@@ -278,7 +298,7 @@ int erasure_make(struct cloud *c, struct db *db, const char *tenant, const uint8
         return r;
     r = scope_init(c, db, tenant, &s);
     if (r == 0)
-        r = erase(&s, person, &t);
+        r = erase(&s, person, asked, &t);
     if (r != 0) {
         cloud_rollback(c, db);
         return r;
@@ -286,6 +306,7 @@ int erasure_make(struct cloud *c, struct db *db, const char *tenant, const uint8
     r = cloud_commit(c, db);
     if (r != 0)
         return keyring_journalled(s.ring, t.id) ? ERASURE_BEGUN : r;
+    audit_soon(c);
     struct erasure e = {.requested = t.at, .counts = t.counts};
     memcpy(e.id, t.id, ID_LEN);
     memcpy(e.person, t.person, ID_LEN);
@@ -297,17 +318,25 @@ int erasure_make(struct cloud *c, struct db *db, const char *tenant, const uint8
 
 /* ---- going on ---- */
 
-/* What the store lacks of the journal. In a store whose commit failed the person is still there, and so is the key,
- * `leaving`; in one from before the erasure only rows are left that nobody's key opens. */
+static const struct who us = {.is = WHO_SYSTEM};
+
+/* What the store lacks of the journal, the event among it: it was of the transaction that is lost. In a store whose
+ * commit failed the person is still there, and so is the key, `leaving`; in one from before the erasure only rows are
+ * left that nobody's key opens. */
 static int redo_one(const struct scope *s, const struct tomb *t)
 {
+    static const struct audit_event resumed = {.who = &us};
+    struct person gone = {0};
     struct erasure_plan p;
+    memcpy(gone.id, t->person, ID_LEN);
     int r = erasure_plan_make(s, t->person, &p);
     if (r == 0) {
-        r = erasure_plan_act(s, &p);
+        r = note_begun(s, &resumed, t->id, &p.person);
+        if (r == 0)
+            r = erasure_plan_act(s, &p);
         erasure_plan_done(&p);
     } else if (r == CLOUD_ABSENT) {
-        r = 0;
+        r = note_begun(s, &resumed, t->id, &gone);
     }
     if (r == 0)
         r = record_put(s, t);
@@ -377,12 +406,22 @@ static int id_from_row(struct db_stmt *st, void *arg, void *item)
     return db_fixed(st, 0, item, ID_LEN) == 0 ? 0 : CLOUD_ABSENT;
 }
 
-/* The customer's programs hear of each; by its id, whose it was nobody knows any more. */
+/* The trail and the customer's programs hear of it; by its id, whose it was nobody knows any more. */
+static int tell_one(const struct scope *s, const uint8_t id[ID_LEN])
+{
+    char hex[2 * ID_LEN + 1];
+    const struct audit_event e = {
+        .kind = "erasure.done", .outcome = AUDIT_DONE, .who = &us, .resource = str_hex(id, ID_LEN, hex)};
+    json_t *data = json_pack("{s:s}", "erasure", hex);
+    int r = data ? outbox_event(s, "erasure.done", data) : -ENOMEM;
+    json_decref(data);
+    return r == 0 ? audit_put(s, &e) : r;
+}
+
 static int tell_done(const struct scope *s, int64_t generation)
 {
     struct db_stmt *st;
     struct rows l;
-    char hex[2 * ID_LEN + 1];
     int r = scope_stmt(s, "SELECT id FROM erasure WHERE tenant_id = ?1 AND done = 0 AND generation <= ?2", &st);
     if (r != 0)
         return r;
@@ -390,11 +429,8 @@ static int tell_done(const struct scope *s, int64_t generation)
     r = rows_collect(st, 0, ID_LEN, id_from_row, NULL, &l);
     if (r != 0)
         return r;
-    for (size_t i = 0; r == 0 && i < l.n; i++) {
-        json_t *data = json_pack("{s:s}", "erasure", str_hex((const uint8_t *)l.items + i * ID_LEN, ID_LEN, hex));
-        r = data ? outbox_event(s, "erasure.done", data) : -ENOMEM;
-        json_decref(data);
-    }
+    for (size_t i = 0; r == 0 && i < l.n; i++)
+        r = tell_one(s, (const uint8_t *)l.items + i * ID_LEN);
     free(l.items);
     return r;
 }
@@ -414,8 +450,11 @@ static int note_done(const struct scope *s, int64_t generation)
         r = db_must(st);
     }
     if (r == 0)
-        return cloud_commit(s->c, s->db);
-    cloud_rollback(s->c, s->db);
+        r = cloud_commit(s->c, s->db);
+    else
+        cloud_rollback(s->c, s->db);
+    if (r == 0)
+        audit_soon(s->c);
     return r;
 }
 

@@ -10,6 +10,7 @@
  * What is journalled rolls forward: at the next open, or by the sweep. Until then scope_init() lets nobody write. */
 #pragma once
 
+#include "cloud/audit.h"
 #include "cloud/cloud.h"
 #include "cloud/tombstone.h"
 #include "wire/status.h"
@@ -31,10 +32,12 @@ struct erasure_list {
 int erasure_plan(struct cloud *c, struct db *db, const char *tenant, const uint8_t person[ID_LEN],
                  struct tomb_counts *ret_counts);
 /* Own transaction. CLOUD_ABSENT. CLOUD_FENCED: the one before is not finished. ERASURE_BEGUN: the journal stands and
- * the store could not be brought along; it rolls forward. Negative: nothing was erased. */
+ * the store could not be brought along; it rolls forward. Negative: nothing was erased. asked: who did it and by which
+ * route, for the audit trail, where it is "erasure.begun" in its transaction and "erasure.done" when the store is
+ * scrubbed. */
 enum { ERASURE_BEGUN = 16 };
 int erasure_make(struct cloud *c, struct db *db, const char *tenant, const uint8_t person[ID_LEN],
-                 struct erasure *ret_erasure);
+                 const struct audit_event *asked, struct erasure *ret_erasure);
 int erasure_get(struct cloud *c, struct db *db, const char *tenant, const uint8_t id[ID_LEN],
                 struct erasure *ret_erasure); /* CLOUD_ABSENT */
 int erasure_of(struct cloud *c, struct db *db, const char *tenant, const uint8_t person[ID_LEN],

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/str.h"
+#include "cloud/audit.h"
 #include "cloud/role.h"
 #include "cloud/rows.h"
 #include "cloud/scope.h"
@@ -33,30 +34,39 @@ static int insert_tenant(struct db *db, const char *id, int64_t now)
 }
 
 static int insert_recipient(struct db *db, const char *tenant, const uint8_t key_id[KEY_ID_LEN],
-                            const uint8_t point[CRYPTO_POINT], int64_t now)
+                            const uint8_t point[CRYPTO_POINT], const uint8_t rkid[RKID_LEN], int64_t now)
 {
     struct db_stmt *s;
-    uint8_t rkid[RKID_LEN];
-    int r = seg_rkid(point, rkid);
-    if (r == 0)
-        r = db_stmt(db,
+    int r = db_stmt(db,
                     "INSERT INTO recipient(tenant_id, rkid, key_id, point, created)"
                     " VALUES(?1, ?2, ?3, ?4, ?5)",
                     &s);
     if (r != 0)
         return r;
     db_bind_text(s, 1, tenant);
-    db_bind_blob(s, 2, BYTES(rkid, sizeof rkid));
+    db_bind_blob(s, 2, BYTES(rkid, RKID_LEN));
     db_bind_blob(s, 3, BYTES(key_id, KEY_ID_LEN));
     db_bind_blob(s, 4, BYTES(point, CRYPTO_POINT));
     db_bind_int(s, 5, now);
     return db_must(s);
 }
 
-static int add_recipient(struct db *db, const char *tenant, struct keyring *ring, int64_t now)
+/* What segments are sealed to from now on is told by the trail. */
+static int note_recipient(struct cloud *c, struct db *db, const char *tenant, const uint8_t rkid[RKID_LEN])
+{
+    static const struct who us = {.is = WHO_SYSTEM};
+    char hex[2 * RKID_LEN + 1];
+    const struct audit_event e = {
+        .kind = "key.recipient", .outcome = AUDIT_DONE, .who = &us, .resource = str_hex(rkid, RKID_LEN, hex)};
+    struct scope s;
+    int r = scope_init(c, db, tenant, &s);
+    return r == 0 ? audit_put(&s, &e) : r;
+}
+
+static int add_recipient(struct cloud *c, struct db *db, const char *tenant, struct keyring *ring, int64_t now)
 {
     struct crypto_key *key = NULL;
-    uint8_t scalar[CRYPTO_KEY], point[CRYPTO_POINT], key_id[KEY_ID_LEN];
+    uint8_t scalar[CRYPTO_KEY], point[CRYPTO_POINT], key_id[KEY_ID_LEN], rkid[RKID_LEN];
     int r = crypto_key_new(CRYPTO_ECDH, &key);
     if (r == 0)
         r = crypto_key_export(key, scalar);
@@ -65,7 +75,11 @@ static int add_recipient(struct db *db, const char *tenant, struct keyring *ring
     if (r == 0)
         r = keyring_add(ring, KEY_RECIPIENT, scalar, key_id);
     if (r == 0)
-        r = insert_recipient(db, tenant, key_id, point, now);
+        r = seg_rkid(point, rkid);
+    if (r == 0)
+        r = insert_recipient(db, tenant, key_id, point, rkid, now);
+    if (r == 0)
+        r = note_recipient(c, db, tenant, rkid);
     crypto_wipe(scalar, sizeof scalar);
     crypto_key_free(key);
     return r;
@@ -98,7 +112,7 @@ static int add(struct cloud *c, struct db *db, const char *id, struct tenant *re
     if (r == 0)
         r = add_index_key(ring);
     if (r == 0 && tenant_is_customer(id)) /* the vendor has no gateways */
-        r = add_recipient(db, id, ring, t.created);
+        r = add_recipient(c, db, id, ring, t.created);
     if (r == 0)
         r = role_ship(db, id, t.created);
     if (r == 0)

@@ -12,6 +12,8 @@
 #include "cloud/keyring.h"
 #include "tests/unit/cloud_gateway.h"
 
+static const struct audit_event asked = {.who = &(const struct who){.is = WHO_OPERATOR}};
+
 static void settings_of(const char *dir, struct settings *set, char paths[3][96], char *escrow[2])
 {
     snprintf(paths[0], 96, "%s/state", dir);
@@ -36,7 +38,7 @@ static int child(const char *dir, const char *person)
     if (str_unhex(person, id, ID_LEN) != 0 || crypto_init() != 0 || cloud_open(&set, &c) != 0 ||
         cloud_db_take(c, &db) != 0)
         return 2;
-    int r = erasure_make(c, db, TENANT, id, &e);
+    int r = erasure_make(c, db, TENANT, id, &asked, &e);
     cloud_db_give(c, db);
     cloud_close(c);
     return r == 0 ? 0 : r == CLOUD_ABSENT ? 4 : 3;
@@ -140,6 +142,33 @@ static void teardown(struct building *b)
     fixture_done(b->x);
 }
 
+struct events {
+    size_t begun, done;
+};
+
+static int count_event(void *arg, const struct audit_row *row)
+{
+    struct events *n = arg;
+    n->begun += strstr(row->core, "\"kind\":\"erasure.begun\"") != NULL;
+    n->done += strstr(row->core, "\"kind\":\"erasure.done\"") != NULL;
+    return 0;
+}
+
+/* Exactly once each, whichever transaction it was that came through. */
+static void check_trail(struct fixture *x, bool gone)
+{
+    struct events n = {0};
+    struct audit_reader *reader;
+    struct scope s;
+    uint64_t next;
+    assert_int_equal(scope_init(x->c, x->db, TENANT, &s), 0);
+    assert_int_equal(audit_reader_new(false, &reader), 0);
+    assert_int_equal(audit_each(reader, &s, 1, 1000, count_event, &n, &next), 0);
+    audit_reader_free(reader);
+    assert_int_equal(n.begun, gone);
+    assert_int_equal(n.done, gone);
+}
+
 /* True: she is gone. */
 static bool check(struct building *b)
 {
@@ -155,6 +184,7 @@ static bool check(struct building *b)
     assert_int_equal(keyring_generation(ring), gone ? 2 : 1);
     assert_int_equal(sql_int(x, "SELECT count(*) FROM erasure"), gone);
     assert_int_equal(sql_int(x, "SELECT count(*) FROM erasure WHERE done = 0"), 0);
+    check_trail(x, gone);
     assert_int_equal(ask_n(x, PUNCH_ALL, b->bert.id), 20);
     assert_int_equal(ask_n(x, PUNCH_UNASSIGNED, NULL), 16);
     assert_int_equal(ask_n(x, PUNCH_ALL, NULL), 36 + (gone ? 0 : 24));

@@ -355,24 +355,24 @@ static void an_export_is_proven_and_each_tampering_found(void **state)
     assert_int_equal(r.status, 201);
     struct checkpoint early;
     assert_int_equal(audit_check_parse(BYTES_STR(reply_text(&r, "checkpoint")), point, &early), 0);
-    assert_int_equal(early.seq, 2);
+    assert_int_equal(early.seq, 3);
     reply_done(&r);
     struct lines l = export("");
-    assert_int_equal(l.n,
-                     1 + 3 + 2); /* the checkpoint's own event is the third; one checkpoint behind 2, one at the end */
+    /* the recipient key's, two people's, the checkpoint's own; one checkpoint behind 3, one at the end */
+    assert_int_equal(l.n, 1 + 4 + 2);
     assert_null(check(&l, NULL));
     assert_null(check(&l, &early));
-    assert_non_null(strstr(l.line[1], anna));
-    assert_non_null(strstr(l.line[1], "Ärmel"));
-    tamper(&l, 1);
+    assert_non_null(strstr(l.line[2], anna));
+    assert_non_null(strstr(l.line[2], "Ärmel"));
+    tamper(&l, 2);
 
     /* somebody with the store forges an event with all its hashes, but has not the key */
     struct lines t = l;
     char *line[8];
     t.line = line;
     memcpy(line, l.line, l.n * sizeof line[0]);
-    line[1] = edit(l.line[1], "\"outcome\":\"done\"", "\"outcome\":\"failed\"");
-    json_t *o = json_loads(line[1], 0, NULL);
+    line[2] = edit(l.line[2], "\"outcome\":\"done\"", "\"outcome\":\"failed\"");
+    json_t *o = json_loads(line[2], 0, NULL);
     char *core = json_dumps(json_object_get(o, "core"), JSON_COMPACT | JSON_SORT_KEYS);
     struct audit_parts p = {.core = BYTES_STR(core), .n_whose = 1};
     const json_t *w = json_array_get(json_object_get(o, "whose"), 0), *d;
@@ -390,11 +390,11 @@ static void an_export_is_proven_and_each_tampering_found(void **state)
     }
     assert_int_equal(audit_form_leaf(&p, leaf), 0);
     strcpy(said, text(o, "leaf"));
-    char *forged = edit(line[1], said, str_hex(leaf, sizeof leaf, hex));
-    free(line[1]);
-    line[1] = forged;
+    char *forged = edit(line[2], said, str_hex(leaf, sizeof leaf, hex));
+    free(line[2]);
+    line[2] = forged;
     says(&t, "the checkpoint says otherwise");
-    free(line[1]);
+    free(line[2]);
     free(core);
     json_decref(o);
 
@@ -511,7 +511,7 @@ static void a_trail_of_100000_events(void **state)
     assert_int_equal(audit_lines_begin(fx.c, db, "acme", 1, 0, true, &x, &b), 0);
     assert_int_equal(take_all(&x, db, &b), 0);
     struct lines l = split(buf_str(&b));
-    assert_int_equal(l.n, MANY + 2);
+    assert_int_equal(l.n, MANY + 3);
     assert_null(check(&l, NULL));
     tamper(&l, 777);
     lines_done(&l);
@@ -522,7 +522,7 @@ static void a_trail_of_100000_events(void **state)
     assert_int_equal(take_all(&x, db, &b), 0);
     assert_null(strstr(buf_str(&b), "\"person\":\""));
     l = split(buf_str(&b));
-    assert_int_equal(l.n, 1001 + 2);
+    assert_int_equal(l.n, 1002 + 2);
     assert_null(check(&l, NULL));
     lines_done(&l);
     cloud_db_give(fx.c, db);

@@ -22,6 +22,8 @@ static int teardown(void **state)
     return 0;
 }
 
+static const struct audit_event asked = {.who = &(const struct who){.is = WHO_OPERATOR}};
+
 static struct person make(struct fixture *x, const char *name)
 {
     struct person p;
@@ -40,7 +42,7 @@ static struct credential give(struct fixture *x, const struct person *p, unsigne
 static struct erasure erase(struct fixture *x, const struct person *p)
 {
     struct erasure e;
-    assert_int_equal(erasure_make(x->c, x->db, TENANT, p->id, &e), 0);
+    assert_int_equal(erasure_make(x->c, x->db, TENANT, p->id, &asked, &e), 0);
     assert_true(e.done != 0);
     return e;
 }
@@ -107,7 +109,7 @@ static void gone_with_all_that_was_hers(void **state)
     assert_int_equal(sql_int(x, "SELECT count(*) FROM oddity"), 0);
     assert_int_equal(sql_int(x, "SELECT count(*) FROM credential"), 1);
     assert_int_equal(people_get(x->c, x->db, TENANT, anna.id, &p), CLOUD_ABSENT);
-    assert_int_equal(erasure_make(x->c, x->db, TENANT, anna.id, &e), CLOUD_ABSENT);
+    assert_int_equal(erasure_make(x->c, x->db, TENANT, anna.id, &asked, &e), CLOUD_ABSENT);
     assert_int_equal(ask_n(x, PUNCH_ALL, NULL), 1);
     assert_int_equal(ask_n(x, PUNCH_ALL, bert.id), 1);
 
@@ -534,7 +536,7 @@ static void no_erasure_without_escrow(void **state)
     send_all(x, g);
     assert_int_equal(cloud_keyring(x->c, TENANT, &ring), 0);
     fixture_unmount(x, 1);
-    assert_true(erasure_make(x->c, x->db, TENANT, anna.id, &e) < 0);
+    assert_true(erasure_make(x->c, x->db, TENANT, anna.id, &asked, &e) < 0);
     assert_int_equal(keyring_generation(ring), 1);
     assert_int_equal(ask_n(x, PUNCH_ALL, anna.id), 1);
     tgw_punch(g, 1, clock_real());
@@ -572,7 +574,7 @@ static void a_journal_that_fails_is_taken_back(void **state)
     tgw_punch(g, 1, clock_real());
     send_all(x, g);
     obstruct(x, "tombstones", path);
-    assert_true(erasure_make(x->c, x->db, TENANT, anna.id, &e) < 0);
+    assert_true(erasure_make(x->c, x->db, TENANT, anna.id, &asked, &e) < 0);
     assert_int_equal(people_get(x->c, x->db, TENANT, anna.id, &p), 0);
     tgw_punch(g, 1, clock_real());
     assert_int_equal(send_seg(x, g, g->seg, 1, 1), 2);
@@ -594,7 +596,7 @@ static void it_is_not_done_before_every_copy_is(void **state)
     struct erasure e;
     struct person anna = make(x, "Anna"), p;
     obstruct(x, "kek", path);
-    assert_int_equal(erasure_make(x->c, x->db, TENANT, anna.id, &e), 0);
+    assert_int_equal(erasure_make(x->c, x->db, TENANT, anna.id, &asked, &e), 0);
     assert_int_equal(e.done, 0);
     assert_int_equal(people_get(x->c, x->db, TENANT, anna.id, &p), CLOUD_ABSENT);
     assert_false(cloud_ready(x->c));
@@ -623,10 +625,10 @@ static void what_is_journalled_happens(void **state)
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
     signal(SIGXFSZ, SIG_IGN);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &(struct rlimit){16384, was.rlim_max}), 0);
-    int r = erasure_make(x->c, x->db, TENANT, anna.id, &e);
+    int r = erasure_make(x->c, x->db, TENANT, anna.id, &asked, &e);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
     assert_int_equal(r, ERASURE_BEGUN);
-    assert_int_equal(erasure_make(x->c, x->db, TENANT, bert.id, &e), CLOUD_FENCED);
+    assert_int_equal(erasure_make(x->c, x->db, TENANT, bert.id, &asked, &e), CLOUD_FENCED);
     assert_int_equal(people_get(x->c, x->db, TENANT, anna.id, &p), 0);
     assert_int_equal(ingest_sweep(x->in, clock_real()), 0);
     assert_int_equal(people_get(x->c, x->db, TENANT, anna.id, &p), CLOUD_ABSENT);
@@ -758,7 +760,7 @@ static void *erasing(void *arg)
     struct erasure e;
     o->failed = cloud_db_take(o->x->c, &db);
     for (size_t i = 0; i < o->n && o->failed == 0; i++)
-        while ((o->failed = erasure_make(o->x->c, db, TENANT, o->people[i].id, &e)) == CLOUD_FENCED)
+        while ((o->failed = erasure_make(o->x->c, db, TENANT, o->people[i].id, &asked, &e)) == CLOUD_FENCED)
             ; /* the other one's is being finished */
     cloud_db_give(o->x->c, db);
     return NULL;
