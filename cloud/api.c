@@ -502,7 +502,7 @@ static int on_request(void *arg, const struct http_request *q, struct http_reply
     int64_t began = clock_ms();
     struct api_call k = {.api = a, .cloud = a->cloud, .q = q, .r = ret};
     int r = dispatch(&k);
-    if (r == 0 && k.route && k.db && (ret->status == 401 || ret->status == 403))
+    if (r == 0 && k.route && k.db && !k.failed && (k.refusal || ret->status == 401 || ret->status == 403))
         api_refused(&k);
     if (r == 0 && k.route && (k.route->flags & PERSONAL) && ret->status / 100 == 2 && !k.saw)
         unrecorded(&k);

@@ -124,6 +124,7 @@ void api_invitations_create(struct api_call *k)
 
 static void wait_first(struct api_call *k, unsigned seconds)
 {
+    k->refusal = "login.delayed";
     http_header(k->r, "Retry-After", "%u", seconds);
     problem_reply(k->r, PROBLEM_ATTEMPTS, "wrong codes came from this address; wait %u s", seconds);
 }
@@ -143,6 +144,7 @@ static void wrong_code(struct api_call *k, const struct attempt *a, int64_t now)
         call_outcome(k, r, "invitation");
         return;
     }
+    k->refusal = "link";
     http_header(k->r, "WWW-Authenticate", "Bearer realm=\"punchcloud\", error=\"invalid_token\"");
     problem_reply(k->r, PROBLEM_TOKEN_UNKNOWN, "no open invitation has this code: it may be used, revoked or expired");
 }

@@ -17,8 +17,9 @@ static int send_reset(struct api_call *k, const char *tenant, const char *typed)
     struct account CLEANUP(account_wipe) a = {0};
     struct scope s;
     int64_t expires;
-    bool sent;
+    bool sent, known;
     int r = scope_init(k->cloud, k->db, tenant, &s);
+    known = r == 0;
     if (r == 0)
         r = login_canonical(typed, login) ? account_by_login(&s, login, &a) : CLOUD_ABSENT;
     if (r == 0 && a.state != ACCOUNT_ACTIVE)
@@ -30,7 +31,10 @@ static int send_reset(struct api_call *k, const char *tenant, const char *typed)
     if (r == 0)
         r = login_audit(k, &s, &a, "password.reset-asked", AUDIT_DONE);
     crypto_wipe(text, sizeof text);
-    return r == CLOUD_ABSENT || r == CLOUD_DAMAGED ? 0 : r;
+    if (r != CLOUD_ABSENT && r != CLOUD_DAMAGED)
+        return r;
+    login_missed(k, known ? tenant : "", "password.reset-asked");
+    return 0;
 }
 
 void api_reset_ask(struct api_call *k)
@@ -63,8 +67,10 @@ void api_reset_ask(struct api_call *k)
 
 /* ---- POST /v1/invitations/accept, /v1/password-resets/accept ---- */
 
+/* Nobody knows whose it was: the vendor's trail counts it. */
 static void not_usable(struct api_call *k)
 {
+    login_missed(k, "", "link");
     problem_reply(k->r, PROBLEM_LINK, "the link is unknown, used or expired; ask for a new one");
 }
 

@@ -34,6 +34,8 @@ static bool look(struct api_call *k, struct login *l)
     if (r == 0) {
         r = scope_init(k->cloud, k->db, l->tenant, &l->s);
         l->has_scope = r == 0;
+        if (r == 0) /* a delay is told there */
+            str_copy(k->refused_in, sizeof k->refused_in, l->tenant);
         r = r == CLOUD_ABSENT ? 0 : r;
     }
     if (r == 0 && sound && l->has_scope) {
@@ -166,6 +168,7 @@ static void second(struct api_call *k, const struct session *half, const char *c
         login_end(k, r, "account");
         return;
     }
+    str_copy(k->refused_in, sizeof k->refused_in, s.tenant);
     if (login_waits(k, &factor)) {
         cloud_rollback(k->cloud, k->db);
         return;

@@ -38,8 +38,11 @@ bool login_open(struct api_call *k);
 /* 429 when the next attempt has to wait: true, the reply is made. */
 bool login_waits(struct api_call *k, const struct attempt *a);
 void login_refuse(struct api_call *k, enum problem p, const char *detail); /* 401 */
+/* What failed is nobody's whom we know, so there is no subject: it is counted like a refusal, in that tenant's trail.
+ * "": the vendor's. kind: a constant. */
+void login_missed(struct api_call *k, const char *tenant, const char *kind);
 /* In the transaction, which it commits: counts it, tells the account's owner if it is the one too many, notes it in the
- * trail of the tenant (s NULL: the vendor's) and answers 401. a NULL: there is no such account. */
+ * trail of the tenant (s NULL: the vendor's) and answers 401. a NULL: there is no such account; login_missed(). */
 void login_failed(struct api_call *k, const struct scope *s, const struct account *a, const struct attempt *at,
                   const char *kind);
 void login_set_cookie(struct api_call *k, const char *cookie); /* NULL: the browser forgets it */

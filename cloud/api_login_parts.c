@@ -141,6 +141,7 @@ bool login_waits(struct api_call *k, const struct attempt *a)
     }
     if (s == 0)
         return false;
+    k->refusal = "login.delayed";
     problem_reply(k->r, PROBLEM_ATTEMPTS, "wait for %u s before the next attempt", s);
     http_header(k->r, "Retry-After", "%u", s);
     return true;
@@ -152,12 +153,17 @@ void login_refuse(struct api_call *k, enum problem p, const char *detail)
     problem_reply(k->r, p, "%s", detail);
 }
 
+void login_missed(struct api_call *k, const char *tenant, const char *kind)
+{
+    k->refusal = kind;
+    str_copy(k->refused_in, sizeof k->refused_in, tenant);
+}
+
 void login_failed(struct api_call *k, const struct scope *s, const struct account *a, const struct attempt *at,
                   const char *kind)
 {
     bool alarm = false, sent;
     int64_t now = clock_real();
-    struct scope vendor;
     int r = attempt_failed(k->db, at, now, &alarm);
     if (r == 0 && alarm && s && a && a->state == ACCOUNT_ACTIVE) {
         unsigned wait = 0;
@@ -165,14 +171,15 @@ void login_failed(struct api_call *k, const struct scope *s, const struct accoun
         r = login_mail(s, a, LOGIN_MAIL_LOCKED, NULL, now + (int64_t)wait * 1000000, &sent);
         r = r > 0 ? 0 : r; /* a mail that cannot be written leaves the attempt counted */
     }
-    if (r == 0 && !s) {
-        r = scope_init(k->cloud, k->db, VENDOR_TENANT, &vendor);
-        s = &vendor;
-    }
-    if (r == 0)
+    if (r == 0 && a)
         r = login_audit(k, s, a, kind, AUDIT_FAILED);
-    if (login_end(k, r, "login"))
-        login_refuse(k, PROBLEM_LOGIN, "login, password or code is wrong");
+    if (!login_end(k, r, "login"))
+        return;
+    /* nothing delays who tries one login after the other but the address: those are counted */
+    k->failed = a != NULL;
+    if (!a)
+        login_missed(k, s ? s->tenant : "", kind);
+    login_refuse(k, PROBLEM_LOGIN, "login, password or code is wrong");
 }
 
 void login_set_cookie(struct api_call *k, const char *cookie)

@@ -16,11 +16,17 @@ static bool self(struct api_call *k, struct scope *ret_s, struct account *ret_a)
     return r == 0;
 }
 
-static bool saw_self(struct api_call *k, const struct account *a, const char *fields)
+static struct subject subject_of(const struct account *a)
 {
     struct subject of;
     memcpy(of.id, a->person, ID_LEN);
     memcpy(of.key, a->key, KEY_ID_LEN);
+    return of;
+}
+
+static bool saw_self(struct api_call *k, const struct account *a, const char *fields)
+{
+    struct subject of = subject_of(a);
     return call_saw(k, fields, &of, 1);
 }
 
@@ -52,6 +58,9 @@ static void end(struct api_call *k, const uint8_t id[ID_LEN])
         call_outcome(k, r, "session");
         return;
     }
+    struct subject of = subject_of(&a);
+    if (!call_changed(k, &of, NULL, NULL))
+        return;
     if (memcmp(id, k->who.session, ID_LEN) == 0)
         login_set_cookie(k, NULL);
     k->r->status = 204;

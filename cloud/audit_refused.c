@@ -14,8 +14,9 @@ struct source {
     bool used;
     char tenant[TENANT_MAX + 1];
     const char *kind, *method, *route; /* all of them constants of ours */
-    struct who who;                    /* without rights */
-    int64_t since;                     /* ms */
+    enum audit_outcome outcome;
+    struct who who; /* without rights */
+    int64_t since;  /* ms */
     uint64_t again;
 };
 struct audit_refusals {
@@ -32,6 +33,7 @@ int audit_refusals_new(struct audit_refusals **ret_refusals)
         return -ENOMEM;
     pthread_mutex_init(&r->lock, NULL);
     r->others.kind = "refusals";
+    r->others.outcome = AUDIT_REFUSED;
     r->others.who.is = WHO_SYSTEM;
     *ret_refusals = r;
     return 0;
@@ -48,9 +50,10 @@ void audit_refusals_free(struct audit_refusals *r)
 static bool is_of(const struct source *s, const char *tenant, const struct audit_event *e)
 {
     const struct who *a = &s->who, *b = e->who;
-    return s->used && strcmp(s->tenant, tenant) == 0 && s->kind == e->kind && s->method == e->method &&
-           s->route == e->route && a->is == b->is && memcmp(a->account, b->account, ID_LEN) == 0 &&
-           memcmp(a->token, b->token, TOKEN_ID_LEN) == 0 && strcmp(a->address, b->address) == 0;
+    return s->used && strcmp(s->tenant, tenant) == 0 && s->kind == e->kind && s->outcome == e->outcome &&
+           s->method == e->method && s->route == e->route && a->is == b->is &&
+           memcmp(a->account, b->account, ID_LEN) == 0 && memcmp(a->token, b->token, TOKEN_ID_LEN) == 0 &&
+           strcmp(a->address, b->address) == 0;
 }
 
 /* Under the lock; NULL: there is none, and *ret_free is a place for it, or NULL. */
@@ -69,8 +72,13 @@ static struct source *find(struct audit_refusals *r, const char *tenant, const s
 
 static void remember(struct source *s, const char *tenant, const struct audit_event *e, int64_t now_ms)
 {
-    *s = (struct source){
-        .used = true, .kind = e->kind, .method = e->method, .route = e->route, .who = *e->who, .since = now_ms};
+    *s = (struct source){.used = true,
+                         .kind = e->kind,
+                         .outcome = e->outcome,
+                         .method = e->method,
+                         .route = e->route,
+                         .who = *e->who,
+                         .since = now_ms};
     s->who.rights.n = 0;
     str_copy(s->tenant, sizeof s->tenant, tenant);
 }
@@ -112,7 +120,7 @@ static void tell(struct audit_refusals *r, struct source *s, bool over, audit_re
     s->again = 0;
     pthread_mutex_unlock(&r->lock);
     const struct audit_event e = {.kind = copy.kind,
-                                  .outcome = AUDIT_REFUSED,
+                                  .outcome = copy.outcome,
                                   .who = &copy.who,
                                   .method = copy.method,
                                   .route = copy.route,

@@ -1,6 +1,8 @@
 /* Logging in as a person at a browser does: invitations, passwords, second factors, sessions, through curl. And what an
  * attacker would try. */
 #include "cloud/api.h"
+#include "cloud/audit.h"
+#include "cloud/audit_move.h"
 #include "cloud/granted.h"
 #include "cloud/link.h"
 #include "cloud/password.h"
@@ -581,6 +583,117 @@ static void test_unknown_logins(void **state)
     forget_delays();
 }
 
+/* How often that is in a trail; subjects: of how many people. */
+struct events {
+    const char *kind, *outcome;
+    size_t n, subjects;
+};
+
+static int count_event(void *arg, const struct audit_row *row)
+{
+    struct events *x = arg;
+    json_t *o = json_loads(row->core, 0, NULL);
+    if (strcmp(json_string_value(json_object_get(o, "kind")), x->kind) == 0 &&
+        strcmp(json_string_value(json_object_get(o, "outcome")), x->outcome) == 0) {
+        x->n++;
+        x->subjects += row->n_whose;
+    }
+    json_decref(o);
+    return 0;
+}
+
+static struct events events(const char *tenant, const char *kind, const char *outcome)
+{
+    struct events x = {.kind = kind, .outcome = outcome};
+    struct audit_reader *reader;
+    struct db *db = NULL;
+    struct scope s;
+    uint64_t next;
+    assert_int_equal(audit_settle(f.c, 10000), 0);
+    assert_int_equal(cloud_db_take(f.c, &db), 0);
+    assert_int_equal(scope_init(f.c, db, tenant, &s), 0);
+    assert_int_equal(audit_reader_new(false, &reader), 0);
+    assert_int_equal(audit_each(reader, &s, 1, 1 << 20, count_event, &x, &next), 0);
+    audit_reader_free(reader);
+    cloud_db_give(f.c, db);
+    return x;
+}
+
+static void assert_more(const char *tenant, const char *kind, const char *outcome, struct events before, size_t n)
+{
+    struct events now = events(tenant, kind, outcome);
+    if (now.n != before.n + n)
+        print_error("%s %s %s: %zu more\n", tenant, kind, outcome, now.n - before.n);
+    assert_int_equal(now.n, before.n + n);
+}
+
+/* Each way in and out leaves an event, in the trail of the company it was about. */
+static void test_logins_are_in_the_trail(void **state)
+{
+    struct user u;
+    struct browser b = {{0}, {0}, {0}}, c = {{0}, {0}, {0}};
+    char secret[TOTP_DIGITS + 1];
+    uint8_t key[TOTP_SECRET];
+    struct events failed = events("acme", "login", "failed"), done = events("acme", "login", "done"),
+                  accepted = events("acme", "account.accepted", "done"), stepped = events("acme", "step-up", "done"),
+                  not_stepped = events("acme", "step-up", "failed"), self = events("acme", "self", "done"),
+                  codes = events("acme", "login.second-factor", "failed"), links = events("_vendor", "link", "failed"),
+                  nowhere = events("_vendor", "login", "failed"), refused = events("_vendor", "open", "refused");
+    user_make(&u, "trailed");
+    assert_more("acme", "account.accepted", "done", accepted, 1);
+    expect(log_in(&b, "acme", "trailed", PASSWORD_2), 401, "login-failed");
+    expect(log_in(&b, "acme", "trailed", PASSWORD_2), 401, "login-failed");
+    assert_more("acme", "login", "failed", failed, 2);
+    assert_int_equal(events("acme", "login", "failed").subjects, failed.subjects + 2);
+    expect(log_in(&b, "acme", "trailed", PASSWORD_1), 201, NULL);
+    assert_more("acme", "login", "done", done, 1);
+    expect(send_as(&b, "POST", "/v1/session/step-up", "{\"password\":\"" PASSWORD_2 "\"}"), 401, "login-failed");
+    assert_more("acme", "step-up", "failed", not_stepped, 1);
+    expect(send_as(&b, "POST", "/v1/session/step-up", "{\"password\":\"" PASSWORD_1 "\"}"), 204, NULL);
+    assert_more("acme", "step-up", "done", stepped, 1);
+    expect(send_as(&b, "DELETE", "/v1/session", NULL), 204, NULL);
+    assert_more("acme", "self", "done", self, 1);
+    assert_int_equal(events("acme", "self", "done").subjects, self.subjects + 1);
+
+    json_decref(enrol(&u, &b));
+    secret_of(&u, key, false);
+    code_of(key, 1, secret);
+    expect(log_in(&c, "acme", "trailed", PASSWORD_1), 200, NULL);
+    expect(give_code(&c, strcmp(secret, "000000") == 0 ? "000001" : "000000"), 401, "login-failed");
+    assert_more("acme", "login.second-factor", "failed", codes, 1);
+    assert_int_equal(events("acme", "login.second-factor", "failed").subjects, codes.subjects + 1);
+
+    expect(accept_link("/v1/invitations/accept", u.link, PASSWORD_1), 410, NULL);
+    assert_more("_vendor", "link", "failed", links, 1);
+    assert_more("_vendor", "open", "refused", refused, 0); /* none of them twice */
+    assert_more("_vendor", "login", "failed", nowhere, 0);
+    forget_delays();
+}
+
+/* Those of nobody we know are counted: the first of a minute is told, the others are one more. */
+static void test_a_flood_of_logins_does_not_fill_the_trail(void **state)
+{
+    struct browser b = {{0}, {0}, {0}};
+    struct events ours = events("globex", "login", "failed"), theirs = events("_vendor", "login", "failed"),
+                  delayed = events("globex", "login.delayed", "refused");
+    for (int i = 0; i < 12; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "nobody-%d", i);
+        expect(log_in(&b, "globex", name, PASSWORD_1), 401, "login-failed");
+        expect(log_in(&b, "nowhere-at-all", name, PASSWORD_1), 401, "login-failed");
+        if (i % 6 == 5)
+            forget_delays();
+    }
+    assert_more("globex", "login", "failed", ours, 1);
+    assert_more("_vendor", "login", "failed", theirs, 1);
+    for (int i = 0; i < 12; i++) {
+        struct reply r = log_in(&b, "globex", "one", PASSWORD_1);
+        reply_done(&r);
+    }
+    assert_more("globex", "login.delayed", "refused", delayed, 1);
+    forget_delays();
+}
+
 static void test_delays(void **state)
 {
     struct user u;
@@ -698,13 +811,23 @@ static void test_flood(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_invitation),    cmocka_unit_test(test_nothing_but_oneself),
-        cmocka_unit_test(test_second_factor), cmocka_unit_test(test_one_code_once),
-        cmocka_unit_test(test_sessions),      cmocka_unit_test(test_step_up),
-        cmocka_unit_test(test_reset),         cmocka_unit_test(test_factor_by_choice),
-        cmocka_unit_test(test_accounts),      cmocka_unit_test(test_unknown_logins),
-        cmocka_unit_test(test_delays),        cmocka_unit_test(test_guessing_codes),
-        cmocka_unit_test(test_flood),         cmocka_unit_test(test_strange_bodies),
+        /* first: what they count has not been told in this minute */
+        cmocka_unit_test(test_logins_are_in_the_trail),
+        cmocka_unit_test(test_a_flood_of_logins_does_not_fill_the_trail),
+        cmocka_unit_test(test_invitation),
+        cmocka_unit_test(test_nothing_but_oneself),
+        cmocka_unit_test(test_second_factor),
+        cmocka_unit_test(test_one_code_once),
+        cmocka_unit_test(test_sessions),
+        cmocka_unit_test(test_step_up),
+        cmocka_unit_test(test_reset),
+        cmocka_unit_test(test_factor_by_choice),
+        cmocka_unit_test(test_accounts),
+        cmocka_unit_test(test_unknown_logins),
+        cmocka_unit_test(test_delays),
+        cmocka_unit_test(test_guessing_codes),
+        cmocka_unit_test(test_flood),
+        cmocka_unit_test(test_strange_bodies),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
