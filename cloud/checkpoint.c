@@ -1,6 +1,8 @@
 /* Making and reading checkpoints; see checkpoint.h. */
 #include "cloud/checkpoint.h"
 
+#include <jansson.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/be.h"
@@ -10,6 +12,8 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "cloud/audit.h"
+#include "cloud/outbox.h"
+#include "cloud/tell.h"
 #include "cloud/tenant.h"
 
 #define HOUR_US (3600 * 1000000LL)
@@ -128,7 +132,39 @@ static int insert(const struct scope *s, uint64_t seq, struct bytes message)
     return db_must(st);
 }
 
+/* ---- telling: what was sent away proves the trail to whom it was sent ---- */
+
+static int push(const struct scope *s, const struct checkpoint_text *t)
+{
+    json_t *o = json_pack("{s:I, s:s}", "seq", (json_int_t)t->said.seq, "checkpoint", t->text);
+    int r = o != NULL ? outbox_event(s, "audit.checkpoint", o) : -ENOMEM;
+    json_decref(o);
+    return r;
+}
+
+/* The first one of a day goes by mail, to who may read the trail. */
+static int mail(const struct scope *s, const struct checkpoint_text *t, int64_t before)
+{
+    char events[24], when[MAIL_TIME];
+    const struct mail_arg args[] = {
+        {"time", mail_time(t->said.time, when)}, {"events", events}, {"checkpoint", t->text}};
+    if (day_of(t->said.time) == day_of(before) || !outbox_mails(s->c))
+        return 0;
+    snprintf(events, sizeof events, "%llu", (unsigned long long)t->said.seq);
+    return tell_holders(s, PERM_AUDIT_READ, MAIL_CHECKPOINT, args, ARRAY_LEN(args));
+}
+
 /* ---- making ---- */
+
+/* 0: there is none. */
+static int last_time(const struct scope *s, int64_t *ret_time)
+{
+    struct checkpoint_text last;
+    int r = checkpoint_last(s, &last);
+    if (r == 0)
+        *ret_time = last.said.time;
+    return r == CLOUD_ABSENT ? 0 : r;
+}
 
 static int sign(const struct scope *s, struct crypto_key *key, const struct audit_head *h, struct checkpoint_text *ret)
 {
@@ -139,12 +175,19 @@ static int sign(const struct scope *s, struct crypto_key *key, const struct audi
     int r = str_copy(t.said.tenant, sizeof t.said.tenant, s->tenant);
     if (r == 0)
         r = checkpoint_sign(&t.said, key, &message);
+    int64_t before = 0;
+    if (r == 0)
+        r = last_time(s, &before);
     if (r == 0)
         r = insert(s, h->seq, buf_bytes(&message));
-    if (r == 0) {
-        str_b64url(message.p, message.len, t.text);
+    if (r != 0)
+        return r;
+    str_b64url(message.p, message.len, t.text);
+    r = push(s, &t);
+    if (r == 0)
+        r = mail(s, &t, before);
+    if (r == 0)
         *ret = t;
-    }
     return r;
 }
 
