@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/str.h"
+#include "cloud/audit_move.h"
 #include "cloud/delivery.h"
 #include "cloud/gateway.h"
 #include "cloud/http.h"
@@ -194,6 +195,19 @@ static void write_outbox(struct buf *b, const struct sending *s)
     }
 }
 
+static void write_audit(struct buf *b, struct cloud *c)
+{
+    struct audit_counts n;
+    audit_counts(c, &n);
+    one(b, METRICS_COUNTER, "punchcloud_audit_noted_total", "Audit events written to the journal.", n.noted);
+    one(b, METRICS_COUNTER, "punchcloud_audit_moved_total", "Those moved from the journal into the trails.", n.moved);
+    one(b, METRICS_COUNTER, "punchcloud_audit_lost_total", "Those that did not open and are in no trail.", n.lost);
+    one(b, METRICS_COUNTER, "punchcloud_audit_refusals_total", "Refused requests that the trails tell of, or count.",
+        n.refused);
+    one(b, METRICS_GAUGE, "punchcloud_audit_journal_bytes",
+        "Size of the audit journal; at 64 MiB personal data is refused.", n.journal_bytes);
+}
+
 static void write_all(struct metrics *m, struct buf *b)
 {
     metrics_family(b, METRICS_GAUGE, "punchcloud_build_info", "1, with the program's version.");
@@ -211,6 +225,7 @@ static void write_all(struct metrics *m, struct buf *b)
     write_requests(b, m->api);
     write_store(b, m->cloud);
     write_gateways(b, m->cloud);
+    write_audit(b, m->cloud);
     write_outbox(b, m->sending);
     write_queued(b, m->cloud);
 }
