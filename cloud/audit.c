@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/be.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "cloud/audit_impl.h"
 #include "cloud/audit_move.h"
@@ -204,6 +205,16 @@ int audit_put(const struct scope *s, const struct audit_event *e)
         audit_raw_done(&w);
     }
     return r;
+}
+
+int audit_put_anyway(const struct scope *s, const struct audit_event *e)
+{
+    int r = audit_put(s, e);
+    if (r != CLOUD_DAMAGED)
+        return r;
+    log_error("audit.lost", "tenant=%s kind=%s error=\"the chain is damaged\" action=\"it is left out of the trail\"",
+              s->tenant, e->kind);
+    return 0;
 }
 
 /* ---- reading: whose tags these are ---- */

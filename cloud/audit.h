@@ -34,6 +34,8 @@ struct audit_event {
 /* Inside the caller's write transaction: it is in the trail if the transaction commits. More than AUDIT_SUBJECTS
  * subjects are several events. */
 int audit_put(const struct scope *s, const struct audit_event *e);
+/* The same for what cannot wait until a damaged chain is mended: an erasure that has begun, a start. */
+int audit_put_anyway(const struct scope *s, const struct audit_event *e);
 /* Outside of one: durable when it returns, in the chain soon after, without waiting for the store's writer. tenant
  * NULL: VENDOR_TENANT. */
 int audit_note(struct cloud *c, struct db *db, const char *tenant, const struct audit_event *e);

@@ -238,7 +238,7 @@ static int note_begun(const struct scope *s, const struct audit_event *asked, co
     e.resource = str_hex(id, ID_LEN, hex);
     e.subjects = &of;
     e.n_subjects = 1;
-    return audit_put(s, &e);
+    return audit_put_anyway(s, &e);
 }
 
 /* Takes p's holds. */
@@ -415,7 +415,7 @@ static int tell_one(const struct scope *s, const uint8_t id[ID_LEN])
     json_t *data = json_pack("{s:s}", "erasure", hex);
     int r = data ? outbox_event(s, "erasure.done", data) : -ENOMEM;
     json_decref(data);
-    return r == 0 ? audit_put(s, &e) : r;
+    return r == 0 ? audit_put_anyway(s, &e) : r;
 }
 
 static int tell_done(const struct scope *s, int64_t generation)
