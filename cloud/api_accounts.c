@@ -172,6 +172,7 @@ static int invite(struct api_call *k, const struct body_value v[5], struct accou
     if (!a->language[0])
         str_copy(a->language, sizeof a->language, set.language);
     struct subject of = subject_of(a);
+    call_location_of(k, "/v1/accounts/", a->id, ID_LEN);
     r = account_put(&s, a);
     json_t *o = api_account_json(a);
     if (r == 0 && call_changed(k, &of, NULL, o)) {

@@ -253,11 +253,16 @@ void call_location(struct api_call *k, const char *prefix, const char *id)
     ASSERT(n > 0 && (size_t)n < sizeof k->location);
 }
 
-void call_created(struct api_call *k, const char *location_prefix, const void *id, size_t n, json_t *body)
+void call_location_of(struct api_call *k, const char *prefix, const void *id, size_t n)
 {
     char hex[2 * ID_LEN + 1];
     ASSERT(n <= ID_LEN);
-    call_location(k, location_prefix, str_hex(id, n, hex));
+    call_location(k, prefix, str_hex(id, n, hex));
+}
+
+void call_created(struct api_call *k, const char *location_prefix, const void *id, size_t n, json_t *body)
+{
+    call_location_of(k, location_prefix, id, n);
     http_header(k->r, "Location", "%s", k->location);
     problem_json(k->r, 201, body);
 }

@@ -246,6 +246,7 @@ static void request(struct api_call *k, const struct body_value v[F_COUNT])
         return;
     }
     json_t *o = api_correction_json(&c, person);
+    call_location_of(k, "/v1/corrections/", c.id, ID_LEN);
     if (!changed(k, &p, o))
         return;
     call_tag(k, o, NULL);

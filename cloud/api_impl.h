@@ -136,8 +136,10 @@ void call_invalid(struct api_call *k, const char *member, const char *fmt, ...) 
 /* Names of permissions, as PERM_BIT()s; 400 for the member when one is none, or is none of `possible`. */
 bool call_perms(struct api_call *k, const char *member, const json_t *names, uint64_t possible, uint64_t *ret_perms);
 json_t *json_perms(uint64_t perms);
-/* What a request with an Idempotency-Key is answered with when it is repeated: this resource, as it is then. */
+/* What a request with an Idempotency-Key is answered with when it is repeated: this resource, as it is then. It is also
+ * the one that the trail names, so it is said before call_changed(). */
 void call_location(struct api_call *k, const char *prefix, const char *id);
+void call_location_of(struct api_call *k, const char *prefix, const void *id, size_t n);
 /* 201 with that Location. */
 void call_created(struct api_call *k, const char *location_prefix, const void *id, size_t n, json_t *body);
 

@@ -68,6 +68,7 @@ static void ask(struct api_call *k, enum dsr_kind kind, bool with_text)
     }
     json_t *o = api_dsr_json(&d, p.id);
     struct subject subject = api_subject(&p);
+    call_location_of(k, "/v1/me/requests/", d.id, ID_LEN);
     if (!call_changed(k, &subject, NULL, o)) {
         json_decref(o);
         return;

@@ -200,6 +200,31 @@ static void requests_leave_events(void **state)
     free(anna);
 }
 
+/* What a request made is named, whether the handler or the transaction wrote the event. */
+static void events_name_what_was_made(void **state)
+{
+    (void)state;
+    const json_t *e = NULL;
+    char *anna = make_person("Anna"), body[256];
+    snprintf(body, sizeof body,
+             "{\"person\":\"%s\",\"kind\":\"add\",\"time\":\"2026-11-20T07:00:00Z\",\"reason\":\"forgot\"}", anna);
+    const char *const made[][2] = {{"/v1/accounts", "{\"login\":\"anna\",\"name\":\"Anna\"}"},
+                                   {"/v1/corrections", body},
+                                   {"/v1/sites", "{\"name\":\"North gate\"}"}};
+    for (size_t i = 0; i < ARRAY_LEN(made); i++) {
+        char route[64];
+        struct reply r = post(&fx.s, made[i][0], fx.acme, made[i][1]);
+        assert_int_equal(r.status, 201);
+        snprintf(route, sizeof route, "POST %s", made[i][0]);
+        json_t *items = trail("");
+        assert_int_equal(count(items, route, "done", &e), 1);
+        assert_string_equal(text(e, "resource"), reply_text(&r, "id"));
+        json_decref(items);
+        reply_done(&r);
+    }
+    free(anna);
+}
+
 static void pages_follow_each_other(void **state)
 {
     (void)state;
@@ -532,6 +557,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(requests_leave_events, make, unmake),
+        cmocka_unit_test_setup_teardown(events_name_what_was_made, make, unmake),
         cmocka_unit_test_setup_teardown(pages_follow_each_other, make, unmake),
         cmocka_unit_test_setup_teardown(refusals_are_counted, make, unmake),
         cmocka_unit_test_setup_teardown(what_cannot_be_recorded_is_not_shown, make, unmake),
