@@ -14,6 +14,7 @@
 #include "cloud/gateway.h"
 #include "cloud/http.h"
 #include "cloud/outbox_impl.h"
+#include "cloud/password.h"
 #include "cloud/problem.h"
 
 #define REFUSED "refused_"
@@ -223,6 +224,8 @@ static void write_all(struct metrics *m, struct buf *b)
     write_ingest(b, m->ingest);
     write_took(b, m->ingest);
     write_requests(b, m->api);
+    one(b, METRICS_COUNTER, "punchcloud_password_hashes_total", "Hashes of passwords computed (Argon2id).",
+        password_runs());
     write_store(b, m->cloud);
     write_gateways(b, m->cloud);
     write_audit(b, m->cloud);
