@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/str.h"
 #include "cloud/api_login_impl.h"
 #include "cloud/outbox.h"
@@ -242,10 +243,12 @@ int login_begin(struct api_call *k, const struct scope *s, const struct account 
 
 bool login_end(struct api_call *k, int r, const char *what)
 {
+    FAULT_KILL("login-before-commit");
     if (r == 0 && !k->r->body.failed)
         r = cloud_commit(k->cloud, k->db);
     else
         cloud_rollback(k->cloud, k->db);
+    FAULT_KILL("login-after-commit");
     if (r == 0)
         return true;
     k->r->n_headers = k->r->header_used = 0;

@@ -22,18 +22,33 @@ def totp(secret, step):
     return f"{(struct.unpack('>I', mac[at:at + 4])[0] & 0x7fffffff) % 10**6:06d}"
 
 
+class From(requests.adapters.HTTPAdapter):
+    """Connections from a loopback address of one's own, as somebody elsewhere has one."""
+
+    def __init__(self, address, **more):
+        self.address = address
+        super().__init__(**more)
+
+    def init_poolmanager(self, *args, **more):
+        super().init_poolmanager(*args, source_address=(self.address, 0), **more)
+
+
 class Human(Api):
     """One account. call() sends the session's cookie, and the CSRF value with what changes something."""
 
-    def __init__(self, cloud, tenant, login, password=PASSWORD):
+    def __init__(self, cloud, tenant, login, password=PASSWORD, address=None):
         super().__init__(cloud.api_port, f"{cloud.pki}/ca.crt")
+        if address:
+            self.session.mount("https://", From(address))
         self.cloud, self.tenant, self.login, self.password = cloud, tenant, login, password
         self.csrf = self.secret = self.account = self.person = self.acts_in = None
         self.step = 0  # of the last code: none counts twice
         self.recovery = []
 
-    def call(self, method, path, body=None, token=..., **query):
+    def call(self, method, path, body=None, token=..., key=None, **query):
         headers = {"Punch-CSRF": self.csrf} if self.csrf and method not in ("GET", "HEAD") else {}
+        if key:
+            headers["Idempotency-Key"] = key
         if self.acts_in:
             headers["Punch-Tenant"] = self.acts_in
         r = self.session.request(method, self.base + path, json=body, headers=headers, timeout=60,
