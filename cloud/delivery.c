@@ -334,8 +334,11 @@ int delivery_due(struct db *db, int64_t now, size_t max, struct webhook_due *ret
     struct db_stmt *s;
     size_t n = 0;
     int r = db_stmt(db,
-                    "SELECT w.tenant_id, w.id, w.failures FROM webhook w WHERE w.due <= ?1 AND EXISTS (SELECT 1 FROM"
-                    " delivery d WHERE d.tenant_id = w.tenant_id AND d.webhook = w.id AND d.state = 0) LIMIT ?2",
+                    "SELECT tenant_id, id, failures FROM (SELECT w.tenant_id, w.id, w.failures, CASE WHEN w.failures"
+                    " > 0 THEN 1 ELSE 0 END AS failing, ROW_NUMBER() OVER (PARTITION BY w.tenant_id ORDER BY CASE WHEN"
+                    " w.failures > 0 THEN 1 ELSE 0 END, w.due, w.id) AS turn FROM webhook w WHERE w.due <= ?1 AND"
+                    " EXISTS (SELECT 1 FROM delivery d WHERE d.tenant_id = w.tenant_id AND d.webhook = w.id AND"
+                    " d.state = 0)) waiting ORDER BY failing, turn LIMIT ?2",
                     &s);
     if (r != 0)
         return r;

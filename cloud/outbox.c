@@ -136,7 +136,11 @@ int outbox_due(struct db *db, int64_t now, size_t max, struct mail_due *ret_due,
 {
     struct db_stmt *s;
     size_t n = 0;
-    int r = db_stmt(db, "SELECT tenant_id, id FROM mail WHERE state = 0 AND due <= ?1 LIMIT ?2", &s);
+    int r = db_stmt(db,
+                    "SELECT tenant_id, id FROM (SELECT tenant_id, id, due, ROW_NUMBER() OVER (PARTITION BY tenant_id"
+                    " ORDER BY due, id) AS turn FROM mail WHERE state = 0 AND due <= ?1) waiting ORDER BY turn, due"
+                    " LIMIT ?2",
+                    &s);
     if (r != 0)
         return r;
     db_bind_int(s, 1, now);

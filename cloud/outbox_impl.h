@@ -13,7 +13,7 @@ struct mail_due {
     char tenant[TENANT_MAX + 1];
     uint8_t id[ID_LEN];
 };
-/* Up to max of those whose time has come, of all tenants. */
+/* Up to max of those whose time has come, of each tenant in turn. */
 int outbox_due(struct db *db, int64_t now, size_t max, struct mail_due *ret_due, size_t *ret_n);
 struct mail_row {
     uint8_t id[ID_LEN];

@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include "cloud/courier.h"
+#include "cloud/delivery.h"
 #include "cloud/outbox_impl.h"
 #include "cloud/people.h"
 #include "tests/unit/cloud_fixture.h"
@@ -307,6 +308,47 @@ static void a_dead_server_loses_nothing(void **state)
     server_stop(&s);
 }
 
+/* However much one customer has waiting, the others' next message is among those that go out next. */
+static void customers_take_turns(void **state)
+{
+    static char server[] = "localhost:1";
+    struct mail_due due[4];
+    struct webhook_due hooks[4];
+    struct db *db = NULL;
+    size_t n = 0;
+    f.set.mail.server = server;
+    for (int i = 0; i < 10; i++)
+        queue("ada@example.org", "en", NULL);
+    assert_int_equal(cloud_db_take(f.c, &db), 0);
+    assert_int_equal(db_script(db, "INSERT INTO mail(tenant_id, id, key_id, state, due, tries, created, sealed)"
+                                   " SELECT 'globex', id, key_id, state, due + 1, tries, created, sealed FROM mail"
+                                   " LIMIT 1;"),
+                     0);
+    assert_int_equal(outbox_due(db, clock_real() + 10, ARRAY_LEN(due), due, &n), 0);
+    assert_int_equal(n, ARRAY_LEN(due));
+    assert_string_equal(due[0].tenant, "acme");
+    assert_string_equal(due[1].tenant, "globex");
+    assert_int_equal(db_script(db, "DELETE FROM mail;"), 0);
+
+    /* of webhooks also those that do not fail before those that do */
+    assert_int_equal(
+        db_script(db,
+                  "INSERT INTO webhook(tenant_id, id, created, wants, failures, due, position, noted, last, sealed)"
+                  " WITH n(i) AS (VALUES(10) UNION ALL SELECT i + 1 FROM n WHERE i < 19) SELECT CASE WHEN i < 19 THEN"
+                  " 'acme' ELSE 'globex' END, CAST('webhook of on ' || i AS BLOB), 0, 2, CASE WHEN i < 17 THEN 3"
+                  " ELSE 0 END, i, 0, 0, 0, X'' FROM n;"
+                  "INSERT INTO delivery(tenant_id, webhook, id, feed, state, queued, tried, tries, status, sealed)"
+                  " SELECT tenant_id, id, id, 0, 0, 0, 0, 0, 0, X'' FROM webhook;"),
+        0);
+    assert_int_equal(delivery_due(db, clock_real(), ARRAY_LEN(hooks), hooks, &n), 0);
+    assert_int_equal(n, ARRAY_LEN(hooks));
+    assert_true(strcmp(hooks[0].tenant, "globex") == 0 || strcmp(hooks[1].tenant, "globex") == 0);
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(hooks[i].failures, i < 3 ? 0 : 3);
+    assert_int_equal(db_script(db, "DELETE FROM webhook; DELETE FROM delivery;"), 0);
+    cloud_db_give(f.c, db);
+}
+
 static void without_a_server_nothing_is_queued(void **state)
 {
     uint64_t waiting = 9, failed = 9;
@@ -327,6 +369,7 @@ int main(void)
         cmocka_unit_test(it_logs_in_with_what_the_file_says),
         cmocka_unit_test(who_does_not_exist_is_given_up_and_who_is_busy_is_not),
         cmocka_unit_test(a_dead_server_loses_nothing),
+        cmocka_unit_test(customers_take_turns),
         cmocka_unit_test(without_a_server_nothing_is_queued),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
