@@ -31,10 +31,11 @@ static struct seal_place place(const struct scope *s, const uint8_t id[ID_LEN])
     return (struct seal_place){.table = "approval", .tenant = s->tenant, .key = {BYTES(id, ID_LEN)}};
 }
 
+static const uint8_t nobody[ID_LEN];
+
 static bool is_zero(const uint8_t id[ID_LEN])
 {
-    static const uint8_t zero[ID_LEN];
-    return memcmp(id, zero, ID_LEN) == 0;
+    return memcmp(id, nobody, ID_LEN) == 0;
 }
 
 static int take_keys(const struct scope *s, const uint8_t key[ID_LEN], struct row_keys *ret)
@@ -140,7 +141,6 @@ static int from_row(struct db_stmt *st, void *arg, void *item)
 
 int approval_ask(const struct scope *s, const struct approval *a, const struct http_request *q)
 {
-    static const uint8_t zero[ID_LEN];
     struct db_stmt *st;
     struct buf CLEANUP(buf_done) sealed;
     buf_init(&sealed, 8192);
@@ -158,7 +158,7 @@ int approval_ask(const struct scope *s, const struct approval *a, const struct h
     db_bind_blob(st, 5, BYTES(a->account, ID_LEN));
     db_bind_int(st, 6, a->requested);
     db_bind_int(st, 7, APPROVAL_WAITING);
-    db_bind_blob(st, 8, BYTES(zero, ID_LEN));
+    db_bind_blob(st, 8, BYTES(nobody, ID_LEN));
     db_bind_blob(st, 9, BYTES(a->key, ID_LEN));
     db_bind_blob(st, 10, buf_bytes(&sealed));
     return db_must(st);
@@ -223,7 +223,7 @@ int approval_decide(const struct scope *s, const uint8_t id[ID_LEN], bool approv
 {
     struct db_stmt *st;
     int r = scope_stmt(s,
-                       "UPDATE approval SET state = ?3, decider = ?4, decided = ?5, sealed = ?6"
+                       "UPDATE approval SET state = ?3, decider = ?4, decided = ?5, sealed = ?6, key_id = ?9"
                        " WHERE tenant_id = ?1 AND id = ?2 AND state = ?7 AND requested > ?8",
                        &st);
     if (r != 0)
@@ -235,6 +235,7 @@ int approval_decide(const struct scope *s, const uint8_t id[ID_LEN], bool approv
     db_bind_blob(st, 6, BYTES("", 0));
     db_bind_int(st, 7, APPROVAL_WAITING);
     db_bind_int(st, 8, now - APPROVAL_US);
+    db_bind_blob(st, 9, BYTES(nobody, ID_LEN));
     r = db_must(st);
     return r == 0 && db_changes(s->db) == 0 ? CLOUD_CONFLICT : r;
 }
@@ -278,11 +279,12 @@ static int sweep_tenant(struct cloud *c, struct db *db, const char *tenant, int6
     r = cloud_begin(c, db);
     if (r != 0)
         return r;
-    r = db_stmt(db, "UPDATE approval SET sealed = ?3 WHERE tenant_id = ?1 AND requested <= ?2", &s);
+    r = db_stmt(db, "UPDATE approval SET sealed = ?3, key_id = ?4 WHERE tenant_id = ?1 AND requested <= ?2", &s);
     if (r == 0) {
         db_bind_text(s, 1, tenant);
         db_bind_int(s, 2, before);
         db_bind_blob(s, 3, BYTES("", 0));
+        db_bind_blob(s, 4, BYTES(nobody, ID_LEN));
         r = db_must(s);
     }
     if (r == 0)
