@@ -6,6 +6,7 @@
 #include "cloud/settings_of.h"
 #include "tests/unit/cloud_human.h"
 
+static const struct audit_event asked = {.who = &(const struct who){.is = WHO_OPERATOR}};
 static struct fixture f;
 static struct api *api;
 static struct db *db;
@@ -212,7 +213,7 @@ static void test_a_request_goes_with_the_person_in_its_body(void **state)
     assert_int_equal(scope_init(f.c, db, "acme", &s), 0);
     assert_int_equal(approval_get(&s, id, clock_real(), &a), 0);
     assert_int_equal(approval_request(&s, &a, &request), 0);
-    assert_int_equal(erasure_make(f.c, db, "acme", eve.account.person, &e), 0);
+    assert_int_equal(erasure_make(f.c, db, "acme", eve.account.person, &asked, &e), 0);
     assert_int_equal(approval_request(&s, &a, &request), CLOUD_ABSENT);
     expect(&bob, "POST", decision, "{\"approve\":true}", 404, "not-found");
 }
