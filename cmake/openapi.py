@@ -14,9 +14,20 @@ def c_string(data):
     return "\n".join('    "' + re.sub(r'(["\\\\?])', r"\\\1", p) + '"' for p in pieces)
 
 
+class Loader(yaml.SafeLoader):
+    """Of two members with one name the last would hide the others."""
+
+    def construct_mapping(self, node, deep=False):
+        names = [key.value for key, _ in node.value if key.value != "<<"]
+        twice = {n for n in names if names.count(n) > 1}
+        if twice:
+            raise yaml.constructor.ConstructorError(None, None, f"twice in one mapping: {', '.join(twice)}", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def main(source, out):
     with open(source, encoding="utf-8") as f:
-        document = yaml.safe_load(f)
+        document = yaml.load(f, Loader)
     data = json.dumps(document, separators=(",", ":")).encode("ascii")
     with open(out, "w", encoding="ascii") as f:
         f.write(f'#include "cloud/openapi.h"\n\nconst char openapi_json[] =\n{c_string(data)};\n'
