@@ -3,6 +3,7 @@
 
 #include "cloud/approval.h"
 #include "cloud/erasure.h"
+#include "cloud/openapi.h"
 #include "cloud/settings_of.h"
 #include "tests/unit/cloud_human.h"
 
@@ -218,6 +219,113 @@ static void test_a_request_goes_with_the_person_in_its_body(void **state)
     expect(&bob, "POST", decision, "{\"approve\":true}", 404, "not-found");
 }
 
+/* ---- every route ---- */
+
+/* The body that the document shows, "{}" where it shows none, NULL where there is no body. The caller's to free. */
+static char *example_of(json_t *operation)
+{
+    json_t *body = json_object_get(operation, "requestBody"), *named;
+    json_t *content = json_object_get(json_object_get(body, "content"), "application/json");
+    json_t *example = json_object_get(content, "example");
+    const char *name;
+    json_object_foreach(json_object_get(content, "examples"), name, named)
+    {
+        if (!example)
+            example = json_object_get(named, "value");
+    }
+    if (!body)
+        return NULL;
+    char *text = example ? json_dumps(example, JSON_COMPACT) : strdup("{}");
+    assert_non_null(text);
+    return text;
+}
+
+/* Each {parameter} stands for something that there is not: whether it is there is asked when it is done. */
+static void path_of(const char *pattern, char ret[160])
+{
+    size_t n = 0;
+    for (const char *p = pattern; *p; p++) {
+        assert_true(n + 33 < 160);
+        if (*p != '{') {
+            ret[n++] = *p;
+            continue;
+        }
+        memset(ret + n, '0', 32);
+        n += 32;
+        p = strchr(p, '}');
+        assert_non_null(p);
+    }
+    ret[n] = '\0';
+}
+
+static void want_all(const char *tenant)
+{
+    struct tenant_settings set;
+    struct scope s = human_begin(&f, db, tenant);
+    assert_int_equal(tenant_settings_get(db, tenant, &set), 0);
+    set.four_eyes = PERM_ALL;
+    assert_int_equal(tenant_settings_put(&s, &set, ""), 0);
+    assert_int_equal(cloud_commit(f.c, db), 0);
+}
+
+/* False: it is no route of a permission, or changes nothing, or takes a table, which waits for nobody. */
+static bool may_want(const char *method, json_t *operation)
+{
+    const char *perm = json_string_value(json_object_get(operation, "x-permission"));
+    json_t *content = json_object_get(json_object_get(operation, "requestBody"), "content");
+    return strcmp(method, "get") != 0 && perm && strchr(perm, '.') && !json_object_get(content, "text/csv");
+}
+
+static void ask_for(const struct human *vendor, const char *method, const char *pattern, json_t *operation)
+{
+    char path[160], upper[8] = "";
+    enum perm perm;
+    assert_true(perm_find(json_string_value(json_object_get(operation, "x-permission")), &perm));
+    const struct human *h = (PERM_VENDORS & PERM_BIT(perm)) != 0 ? vendor : &ada;
+    char *body = example_of(operation);
+    for (size_t i = 0; method[i] && i < sizeof upper - 1; i++)
+        upper[i] = (char)(method[i] & ~0x20);
+    path_of(pattern, path);
+    struct reply r = human_send(&f, h, upper, path, body);
+    if (r.status != 202)
+        print_error("%s %s: %d %s\n", upper, path, r.status, r.body);
+    assert_int_equal(r.status, 202);
+    assert_string_equal(reply_text(&r, "permission"), perm_name(perm));
+    reply_done(&r);
+    free(body);
+}
+
+static void test_whatever_changes_something_may_want_them(void **state)
+{
+    struct human vendor;
+    const char *pattern, *method;
+    json_t *item, *operation;
+    size_t n = 0;
+    human_make(&f, db, VENDOR_TENANT, "vera", &vendor);
+    (void)human_grant(&f, db, &vendor, ROLE_OWNER, NULL, 0);
+    expect(&vendor, "POST", "/v1/me/confidentiality", "{\"version\":1}", 200, NULL);
+    want_all("acme");
+    want_all(VENDOR_TENANT);
+    json_t *doc = json_loadb(openapi_json, openapi_json_n, JSON_REJECT_DUPLICATES, NULL);
+    assert_non_null(doc);
+    json_object_foreach(json_object_get(doc, "paths"), pattern, item)
+    {
+        json_object_foreach(item, method, operation)
+        {
+            if (strcmp(method, "parameters") != 0 && may_want(method, operation)) {
+                ask_for(&vendor, method, pattern, operation);
+                n++;
+            }
+        }
+    }
+    json_decref(doc);
+    assert_true(n > 40);
+    struct reply r = human_send(&f, &bob, "GET", "/v1/approvals?limit=1000", NULL);
+    assert_int_equal(r.status, 200);
+    assert_true(json_array_size(json_object_get(r.json, "items")) > 30);
+    reply_done(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -230,6 +338,7 @@ int main(void)
         cmocka_unit_test(test_two_owners_stay),
         cmocka_unit_test(test_a_week_is_enough),
         cmocka_unit_test(test_a_request_goes_with_the_person_in_its_body),
+        cmocka_unit_test(test_whatever_changes_something_may_want_them),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -83,6 +83,30 @@ static void test_one_human_being_opens_nothing(void **state)
     free(path);
 }
 
+/* The customer reads that nobody's data was seen, and what was tried. */
+static void assert_told(const char *path)
+{
+    char what[160];
+    json_int_t refused = 0;
+    snprintf(what, sizeof what, "%s/events", path);
+    struct reply r = as_actor(&f, &owner, NULL, "GET", what, NULL);
+    assert_int_equal(r.status, 200);
+    assert_true(json_is_array(json_object_get(r.json, "items")));
+    reply_done(&r);
+    snprintf(what, sizeof what, "%s/summary", path);
+    for (int i = 0; i < 600 && refused == 0; i++) { /* it is on its way into the trail */
+        r = as_actor(&f, &owner, NULL, "GET", what, NULL);
+        assert_int_equal(r.status, 200);
+        assert_int_equal(json_integer_value(json_object_get(r.json, "people_count")), 0);
+        refused = json_integer_value(json_object_get(r.json, "refused"));
+        reply_done(&r);
+        if (refused == 0)
+            usleep(50000);
+    }
+    assert_int_equal(refused, 1);
+    expect_actor(&f, &auditor, NULL, "GET", what, NULL, 403, "forbidden");
+}
+
 static void test_two_open_it_and_a_third_reviews(void **state)
 {
     char *path = ask(&mira), *id = strrchr(path, '/') + 1, other[128];
@@ -111,6 +135,7 @@ static void test_two_open_it_and_a_third_reviews(void **state)
     expect_actor(&f, &paul, NULL, "POST", "/v1/break-glass", ASK, 409, "review-owed");
     on(&rosa, path, "review", "{\"findings\":\"disk full\"}", 409, "conflict"); /* it goes on */
     on(&owner, path, "end", NULL, 200, NULL);
+    assert_told(path);
     expect_actor(&f, &mira, "acme", "GET", "/v1/gateways", NULL, 403, "forbidden");
     expect_actor(&f, &paul, NULL, "POST", "/v1/break-glass", ASK, 409, "review-owed");
     on(&mira, path, "review", "{\"findings\":\"all well\"}", 403, "forbidden"); /* no right to */

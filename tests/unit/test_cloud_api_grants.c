@@ -98,6 +98,8 @@ static void test_a_grant_opens_and_its_revocation_closes(void **state)
     struct reply r = send(&owner, "POST", "/v1/grants", body_of_kind(&hr, ROLE_TECHNICIAN));
     assert_int_equal(r.status, 201);
     assert_string_equal(reply_text(&r, "state"), "valid");
+    expect(&owner, "GET", reply_header(&r, "Location"), NULL, 200, NULL);
+    expect(&stranger, "GET", reply_header(&r, "Location"), NULL, 404, "not-found");
     snprintf(path, sizeof path, "%.80s/revocation", reply_header(&r, "Location"));
     reply_done(&r);
     expect(&hr, "GET", "/v1/gateways", NULL, 200, NULL);
@@ -111,6 +113,25 @@ static void test_a_grant_opens_and_its_revocation_closes(void **state)
     reply_done(&r);
     expect(&owner, "POST", path, NULL, 200, NULL); /* again */
     expect(&hr, "GET", "/v1/gateways", NULL, 403, "forbidden");
+}
+
+static void test_a_role_of_ones_own(void **state)
+{
+    char path[64], id[2 * ID_LEN + 1];
+    struct human clerk;
+    human_make(&f, db, "acme", "reception", &clerk);
+    struct reply r = send(&owner, "POST", "/v1/roles", "{\"name\":\"Reception\",\"permissions\":[\"people.read\"]}");
+    assert_int_equal(r.status, 201);
+    assert_int_equal(str_copy(id, sizeof id, reply_text(&r, "id")), 0);
+    assert_int_equal(str_copy(path, sizeof path, reply_header(&r, "Location")), 0);
+    reply_done(&r);
+    expect(&owner, "POST", "/v1/roles", "{\"name\":\"Reception\",\"permissions\":[]}", 409, "conflict");
+    expect(&owner, "POST", "/v1/grants", grant_body(&clerk, id, "tenant", ""), 201, NULL);
+    expect(&clerk, "GET", "/v1/people", NULL, 200, NULL);
+    expect(&clerk, "GET", "/v1/sites", NULL, 403, "forbidden");
+    expect(&owner, "PATCH", path, "{\"permissions\":[\"sites.read\"]}", 200, NULL); /* of who holds it, at once */
+    expect(&clerk, "GET", "/v1/people", NULL, 403, "forbidden");
+    expect(&clerk, "GET", "/v1/sites", NULL, 200, NULL);
 }
 
 static void test_a_grant_to_come_gives_nothing_yet(void **state)
@@ -290,6 +311,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_permissions_are_explained),
         cmocka_unit_test(test_a_grant_opens_and_its_revocation_closes),
+        cmocka_unit_test(test_a_role_of_ones_own),
         cmocka_unit_test(test_a_grant_to_come_gives_nothing_yet),
         cmocka_unit_test(test_what_does_not_fit_is_refused),
         cmocka_unit_test(test_nobody_grants_more_than_he_holds),

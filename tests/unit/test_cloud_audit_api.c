@@ -382,6 +382,10 @@ static void an_export_is_proven_and_each_tampering_found(void **state)
     assert_int_equal(audit_check_parse(BYTES_STR(reply_text(&r, "checkpoint")), point, &early), 0);
     assert_int_equal(early.seq, 3);
     reply_done(&r);
+    r = get(&fx.s, "/v1/audit/checkpoints", fx.acme);
+    assert_int_equal(r.status, 200);
+    assert_int_equal(json_array_size(json_object_get(r.json, "items")), 1);
+    reply_done(&r);
     struct lines l = export("");
     /* the recipient key's, two people's, the checkpoint's own; one checkpoint behind 3, one at the end */
     assert_int_equal(l.n, 1 + 4 + 2);
