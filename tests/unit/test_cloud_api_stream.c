@@ -4,9 +4,12 @@
 #include <poll.h>
 #include <signal.h>
 
+#include "cloud/credential.h"
 #include "cloud/people.h"
 #include "cloud/site.h"
+#include "cloud/unit.h"
 #include "tests/unit/cloud_actor.h"
+#include "tests/unit/cloud_human.h"
 
 #define WAIT_MS 20000
 
@@ -64,6 +67,13 @@ static struct listener *listen_at(const char *path, const char *token, const cha
     snprintf(auth, sizeof auth, "Authorization: Bearer %s", token);
     snprintf(last, sizeof last, "Last-Event-ID: %s", last_id ? last_id : "");
     return listen_with(path, auth, last);
+}
+
+static struct listener *listen_as(const char *path, const struct human *h)
+{
+    char cookie[128];
+    snprintf(cookie, sizeof cookie, "Cookie: " SESSION_COOKIE "=%s", h->cookie);
+    return listen_with(path, cookie, "Accept: text/event-stream");
 }
 
 /* Reads on until `what` has come; false: the end, or nothing for a long time. */
@@ -179,6 +189,10 @@ static void test_where_to_begin(void **state)
     r = get(&f.s, "/v1/stream", f.operator_token);
     assert_problem(&r, 403, "forbidden");
     reply_done(&r);
+    r = request(&f.s, "HEAD", "/v1/stream", f.acme, BYTES_NONE, NULL); /* comes to its end */
+    assert_int_equal(r.status, 200);
+    assert_string_equal(reply_header(&r, "Content-Type"), "text/event-stream");
+    reply_done(&r);
 }
 
 /* A token of its own, for its end. */
@@ -226,6 +240,83 @@ static void test_ends_with_the_time(void **state)
     assert_null(strstr(l->text, "Later"));
     l->pid = 0;
     leave(l);
+}
+
+/* ---- within a reach ---- */
+
+static struct person somebody(struct db *db, const char *name, const uint8_t unit[ID_LEN], uint64_t card)
+{
+    const struct person_set set = {.name = name, .unit = unit};
+    const struct cred c = fixture_card(card);
+    struct credential got;
+    struct person p;
+    assert_int_equal(people_create(f.c, db, "acme", &set, &p), 0);
+    assert_int_equal(credential_assign(f.c, db, "acme", p.id, &c, RENDER_HEX10, TIME_MIN, TIME_MAX, &got, NULL), 0);
+    return p;
+}
+
+static void punch_at(const uint8_t gw[GW_LEN], uint64_t card, uint64_t gseq)
+{
+    fixture_file_one(&f, &(struct fixture_punch){.tenant = "acme",
+                                                 .reader = "door",
+                                                 .gw = gw,
+                                                 .cred = fixture_card(card),
+                                                 .gseq = gseq,
+                                                 .time = clock_real()});
+}
+
+/* Everything since the beginning, as it reaches who is granted all of it within `reach`; the last is Ada's. */
+static void hears_within(struct db *db, const char *login, enum reach_kind kind, const uint8_t id[ID_LEN],
+                         const struct person *ada, const char *const *heard, const char *const *unheard)
+{
+    struct grant_reach reach = {.kind = kind};
+    struct human h;
+    struct person p;
+    char name[64];
+    memcpy(reach.id, id, ID_LEN);
+    human_make(&f, db, "acme", login, &h);
+    (void)human_grant(&f, db, &h, ROLE_OWNER, &reach, 0);
+    struct listener *l = listen_as("/v1/stream?after=0", &h);
+    assert_true(hears(l, "id: "));
+    snprintf(name, sizeof name, "Ada, heard by %s", login);
+    const struct person_set set = {.name = name};
+    assert_int_equal(people_update(f.c, db, "acme", ada->id, &set, &p), 0);
+    assert_true(hears(l, name));
+    for (; *heard; heard++)
+        if (!strstr(l->text, *heard))
+            fail_msg("%s does not hear of %s", login, *heard);
+    for (; *unheard; unheard++)
+        if (strstr(l->text, *unheard))
+            fail_msg("%s hears of %s", login, *unheard);
+    leave(l);
+}
+
+/* Ada and her unit are at the gate. Eva is from the yard, and came to the gate once; Bob never did. */
+static void test_what_is_out_of_reach_is_left_out(void **state)
+{
+    static const char *const at_gate[] = {"\"type\":\"punch\"", "\"Eva\"", "\"type\":\"gateway\"", NULL};
+    static const char *const not_at_gate[] = {"\"Bob\"", "Yard", NULL};
+    static const char *const hers[] = {"\"type\":\"punch\"", "\"type\":\"credential\"", NULL};
+    static const char *const not_hers[] = {"\"Eva\"", "\"Bob\"", "Yard", "\"type\":\"gateway\"", NULL};
+    struct db *db = NULL;
+    struct unit front, back;
+    uint8_t yard_gw[GW_LEN], gate[ID_LEN], yard[ID_LEN];
+    assert_int_equal(cloud_db_take(f.c, &db), 0);
+    fixture_gateway(&f, db, "acme", "Yard", yard_gw);
+    assert_int_equal(site_by_name(db, "acme", "Gate", gate), 0);
+    assert_int_equal(site_by_name(db, "acme", "Yard", yard), 0);
+    assert_int_equal(unit_create(f.c, db, "acme", &(struct unit_set){.name = "Front", .site = gate}, &front), 0);
+    assert_int_equal(unit_create(f.c, db, "acme", &(struct unit_set){.name = "Back", .site = yard}, &back), 0);
+    const struct person ada = somebody(db, "Ada of the gate", front.id, 1001);
+    (void)somebody(db, "Eva", back.id, 1002);
+    (void)somebody(db, "Bob", back.id, 1003);
+    punch_at(f.gw, 1001, 101);
+    punch_at(f.gw, 1002, 102);
+    punch_at(yard_gw, 1003, 103);
+    hears_within(db, "gatekeeper", REACH_SITE, gate, &ada, at_gate, not_at_gate);
+    hears_within(db, "foreman", REACH_UNIT, front.id, &ada, hers, not_hers);
+    hears_within(db, "ada", REACH_PERSON, ada.id, &ada, hers, not_hers);
+    cloud_db_give(f.c, db);
 }
 
 /* Who does not read keeps nobody else waiting, neither who writes nor who listens. */
@@ -284,9 +375,13 @@ static void test_support_runs_out_in_the_middle(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_happens_is_told),          cmocka_unit_test(test_where_to_begin),
-        cmocka_unit_test(test_ends_with_the_right),           cmocka_unit_test(test_ends_with_the_time),
-        cmocka_unit_test(test_a_listener_that_does_not_read), cmocka_unit_test(test_support_runs_out_in_the_middle),
+        cmocka_unit_test(test_what_happens_is_told),
+        cmocka_unit_test(test_where_to_begin),
+        cmocka_unit_test(test_ends_with_the_right),
+        cmocka_unit_test(test_ends_with_the_time),
+        cmocka_unit_test(test_what_is_out_of_reach_is_left_out),
+        cmocka_unit_test(test_a_listener_that_does_not_read),
+        cmocka_unit_test(test_support_runs_out_in_the_middle),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
