@@ -192,7 +192,6 @@ static void test_a_week_is_enough(void **state)
 /* Whom a request is about may stand in its body. Who is erased takes it along: nothing opens it any more. */
 static void test_a_request_goes_with_the_person_in_its_body(void **state)
 {
-    const struct audit_event asked = {.who = &(const struct who){.is = WHO_OPERATOR}};
     struct human eve;
     struct erasure e;
     struct approval a;
