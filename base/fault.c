@@ -3,22 +3,21 @@
 
 #ifdef PUNCH_FAULT
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 void fault_kill(const char *point)
 {
-    static long left = -1;
+    static atomic_long passes;                     /* of any thread */
     const char *want = getenv("PUNCH_FAULT_KILL"); /* NOLINT(concurrency-mt-unsafe): nothing calls setenv */
     if (want == NULL)
         return;
     size_t n = strlen(point);
     if (strncmp(want, point, n) != 0 || want[n] != ':')
         return;
-    if (left < 0)
-        left = strtol(want + n + 1, NULL, 10);
-    if (--left == 0)
+    if (atomic_fetch_add(&passes, 1) + 1 == strtol(want + n + 1, NULL, 10))
         kill(getpid(), SIGKILL);
 }
 #else

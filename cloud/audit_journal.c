@@ -316,8 +316,11 @@ int audit_journal_renew(struct audit_journal *j, uint64_t pos)
     pthread_mutex_lock(&j->lock);
     bool moved = pos >= j->synced || j->synced == AUDIT_JOURNAL_HEADER;
     int r = j->syncing || !moved || (j->synced < j->end && !j->broken) ? -EAGAIN : 0;
-    if (r == 0)
+    if (r == 0) {
+        FAULT_KILL("audit-renew");
         r = begin_file(j, j->generation + 1);
+        FAULT_KILL("audit-renewed");
+    }
     pthread_cond_broadcast(&j->synced_more);
     pthread_mutex_unlock(&j->lock);
     return r;
