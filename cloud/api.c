@@ -468,13 +468,18 @@ static int dispatch(struct api_call *k)
     return 0;
 }
 
-void api_get(struct api_call *k, const char *path)
+bool api_get(struct api_call *k, const char *path)
 {
     const struct http_request q = {.method = "GET", .path = path};
     struct api_call sub = *k;
     sub.q = &q;
-    if ((sub.route = api_find_route(&sub)))
+    if (!(sub.route = api_find_route(&sub)))
+        return true;
+    if (!api_permits(&sub))
+        return false;
+    if (api_factor_given(&sub))
         sub.route->fn(&sub);
+    return true;
 }
 
 static const char *known_method(const char *m)

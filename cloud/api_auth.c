@@ -139,17 +139,20 @@ static bool in_scope(struct api_call *k)
     return true;
 }
 
+bool api_permits(struct api_call *k)
+{
+    enum perm p = k->route->perm;
+    return k->route->scope != SCOPE_TENANT ||
+           (call_may(k, p) && ((k->route->flags & REACHES) != 0 || call_everywhere(k, p)));
+}
+
 bool api_permitted(struct api_call *k)
 {
     enum perm p = k->route->perm;
-    if (k->route->scope != SCOPE_TENANT)
+    if (api_permits(k))
         return true;
-    if (!call_may(k, p))
-        problem_reply(k->r, PROBLEM_FORBIDDEN, "this needs the permission %s", perm_name(p));
-    else if ((k->route->flags & REACHES) == 0 && !call_everywhere(k, p))
-        problem_reply(k->r, PROBLEM_FORBIDDEN, "this needs the permission %s for the whole company", perm_name(p));
-    else
-        return true;
+    problem_reply(k->r, PROBLEM_FORBIDDEN, "this needs the permission %s%s", perm_name(p),
+                  call_may(k, p) ? " for the whole company" : "");
     return false;
 }
 

@@ -30,23 +30,27 @@ static bool take_key(struct api_call *k, struct once *ret)
         problem_reply(k->r, PROBLEM_BAD_REQUEST, "Idempotency-Key has 1 to %d visible ASCII characters", KEY_MAX);
         return false;
     }
-    int r = once_hash(k->cloud, k->db, k->tenant, q->idempotency_key, q->method, q->path, q->body, ret);
+    const struct once_request asked = {.who = k->who.is == WHO_ACCOUNT ? BYTES(k->who.account, ID_LEN) : BYTES_NONE,
+                                       .key = q->idempotency_key,
+                                       .method = q->method,
+                                       .path = q->path,
+                                       .body = q->body};
+    int r = once_hash(k->cloud, k->db, k->tenant, &asked, ret);
     if (r != 0)
         call_outcome(k, r, "tenant");
     return r == 0;
 }
 
-/* The same status and Location; the resource as it is now. */
+/* The same status and Location; the resource as it is now, for who may read it. */
 static void replay(struct api_call *k, const struct once *done)
 {
     http_header(k->r, "Idempotency-Replayed", "true");
     if ((done->status == 201 || done->status == 202) && done->location[0])
         http_header(k->r, "Location", "%s", done->location);
-    if (!done->location[0]) {
+    if (!done->location[0] || !api_get(k, done->location)) {
         k->r->status = done->status;
         return;
     }
-    api_get(k, done->location);
     if (k->r->status == 200)
         k->r->status = done->status;
     else if (k->r->status == 404)

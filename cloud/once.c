@@ -27,15 +27,15 @@ static int hash_key(struct cloud *c, struct db *db, const char *tenant, uint8_t 
     return r;
 }
 
-int once_hash(struct cloud *c, struct db *db, const char *tenant, const char *key, const char *method, const char *path,
-              struct bytes body, struct once *ret_once)
+int once_hash(struct cloud *c, struct db *db, const char *tenant, const struct once_request *q, struct once *ret_once)
 {
     struct once o = {0};
     uint8_t k[CRYPTO_KEY];
-    const struct bytes name[] = {BYTES_STR("punch request key"), BYTES_STR(key)};
+    const struct bytes name[] = {BYTES_STR("punch request key"), BYTES_STR(q->key), BYTES("", q->who.n > 0 ? 1 : 0),
+                                 q->who};
     /* with the NUL of each, so that none can run into the next */
-    const struct bytes asked[] = {BYTES_STR("punch request"), BYTES(method, strlen(method) + 1),
-                                  BYTES(path, strlen(path) + 1), body};
+    const struct bytes asked[] = {BYTES_STR("punch request"), BYTES(q->method, strlen(q->method) + 1),
+                                  BYTES(q->path, strlen(q->path) + 1), q->body};
     int r = hash_key(c, db, tenant, k);
     if (r == 0)
         r = crypto_hmac(BYTES(k, sizeof k), name, ARRAY_LEN(name), o.key);

@@ -14,9 +14,14 @@ struct once {
     char location[ONCE_LOCATION_MAX]; /* path of the resource that it made or changed; "" for none */
 };
 
+/* What was asked. */
+struct once_request {
+    struct bytes who; /* whose key it is: one is of an account; empty: of the tenant's and operator's own tokens */
+    const char *key, *method, *path;
+    struct bytes body;
+};
 /* Fills key and fingerprint. tenant "": the operator's. CLOUD_ABSENT: no such tenant. */
-int once_hash(struct cloud *c, struct db *db, const char *tenant, const char *key, const char *method, const char *path,
-              struct bytes body, struct once *ret_once);
+int once_hash(struct cloud *c, struct db *db, const char *tenant, const struct once_request *q, struct once *ret_once);
 /* What was done under once->key. CLOUD_ABSENT: nothing in the last ONCE_KEPT_US. */
 int once_find(struct db *db, const char *tenant, const struct once *o, int64_t now, struct once *ret_done);
 /* Inside the transaction of the effect. */

@@ -5,7 +5,7 @@
 #include <stdatomic.h>
 
 #include "cloud/once.h"
-#include "tests/unit/cloud_fixture.h"
+#include "tests/unit/cloud_human.h"
 
 #define HOUR INT64_C(3600000000)
 
@@ -144,6 +144,81 @@ static void test_key_is_of_one_request(void **state)
     expect(keyed("/v1/people", f.acme, "{\"name\":\"\"}", "k2"), 400, "invalid");
     r = keyed("/v1/people", f.acme, "{\"name\":\"Right\"}", "k2");
     assert_int_equal(r.status, 201);
+    reply_done(&r);
+}
+
+static struct reply human_keyed(const struct human *h, const char *path, const char *body, const char *key)
+{
+    char cookie[128], csrf[SESSION_TEXT], header[96], idempotency[96];
+    assert_int_equal(session_csrf(h->cookie, csrf), 0);
+    snprintf(cookie, sizeof cookie, "Cookie: " SESSION_COOKIE "=%s", h->cookie);
+    snprintf(header, sizeof header, "Punch-CSRF: %s", csrf);
+    snprintf(idempotency, sizeof idempotency, "Idempotency-Key: %s", key);
+    const char *const extra[] = {"-H", cookie, "-H", header, "-H", idempotency, "-H", "Content-Type: application/json",
+                                 NULL};
+    return request(&f.s, "POST", path, NULL, BYTES_STR(body), extra);
+}
+
+/* Two people whose programs count their keys from 1: neither is answered with what the other did. */
+static void test_key_is_of_one_account(void **state)
+{
+    struct db *db = NULL;
+    struct human ada, bob;
+    char id[40];
+    assert_int_equal(cloud_db_take(f.c, &db), 0);
+    human_make(&f, db, "acme", "ada", &ada);
+    human_make(&f, db, "acme", "bob", &bob);
+    cloud_db_give(f.c, db);
+    struct reply r = human_keyed(&ada, "/v1/me/erasure-request", "{}", "1");
+    assert_int_equal(r.status, 201);
+    assert_int_equal(str_copy(id, sizeof id, reply_text(&r, "id")), 0);
+    reply_done(&r);
+    r = human_keyed(&bob, "/v1/me/erasure-request", "{}", "1");
+    assert_int_equal(r.status, 201);
+    assert_string_equal(reply_header(&r, "Idempotency-Replayed"), "");
+    assert_string_not_equal(reply_text(&r, "id"), id);
+    reply_done(&r);
+    r = human_keyed(&ada, "/v1/me/erasure-request", "{}", "1");
+    assert_int_equal(r.status, 201);
+    assert_string_equal(reply_header(&r, "Idempotency-Replayed"), "true");
+    assert_string_equal(reply_text(&r, "id"), id);
+    reply_done(&r);
+}
+
+/* What it is today is for who may read it: the repeat of a request is no way around that. */
+static void test_repeat_reads_nothing(void **state)
+{
+    struct db *db = NULL;
+    struct human clerk;
+    struct role role = {.name = "Helpdesk", .perms = PERM_BIT(PERM_ACCOUNTS_CHANGE), .created = clock_real()};
+    char where[64];
+    assert_int_equal(cloud_db_take(f.c, &db), 0);
+    human_make(&f, db, "acme", "clerk", &clerk);
+    struct scope s = human_begin(&f, db, "acme");
+    struct granted g = {.reach = {.kind = REACH_TENANT}, .created = clock_real(), .reason = "test"};
+    assert_int_equal(crypto_random(role.id, ID_LEN), 0);
+    assert_int_equal(crypto_random(g.id, ID_LEN), 0);
+    assert_int_equal(role_put(db, "acme", &role), 0);
+    memcpy(g.account, clerk.account.id, ID_LEN);
+    memcpy(g.role, role.id, ID_LEN);
+    g.starts = g.created;
+    assert_int_equal(granted_add(&s, &g), 0);
+    assert_int_equal(cloud_commit(f.c, db), 0);
+    cloud_db_give(f.c, db);
+    const char *body = "{\"login\":\"newcomer\",\"name\":\"Newcomer\"}";
+    struct reply r = human_keyed(&clerk, "/v1/accounts", body, "new-1");
+    assert_int_equal(r.status, 201);
+    keep(where, sizeof where, &r, "Location");
+    reply_done(&r);
+    r = human_send(&f, &clerk, "GET", where, NULL);
+    assert_int_equal(r.status, 403);
+    reply_done(&r);
+    r = human_keyed(&clerk, "/v1/accounts", body, "new-1");
+    assert_int_equal(r.status, 201);
+    assert_string_equal(reply_header(&r, "Idempotency-Replayed"), "true");
+    assert_string_equal(reply_header(&r, "Location"), where);
+    assert_string_equal(reply_text(&r, "login"), "");
+    assert_int_equal(r.n, 0);
     reply_done(&r);
 }
 
@@ -587,6 +662,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_repeat_makes_no_second),
         cmocka_unit_test(test_key_is_of_one_request),
+        cmocka_unit_test(test_key_is_of_one_account),
+        cmocka_unit_test(test_repeat_reads_nothing),
         cmocka_unit_test(test_key_shape),
         cmocka_unit_test(test_key_survives_a_restart),
         cmocka_unit_test(test_key_is_kept_a_day),
