@@ -98,7 +98,7 @@ static void decide(struct api_call *k, struct login *l)
         if (r == 0)
             r = login_audit(k, &l->s, &l->account, "login", AUDIT_DONE);
         if (r == 0)
-            r = login_begin(k, &l->s, &l->account, false);
+            r = login_begin(k, &l->s, &l->account, false, clock_real());
     }
     login_end(k, r, "login");
 }
@@ -150,7 +150,7 @@ static int complete(struct api_call *k, const struct scope *s, struct account *a
         r = attempt_succeeded(k->db, factor);
     if (r == 0)
         r = login_audit(k, s, a, "login", AUDIT_DONE);
-    return r != 0 ? r : login_begin(k, s, a, true);
+    return r != 0 ? r : login_begin(k, s, a, true, clock_real());
 }
 
 /* In the transaction. */

@@ -47,8 +47,9 @@ void login_failed(struct api_call *k, const struct scope *s, const struct accoun
                   const char *kind);
 void login_set_cookie(struct api_call *k, const char *cookie); /* NULL: the browser forgets it */
 void login_set_device(struct api_call *k, const struct account *a, const char *tenant);
-/* A new session of *a, with cookies and the reply; in the transaction. */
-int login_begin(struct api_call *k, const struct scope *s, const struct account *a, bool factor);
+/* A new session of *a, with cookies and the reply; in the transaction. stepped: when all that the account has, password
+ * and code, was last given, us. */
+int login_begin(struct api_call *k, const struct scope *s, const struct account *a, bool factor, int64_t stepped);
 /* Ends the transaction with r: commits, or rolls back and answers r. True: committed. */
 bool login_end(struct api_call *k, int r, const char *what);
 /* What GET /v1/session shows; NULL: memory. */

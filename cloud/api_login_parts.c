@@ -218,7 +218,7 @@ static void copy_agent(const char *agent, char ret[SESSION_AGENT_MAX + 1])
     ret[n] = '\0';
 }
 
-int login_begin(struct api_call *k, const struct scope *s, const struct account *a, bool factor)
+int login_begin(struct api_call *k, const struct scope *s, const struct account *a, bool factor, int64_t stepped)
 {
     char cookie[SESSION_TEXT];
     struct tenant_settings set;
@@ -226,7 +226,7 @@ int login_begin(struct api_call *k, const struct scope *s, const struct account 
     if (r != 0)
         return r;
     struct session t = {.factor = factor,
-                        .stepped = clock_real(),
+                        .stepped = stepped,
                         .idle = set.session_idle * INT64_C(60000000),
                         .life = set.session_life * INT64_C(3600000000)};
     str_copy(t.address, sizeof t.address, k->q->address ? k->q->address : "");

@@ -135,8 +135,8 @@ static void change_password(struct api_call *k)
         r = link_end_all(&s, a.id);
     if (r == 0)
         r = login_audit(k, &s, &a, "password.change", AUDIT_DONE);
-    if (r == 0)
-        r = login_begin(k, &s, &a, factor);
+    if (r == 0) /* no code was asked for */
+        r = login_begin(k, &s, &a, factor, a.has_totp ? k->who.stepped : a.changed);
     login_end(k, r, "account");
 }
 

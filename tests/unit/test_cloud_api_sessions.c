@@ -432,6 +432,37 @@ static void test_step_up(void **state)
     forget_delays();
 }
 
+/* Makes the session one that was stepped up more than 5 minutes ago. */
+static void grow_old(const struct browser *b)
+{
+    struct db *db = NULL;
+    struct scope s;
+    struct session t;
+    assert_int_equal(cloud_db_take(f.c, &db), 0);
+    assert_int_equal(scope_init(f.c, db, "acme", &s), 0);
+    assert_int_equal(session_check(f.c, db, strchr(b->session, '=') + 1, clock_real(), &t), 0);
+    assert_int_equal(session_step(&s, t.id, true, clock_real() - INT64_C(301) * 1000000), 0);
+    cloud_db_give(f.c, db);
+}
+
+/* Who has the cookie and the password still lacks the code. */
+static void test_a_new_password_is_no_step_up(void **state)
+{
+    struct user u;
+    struct browser b = {{0}, {0}, {0}};
+    static const char change[] = "{\"password\":\"" PASSWORD_1 "\",\"new_password\":\"" PASSWORD_2 "\"}";
+    static const char back[] = "{\"password\":\"" PASSWORD_2 "\",\"new_password\":\"" PASSWORD_1 "\"}";
+    user_make(&u, "sneaker");
+    json_decref(enrol(&u, &b));
+    expect(send_as(&b, "POST", "/v1/me/password", change), 201, NULL);
+    expect(send_as(&b, "PATCH", "/v1/me", "{\"language\":\"de\"}"), 200, NULL); /* the code was given just now */
+    grow_old(&b);
+    expect(send_as(&b, "POST", "/v1/me/password", back), 201, NULL);
+    expect(send_as(&b, "PATCH", "/v1/me", "{\"language\":\"ro\"}"), 403, "step-up-needed");
+    expect(send_as(&b, "POST", "/v1/me/recovery-codes", NULL), 403, "step-up-needed");
+    forget_delays();
+}
+
 static void test_reset(void **state)
 {
     struct user u;
@@ -820,6 +851,7 @@ int main(void)
         cmocka_unit_test(test_one_code_once),
         cmocka_unit_test(test_sessions),
         cmocka_unit_test(test_step_up),
+        cmocka_unit_test(test_a_new_password_is_no_step_up),
         cmocka_unit_test(test_reset),
         cmocka_unit_test(test_factor_by_choice),
         cmocka_unit_test(test_accounts),
