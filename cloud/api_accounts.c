@@ -212,29 +212,17 @@ void api_accounts_invite(struct api_call *k)
 
 /* ---- change ---- */
 
-/* Whoever decides where the mail of an account goes can become its owner: so nobody does who may less than that one. */
-static bool covers(const struct rights *mine, const struct rights *theirs)
-{
-    for (size_t i = 0; i < theirs->n; i++)
-        for (int p = 0; p < PERM_COUNT; p++)
-            if ((theirs->items[i].perms & PERM_BIT(p)) != 0 &&
-                !rights_reach(mine, (enum perm)p, theirs->items[i].kind, theirs->items[i].id))
-                return false;
-    return true;
-}
-
+/* Whoever decides where the mail of an account goes can become its owner: so nobody does who may less than that one, or
+ * will when that one's grants begin, or for a shorter time. */
 static bool may_take_over(struct api_call *k, const struct account *a)
 {
-    struct rights theirs = {0};
-    int64_t now = clock_real();
-    int r = granted_rights(k->db, k->tenant, a->id, now, now, &theirs);
+    bool covers = false;
+    int r = api_covers(k, a->id, &covers);
     if (r != 0)
         call_outcome(k, r, "account");
-    else if (!covers(&k->who.rights, &theirs))
+    else if (!covers)
         problem_reply(k->r, PROBLEM_FORBIDDEN, "this account may more than you; one who may as much can do this");
-    else
-        return true;
-    return false;
+    return r == 0 && covers;
 }
 
 /* It cannot log in from here on, nor can its tokens be used. */

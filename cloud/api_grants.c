@@ -111,6 +111,8 @@ void api_grants_get(struct api_call *k)
 static bool reaches(struct api_call *k, enum perm p, const struct grant_reach *reach)
 {
     struct person person;
+    if (call_everywhere(k, p))
+        return true;
     switch (reach->kind) {
     case REACH_SITE:
         return call_reaches_site(k, p, reach->id);
@@ -121,7 +123,7 @@ static bool reaches(struct api_call *k, enum perm p, const struct grant_reach *r
     case REACH_TENANT:
         break;
     }
-    return call_everywhere(k, p);
+    return false;
 }
 
 static bool holds(struct api_call *k, const struct grant_reach *reach, uint64_t perms)
@@ -156,6 +158,37 @@ static bool may_give(struct api_call *k, const struct granted *g, bool taking)
                   taking ? "this grant gives more than you hold, or reaches further: who holds it can revoke it"
                          : "nobody grants more than he holds, nor for longer, nor beyond what his own grant reaches");
     return false;
+}
+
+/* What an archived role held comes back when it is taken into use again. */
+static int may_be(struct api_call *k, const struct granted *g, bool *ret)
+{
+    struct role role;
+    struct lasting as;
+    int r = role_get(k->db, k->tenant, g->role, &role);
+    if (r == 0)
+        r = call_lasting(k, g->ends, &as);
+    if (r == 0)
+        *ret = holds(&as.call, &g->reach, role.perms);
+    return r;
+}
+
+int api_covers(struct api_call *k, const uint8_t account[ID_LEN], bool *ret_covers)
+{
+    struct scope s;
+    struct granted_list list = {0};
+    bool covers = true;
+    int64_t now = clock_real();
+    int r = scope_init(k->cloud, k->db, k->tenant, &s);
+    if (r == 0)
+        r = granted_list(&s, account, NULL, 0, &list);
+    for (size_t i = 0; r == 0 && covers && i < list.n; i++)
+        if (list.items[i].revoked == 0 && (list.items[i].ends == 0 || list.items[i].ends > now))
+            r = may_be(k, &list.items[i], &covers);
+    granted_list_done(&list);
+    if (r == 0)
+        *ret_covers = covers;
+    return r;
 }
 
 /* ---- making one ---- */

@@ -422,6 +422,8 @@ json_t *api_sessions_json(const struct session_list *l);
 int api_account_export(const struct scope *s, const uint8_t key[ID_LEN], json_t **ret);
 /* An account's grants that are not over, for its profile; NULL: memory or store. */
 json_t *api_own_grants(const struct scope *s, const uint8_t account[ID_LEN]);
+/* Whether who asks holds all that the account's grants give, now or later, as far and as long as they do. */
+int api_covers(struct api_call *k, const uint8_t account[ID_LEN], bool *ret_covers);
 
 struct credential;
 struct gateway;

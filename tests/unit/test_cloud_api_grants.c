@@ -261,6 +261,48 @@ static void test_the_last_owner_stays(void **state)
     expect(&owner, "POST", path, NULL, 409, "last-owner");
 }
 
+/* Who gets somebody's password reset can become that one: also one who may little as yet, or who may longer. */
+static void test_nobody_takes_over_who_may_more(void **state)
+{
+    char path[96], role[2 * ID_LEN + 1], id[2 * ID_LEN + 1], more[64], when[32];
+    struct human helper, plain, boss, brief;
+    human_make(&f, db, "acme", "helper", &helper);
+    human_make(&f, db, "acme", "plain", &plain);
+    human_make(&f, db, "acme", "boss", &boss);
+    human_make(&f, db, "acme", "brief", &brief);
+    struct reply r = send(&owner, "POST", "/v1/roles",
+                          "{\"name\":\"Helpers\",\"permissions\":[\"accounts.read\",\"accounts.change\"]}");
+    assert_int_equal(r.status, 201);
+    snprintf(role, sizeof role, "%s", reply_text(&r, "id"));
+    reply_done(&r);
+    expect(&owner, "POST", "/v1/grants", grant_body(&helper, role, "tenant", ""), 201, NULL);
+    hex(plain.account.id, id);
+    snprintf(path, sizeof path, "/v1/accounts/%s/password-reset", id);
+    expect(&helper, "POST", path, NULL, 200, NULL);
+
+    /* Owner from next week on */
+    role_id("acme", ROLE_OWNER, role);
+    snprintf(more, sizeof more, ",\"from\":\"%s\"", str_time(clock_real() + 7 * 24 * HOUR_US, when));
+    expect(&owner, "POST", "/v1/grants", grant_body(&boss, role, "tenant", more), 201, NULL);
+    hex(boss.account.id, id);
+    snprintf(path, sizeof path, "/v1/accounts/%s/password-reset", id);
+    expect(&helper, "POST", path, NULL, 403, "forbidden");
+    snprintf(path, sizeof path, "/v1/accounts/%s/second-factor", id);
+    expect(&helper, "DELETE", path, NULL, 403, "forbidden");
+    snprintf(path, sizeof path, "/v1/accounts/%s", id);
+    expect(&helper, "PATCH", path, "{\"mail\":\"helper@example.org\"}", 403, "forbidden");
+    expect(&owner, "PATCH", path, "{\"mail\":\"boss@example.org\"}", 200, NULL);
+
+    /* Owner for an hour, and one who is for good */
+    (void)human_grant(&f, db, &brief, ROLE_OWNER, NULL, clock_real() + HOUR_US);
+    hex(owner.account.id, id);
+    snprintf(path, sizeof path, "/v1/accounts/%s/password-reset", id);
+    expect(&brief, "POST", path, NULL, 403, "forbidden");
+    hex(brief.account.id, id);
+    snprintf(path, sizeof path, "/v1/accounts/%s", id);
+    expect(&brief, "PATCH", path, "{\"language\":\"de\"}", 200, NULL); /* himself */
+}
+
 static void test_roles_are_edited_within_their_kind(void **state)
 {
     char path[64];
@@ -316,6 +358,7 @@ int main(void)
         cmocka_unit_test(test_what_does_not_fit_is_refused),
         cmocka_unit_test(test_nobody_grants_more_than_he_holds),
         cmocka_unit_test(test_the_last_owner_stays),
+        cmocka_unit_test(test_nobody_takes_over_who_may_more),
         cmocka_unit_test(test_roles_are_edited_within_their_kind),
         cmocka_unit_test(test_with_an_owner_the_bootstrap_tokens_end),
     };
