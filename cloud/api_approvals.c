@@ -64,7 +64,10 @@ static json_t *approval_json(const struct approval *a)
 
 /* ---- asking ---- */
 
-/* The settings themselves are among them, or one person could take the others out. */
+/* The settings themselves are among them, or one person could take the others out; and so are accounts and grants, or
+ * one could make the second pair of eyes, or take somebody's. */
+#define ALWAYS (PERM_BIT(PERM_SETTINGS_CHANGE) | PERM_BIT(PERM_GRANTS_CHANGE) | PERM_BIT(PERM_ACCOUNTS_CHANGE))
+
 static int wanted(struct api_call *k, bool *ret_wanted)
 {
     struct tenant_settings set;
@@ -72,8 +75,7 @@ static int wanted(struct api_call *k, bool *ret_wanted)
     if (k->who.is != WHO_ACCOUNT || k->route->perm == PERM_NONE)
         return 0;
     int r = tenant_settings_get(k->db, k->tenant, &set);
-    uint64_t perms = set.four_eyes | (r == 0 && set.four_eyes != 0 ? PERM_BIT(PERM_SETTINGS_CHANGE) : 0);
-    *ret_wanted = r == 0 && (perms & PERM_BIT(k->route->perm)) != 0;
+    *ret_wanted = r == 0 && set.four_eyes != 0 && ((set.four_eyes | ALWAYS) & PERM_BIT(k->route->perm)) != 0;
     return r;
 }
 
@@ -268,7 +270,8 @@ static bool prepare(struct api_call *k, const struct approval *a, const struct h
     sub->second = &k->who;
     struct api_call decider = *k; /* as if he sent it himself */
     decider.route = sub->route = api_find_route(sub);
-    return sub->route != NULL && api_permitted(sub) && api_factor_given(&decider) && api_stepped_up(k, sub->route);
+    return sub->route != NULL && api_vendor_let_in(&decider) && api_permitted(sub) && api_factor_given(&decider) &&
+           api_stepped_up(k, sub->route);
 }
 
 static int decide(struct api_call *k, const struct scope *s, const struct approval *a, bool approve)

@@ -163,6 +163,25 @@ static void test_the_settings_want_four_eyes_as_well(void **state)
     expect(&ada, "POST", decision, "{\"approve\":false}", 200, NULL);
 }
 
+/* Or one person could make a second pair of eyes, or take somebody else's. */
+static void test_nobody_makes_himself_a_second_pair(void **state)
+{
+    char path[64], decision[96], reset[96], id[2 * ID_LEN + 1], role[2 * ID_LEN + 1], body[256];
+    struct role owner;
+    assert_int_equal(role_of_kind(db, "acme", ROLE_OWNER, &owner), 0);
+    str_hex(owner.id, ID_LEN, role);
+    ask(&ada, "POST", "/v1/accounts", "{\"login\":\"ada2\",\"name\":\"Ada too\"}", path, decision);
+    expect(&bob, "POST", decision, "{\"approve\":false}", 200, NULL);
+    snprintf(body, sizeof body,
+             "{\"account\":\"%s\",\"role\":\"%s\",\"reach\":\"tenant\",\"reason\":\"me\"}",
+             str_hex(hr.account.id, ID_LEN, id), role);
+    ask(&ada, "POST", "/v1/grants", body, path, decision);
+    expect(&bob, "POST", decision, "{\"approve\":false}", 200, NULL);
+    snprintf(reset, sizeof reset, "/v1/accounts/%s/password-reset", str_hex(bob.account.id, ID_LEN, id));
+    ask(&ada, "POST", reset, NULL, path, decision);
+    expect(&ada, "POST", decision, "{\"approve\":false}", 200, NULL);
+}
+
 static void test_two_owners_stay(void **state)
 {
     struct scope s = human_begin(&f, db, "acme");
@@ -335,6 +354,7 @@ int main(void)
         cmocka_unit_test(test_both_still_have_to_may),
         cmocka_unit_test(test_an_erasure),
         cmocka_unit_test(test_the_settings_want_four_eyes_as_well),
+        cmocka_unit_test(test_nobody_makes_himself_a_second_pair),
         cmocka_unit_test(test_two_owners_stay),
         cmocka_unit_test(test_a_week_is_enough),
         cmocka_unit_test(test_a_request_goes_with_the_person_in_its_body),
