@@ -45,13 +45,16 @@ void api_reset_ask(struct api_call *k)
     };
     struct body_value v[ARRAY_LEN(fields)];
     struct attempt at;
+    char login[LOGIN_MAX + 1];
     bool alarm;
     json_t *body = NULL;
     if (!login_open(k) || !body_read(k->q, fields, ARRAY_LEN(fields), v, &body, k->r))
         return;
+    const char *counted = login_canonical(v[1].s, login) ? login : v[1].s;
     int r = cloud_begin(k->cloud, k->db);
     if (r == 0)
-        r = attempt_init(k->cloud, k->db, ATTEMPT_RESET, v[0].s, v[1].s, NULL, k->q->address ? k->q->address : "", &at);
+        r = attempt_init(k->cloud, k->db, ATTEMPT_RESET, v[0].s, counted, NULL, k->q->address ? k->q->address : "",
+                         &at);
     if (r == 0 && login_waits(k, &at)) {
         cloud_rollback(k->cloud, k->db);
     } else {

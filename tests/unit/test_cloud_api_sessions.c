@@ -490,6 +490,24 @@ static void test_reset(void **state)
     forget_delays();
 }
 
+/* A mailbox is filled no faster because the login is written otherwise each time. */
+static void test_resets_are_counted_by_login(void **state)
+{
+    static const char *const logins[] = {"mailer", "Mailer", "mAiler", "maIler",
+                                         "maiLer", "mailEr", "maileR", "MAILER"};
+    char body[96];
+    unsigned waits = 0;
+    for (size_t i = 0; i < ARRAY_LEN(logins); i++) {
+        snprintf(body, sizeof body, "{\"tenant\":\"acme\",\"login\":\"%s\"}", logins[i]);
+        struct reply r = post(&f.s, "/v1/password-resets", NULL, body);
+        assert_true(r.status == 202 || r.status == 429);
+        waits += r.status == 429;
+        reply_done(&r);
+    }
+    assert_true(waits > 0);
+    forget_delays();
+}
+
 static void set_policy(uint64_t second_factor)
 {
     struct db *db = NULL;
@@ -852,6 +870,7 @@ int main(void)
         cmocka_unit_test(test_sessions),
         cmocka_unit_test(test_step_up),
         cmocka_unit_test(test_a_new_password_is_no_step_up),
+        cmocka_unit_test(test_resets_are_counted_by_login),
         cmocka_unit_test(test_reset),
         cmocka_unit_test(test_factor_by_choice),
         cmocka_unit_test(test_accounts),
