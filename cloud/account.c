@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/str.h"
 #include "cloud/holder.h"
@@ -15,6 +16,11 @@
 const char *account_state_name(enum account_state s)
 {
     return s == ACCOUNT_INVITED ? "invited" : s == ACCOUNT_ACTIVE ? "active" : "archived";
+}
+
+bool account_one_being(const struct account *a, const struct account *b)
+{
+    return memcmp(a->key, b->key, KEY_ID_LEN) == 0 || (a->mail[0] != '\0' && strcasecmp(a->mail, b->mail) == 0);
 }
 
 void account_wipe(struct account *a)

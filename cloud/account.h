@@ -35,6 +35,8 @@ struct account {
     int64_t created, changed; /* us; changed: the password */
     bool damaged;             /* its row does not open: only id, key and state are known */
 };
+/* Two accounts that get their mail at one address are one human being, whatever persons they were made for. */
+bool account_one_being(const struct account *a, const struct account *b);
 void account_wipe(struct account *a);
 void account_drop_factor(struct account *a); /* authenticator and recovery codes */
 

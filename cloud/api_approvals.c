@@ -250,6 +250,26 @@ static int load_asker(struct api_call *sub, const struct approval *a)
     return r != 0 ? r : api_rights_of(sub, &sub->who.rights);
 }
 
+/* False: answered. */
+static bool is_other_being(struct api_call *k, const struct approval *a)
+{
+    struct scope s;
+    struct account CLEANUP(account_wipe) asker = {0}, CLEANUP(account_wipe) decider = {0};
+    int r = scope_init(k->cloud, k->db, a->home, &s);
+    if (r == 0)
+        r = account_find(&s, a->account, &asker);
+    if (r == 0)
+        r = scope_init(k->cloud, k->db, k->who.home, &s);
+    if (r == 0)
+        r = account_find(&s, k->who.account, &decider);
+    bool same = r == 0 && account_one_being(&asker, &decider);
+    if (r != 0)
+        call_outcome(k, r, "account");
+    else if (same)
+        problem_reply(k->r, PROBLEM_FORBIDDEN, "both accounts get their mail at one address: somebody else approves");
+    return r == 0 && !same;
+}
+
 /* The request as both of them send it; false: answered. */
 static bool prepare(struct api_call *k, const struct approval *a, const struct http_request *q, struct api_call *sub)
 {
@@ -267,6 +287,8 @@ static bool prepare(struct api_call *k, const struct approval *a, const struct h
         call_outcome(k, r, "approval");
         return false;
     }
+    if (!is_other_being(k, a))
+        return false;
     sub->second = &k->who;
     struct api_call decider = *k; /* as if he sent it himself */
     decider.route = sub->route = api_find_route(sub);

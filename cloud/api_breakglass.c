@@ -86,8 +86,7 @@ void api_breakglass_ask(struct api_call *k)
         support_answer(k, &s, &p, "breakglass.requested", true);
 }
 
-/* Two accounts that get their mail at one address are one human being, whatever persons they were made for.
- * CLOUD_INVALID: the same. */
+/* CLOUD_INVALID: the same one as `first` is. */
 static int other_being(struct api_call *k, const uint8_t first[ID_LEN])
 {
     struct scope s;
@@ -99,7 +98,7 @@ static int other_being(struct api_call *k, const uint8_t first[ID_LEN])
         r = account_find(&s, k->who.account, &b);
     if (r == CLOUD_ABSENT || r == CLOUD_DAMAGED || (r == 0 && a.state != ACCOUNT_ACTIVE))
         r = CLOUD_CONFLICT; /* who asked is gone */
-    if (r == 0 && (memcmp(a.key, b.key, KEY_ID_LEN) == 0 || (a.mail[0] && strcasecmp(a.mail, b.mail) == 0)))
+    if (r == 0 && account_one_being(&a, &b))
         r = CLOUD_INVALID;
     account_wipe(&a);
     account_wipe(&b);

@@ -263,6 +263,12 @@ void api_corrections_request(struct api_call *k)
     json_decref(body);
 }
 
+static bool is_concerned(const struct who *w, const uint8_t author[ID_LEN], const struct correction *c,
+                         const struct person *p)
+{
+    return memcmp(author, c->by, ID_LEN) == 0 || (w->is == WHO_ACCOUNT && memcmp(w->person, p->id, ID_LEN) == 0);
+}
+
 static void decide(struct api_call *k, const struct body_value v[2])
 {
     struct correction c;
@@ -276,7 +282,7 @@ static void decide(struct api_call *k, const struct body_value v[2])
     if (!named(k, PERM_CORRECTIONS_APPROVE, &c, &p))
         return;
     api_author(k, author);
-    if (memcmp(author, c.by, ID_LEN) == 0 || (k->who.is == WHO_ACCOUNT && memcmp(k->who.person, p.id, ID_LEN) == 0)) {
+    if (is_concerned(&k->who, author, &c, &p) || (k->second && is_concerned(k->second, k->second->account, &c, &p))) {
         problem_reply(k->r, PROBLEM_FORBIDDEN, "nobody decides on what he asked for, or on his own time");
         return;
     }

@@ -27,7 +27,8 @@ static int setup(void **state)
     (void)human_grant(&f, db, &bob, ROLE_OWNER, NULL, 0);
     (void)human_grant(&f, db, &hr, ROLE_HR, NULL, 0);
     (void)human_grant(&f, db, &stranger, ROLE_OWNER, NULL, 0);
-    human_expect(&f, &ada, "PATCH", "/v1/settings", "{\"four_eyes\":[\"sites.change\",\"people.erase\"]}", 200, NULL);
+    human_expect(&f, &ada, "PATCH", "/v1/settings",
+                 "{\"four_eyes\":[\"sites.change\",\"people.erase\",\"corrections.approve\"]}", 200, NULL);
     return 0;
 }
 
@@ -172,14 +173,50 @@ static void test_nobody_makes_himself_a_second_pair(void **state)
     str_hex(owner.id, ID_LEN, role);
     ask(&ada, "POST", "/v1/accounts", "{\"login\":\"ada2\",\"name\":\"Ada too\"}", path, decision);
     expect(&bob, "POST", decision, "{\"approve\":false}", 200, NULL);
-    snprintf(body, sizeof body,
-             "{\"account\":\"%s\",\"role\":\"%s\",\"reach\":\"tenant\",\"reason\":\"me\"}",
+    snprintf(body, sizeof body, "{\"account\":\"%s\",\"role\":\"%s\",\"reach\":\"tenant\",\"reason\":\"me\"}",
              str_hex(hr.account.id, ID_LEN, id), role);
     ask(&ada, "POST", "/v1/grants", body, path, decision);
     expect(&bob, "POST", decision, "{\"approve\":false}", 200, NULL);
     snprintf(reset, sizeof reset, "/v1/accounts/%s/password-reset", str_hex(bob.account.id, ID_LEN, id));
     ask(&ada, "POST", reset, NULL, path, decision);
     expect(&ada, "POST", decision, "{\"approve\":false}", 200, NULL);
+}
+
+static void set_mail(struct human *h, const char *mail)
+{
+    struct scope s = human_begin(&f, db, h->tenant);
+    assert_int_equal(str_copy(h->account.mail, sizeof h->account.mail, mail), 0);
+    assert_int_equal(account_put(&s, &h->account), 0);
+    assert_int_equal(cloud_commit(f.c, db), 0);
+}
+
+static void test_one_mailbox_is_one_pair(void **state)
+{
+    char path[64], decision[96];
+    set_mail(&ada, "ada@example.org");
+    set_mail(&bob, "Ada@example.org");
+    ask(&ada, "POST", "/v1/sites", "{\"name\":\"Mine\"}", path, decision);
+    expect(&bob, "POST", decision, "{\"approve\":true}", 403, "forbidden");
+    set_mail(&bob, "bob@example.org");
+    expect(&bob, "POST", decision, "{\"approve\":true}", 200, NULL);
+}
+
+/* Nor with somebody else who asks: nobody decides on what he wanted himself. */
+static void test_who_wants_a_correction_is_no_second_pair(void **state)
+{
+    char path[64], decision[96], correction[96], id[2 * ID_LEN + 1], body[256];
+    snprintf(body, sizeof body,
+             "{\"person\":\"%s\",\"kind\":\"add\",\"time\":\"2026-11-02T07:00:00Z\",\"direction\":\"in\","
+             "\"reason\":\"forgot\"}",
+             str_hex(hr.account.person, ID_LEN, id));
+    struct reply r = human_send(&f, &bob, "POST", "/v1/corrections", body);
+    assert_int_equal(r.status, 201);
+    snprintf(correction, sizeof correction, "/v1/corrections/%s/decision", reply_text(&r, "id"));
+    reply_done(&r);
+    ask(&ada, "POST", correction, "{\"decision\":\"approved\",\"reason\":\"yes\"}", path, decision);
+    expect(&bob, "POST", decision, "{\"approve\":true}", 403, "forbidden");
+    expect(&hr, "POST", decision, "{\"approve\":true}", 403, "forbidden");
+    expect(&bob, "POST", decision, "{\"approve\":false}", 200, NULL);
 }
 
 static void test_two_owners_stay(void **state)
@@ -355,6 +392,8 @@ int main(void)
         cmocka_unit_test(test_an_erasure),
         cmocka_unit_test(test_the_settings_want_four_eyes_as_well),
         cmocka_unit_test(test_nobody_makes_himself_a_second_pair),
+        cmocka_unit_test(test_one_mailbox_is_one_pair),
+        cmocka_unit_test(test_who_wants_a_correction_is_no_second_pair),
         cmocka_unit_test(test_two_owners_stay),
         cmocka_unit_test(test_a_week_is_enough),
         cmocka_unit_test(test_a_request_goes_with_the_person_in_its_body),
