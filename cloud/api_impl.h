@@ -161,7 +161,7 @@ bool api_vendor_let_in(struct api_call *k);
 int api_rights_of(struct api_call *k, struct rights *ret);
 /* Whether k->who, and k->second, hold the route's permission as far as the route wants it. False: the reply is made. */
 bool api_permitted(struct api_call *k);
-bool api_permits(struct api_call *k); /* the same without a reply */
+bool api_permits(struct api_call *k);                                   /* the same without a reply */
 bool api_stepped_up(struct api_call *k, const struct api_route *route); /* the same of password and code */
 /* api_approvals.c: in the place of the handler of a route that writes. True: the request was kept for somebody else to
  * approve, or could not be; the reply is made. */

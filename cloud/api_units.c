@@ -87,22 +87,24 @@ static bool read_unit(struct api_call *k, bool is_new, struct wanted *w)
     return false;
 }
 
-/* The unit as it became, or why it did not; `prefix` of a new one, or NULL. */
-static void answer(struct api_call *k, int r, const struct unit *u, const char *prefix)
+/* The unit as it became, or why it did not; `before`: or NULL, for a new one. Who has a site's people has those of the
+ * units there: so a unit comes to a site by who may change both. */
+static void answer(struct api_call *k, int r, const struct unit *u, const struct unit *before)
 {
+    bool moved = r == 0 && u->has_site && !(before && before->has_site && memcmp(before->site, u->site, ID_LEN) == 0);
     if (r == CLOUD_CONFLICT) {
         problem_reply(k->r, PROBLEM_CONFLICT, "another unit has this name");
     } else if (r == CLOUD_ABSENT) {
         call_invalid(k, "site", "is not the id of a site");
     } else if (r != 0) {
         call_outcome(k, r, "unit");
-    } else if (!reached(k, PERM_SITES_CHANGE, u)) {
+    } else if (!reached(k, PERM_SITES_CHANGE, u) || (moved && !call_reaches_site(k, PERM_SITES_CHANGE, u->site))) {
         problem_reply(k->r, PROBLEM_FORBIDDEN,
                       "your permission sites.change does not reach there; give a site of yours");
-    } else if (prefix) {
+    } else if (!before) {
         json_t *o = unit_json(u);
         call_tag(k, o, NULL);
-        call_created(k, prefix, u->id, ID_LEN, o);
+        call_created(k, "/v1/units/", u->id, ID_LEN, o);
     } else {
         call_resource(k, unit_json(u), NULL);
     }
@@ -116,7 +118,7 @@ void api_units_create(struct api_call *k)
         return;
     int r = unit_create(k->cloud, k->db, k->tenant, &w.set, &u);
     json_decref(w.body);
-    answer(k, r, &u, "/v1/units/");
+    answer(k, r, &u, NULL);
 }
 
 /* What {id} names, as its preconditions want it; false: answered. */
@@ -149,12 +151,12 @@ void api_units_patch(struct api_call *k)
 {
     struct wanted w;
     uint8_t id[ID_LEN];
-    struct unit u;
+    struct unit before, u;
     if (!read_unit(k, false, &w))
         return;
-    if (named(k, PERM_SITES_CHANGE, id, &u)) {
+    if (named(k, PERM_SITES_CHANGE, id, &before)) {
         int r = unit_update(k->cloud, k->db, k->tenant, id, &w.set, &u);
-        answer(k, r, &u, NULL);
+        answer(k, r, &u, &before);
     }
     json_decref(w.body);
 }

@@ -261,6 +261,39 @@ static void test_the_last_owner_stays(void **state)
     expect(&owner, "POST", path, NULL, 409, "last-owner");
 }
 
+/* Who may see the people of one site, and may change a unit elsewhere, does not fetch it. */
+static void test_a_unit_is_moved_by_who_has_both_sites(void **state)
+{
+    char sites[2][2 * ID_LEN + 1], unit[64], role[2 * ID_LEN + 1], body[128];
+    struct human mover;
+    struct grant_reach reach = {.kind = REACH_SITE};
+    human_make(&f, db, "acme", "mover", &mover);
+    for (int i = 0; i < 2; i++) {
+        struct reply r = send(&owner, "POST", "/v1/sites", i ? "{\"name\":\"South\"}" : "{\"name\":\"North\"}");
+        assert_int_equal(r.status, 201);
+        snprintf(sites[i], sizeof sites[i], "%s", reply_text(&r, "id"));
+        reply_done(&r);
+    }
+    snprintf(body, sizeof body, "{\"name\":\"Team\",\"site\":\"%s\"}", sites[0]);
+    struct reply r = send(&owner, "POST", "/v1/units", body);
+    assert_int_equal(r.status, 201);
+    snprintf(unit, sizeof unit, "%.63s", reply_header(&r, "Location"));
+    reply_done(&r);
+    r = send(&owner, "POST", "/v1/roles", "{\"name\":\"Movers\",\"permissions\":[\"sites.read\",\"sites.change\"]}");
+    snprintf(role, sizeof role, "%s", reply_text(&r, "id"));
+    reply_done(&r);
+    snprintf(body, sizeof body, ",\"reach_id\":\"%s\"", unit + strlen("/v1/units/"));
+    expect(&owner, "POST", "/v1/grants", grant_body(&mover, role, "unit", body), 201, NULL);
+    assert_int_equal(str_unhex(sites[1], reach.id, ID_LEN), 0);
+    (void)human_grant(&f, db, &mover, ROLE_TEAM_LEAD, &reach, 0);
+    snprintf(body, sizeof body, "{\"site\":\"%s\"}", sites[1]);
+    expect(&mover, "PATCH", unit, body, 403, "forbidden");
+    snprintf(body, sizeof body, "{\"name\":\"The team\",\"site\":\"%s\"}", sites[0]);
+    expect(&mover, "PATCH", unit, body, 200, NULL);
+    snprintf(body, sizeof body, "{\"site\":\"%s\"}", sites[1]);
+    expect(&owner, "PATCH", unit, body, 200, NULL);
+}
+
 /* Who gets somebody's password reset can become that one: also one who may little as yet, or who may longer. */
 static void test_nobody_takes_over_who_may_more(void **state)
 {
@@ -358,6 +391,7 @@ int main(void)
         cmocka_unit_test(test_what_does_not_fit_is_refused),
         cmocka_unit_test(test_nobody_grants_more_than_he_holds),
         cmocka_unit_test(test_the_last_owner_stays),
+        cmocka_unit_test(test_a_unit_is_moved_by_who_has_both_sites),
         cmocka_unit_test(test_nobody_takes_over_who_may_more),
         cmocka_unit_test(test_roles_are_edited_within_their_kind),
         cmocka_unit_test(test_with_an_owner_the_bootstrap_tokens_end),
