@@ -133,7 +133,7 @@ static int send_link(struct api_call *k, const struct scope *s, const struct acc
     if (r == 0)
         r = login_mail(s, a, what, text, expires, &sent);
     if (r == 0) {
-        login_link_url(k->cloud, what, text, url, sizeof url);
+        link_url(k->cloud, kind, text, url, sizeof url);
         whole_set(&o, "link", sent ? json_null() : json_string(url));
         whole_set(&o, "expires", json_time(expires));
     }

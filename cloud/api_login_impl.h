@@ -73,8 +73,6 @@ enum login_mail { LOGIN_MAIL_INVITATION, LOGIN_MAIL_RESET, LOGIN_MAIL_LOCKED };
 /* To the account's address, if there is one and mail is set up: *ret_sent. link: the text, or NULL. */
 int login_mail(const struct scope *s, const struct account *a, enum login_mail what, const char *link, int64_t until,
                bool *ret_sent);
-/* The address that a browser is sent to with a link, as it stands in mails. */
-void login_link_url(const struct cloud *c, enum login_mail what, const char *link, char *ret, size_t size);
 /* 400 when mail or language are none; else what is set goes into *a. */
 bool api_account_texts(struct api_call *k, const struct body_value *mail, const struct body_value *language,
                        struct account *a);

@@ -286,16 +286,6 @@ int login_audit(struct api_call *k, const struct scope *s, const struct account 
     return audit_put(s, &e);
 }
 
-void login_link_url(const struct cloud *c, enum login_mail what, const char *link, char *ret, size_t size)
-{
-    const struct settings *set = cloud_settings(c);
-    const char *port = strrchr(set->api.listen, ':');
-    char *const *names = set->api.names.items;
-    /* behind the #: no browser sends that to anybody, and no log shows it */
-    snprintf(ret, size, "https://%s%s/#%s=%s", names[0], port && strcmp(port, ":443") != 0 ? port : "",
-             what == LOGIN_MAIL_INVITATION ? "invitation" : "password-reset", link);
-}
-
 int login_mail(const struct scope *s, const struct account *a, enum login_mail what, const char *link, int64_t until,
                bool *ret_sent)
 {
@@ -309,7 +299,7 @@ int login_mail(const struct scope *s, const struct account *a, enum login_mail w
     if (r != 0 && r != CLOUD_DAMAGED)
         return r;
     if (link)
-        login_link_url(s->c, what, link, url, sizeof url);
+        link_url(s->c, what == LOGIN_MAIL_INVITATION ? LINK_INVITATION : LINK_RESET, link, url, sizeof url);
     const struct mail_arg args[] = {
         {"name", p.name},
         {"company", s->tenant},

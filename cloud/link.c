@@ -134,3 +134,14 @@ int link_sweep(struct cloud *c, struct db *db, int64_t now)
     cloud_rollback(c, db);
     return r;
 }
+
+void link_url(const struct cloud *c, enum link_kind kind, const char *text, char *ret, size_t size)
+{
+    const struct settings *set = cloud_settings(c);
+    const char *port = strrchr(set->api.listen, ':'), *own = set->api.public_url;
+    char *const *names = set->api.names.items;
+    bool usual = port == NULL || strcmp(port, ":443") == 0;
+    /* behind the #: no browser sends that to anybody, and no log shows it */
+    snprintf(ret, size, "%s%s%s/#%s=%s", own != NULL ? "" : "https://", own != NULL ? own : names[0],
+             own != NULL || usual ? "" : port, kind == LINK_INVITATION ? "invitation" : "password-reset", text);
+}

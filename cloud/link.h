@@ -18,6 +18,8 @@ struct link {
 /* Inside the caller's transaction; an earlier one of that kind and account is good for nothing then. */
 int link_make(const struct scope *s, const uint8_t account[ID_LEN], enum link_kind kind, int64_t now,
               char ret_text[LINK_TEXT], int64_t *ret_expires);
+/* The address that a browser is sent to with it: api.public_url, else the API's own name and port. */
+void link_url(const struct cloud *c, enum link_kind kind, const char *text, char *ret, size_t size);
 /* Whose it is. CLOUD_ABSENT: unknown, used, replaced or expired; one answer for all. */
 int link_find(struct db *db, enum link_kind kind, const char *text, int64_t now, struct link *ret_link);
 /* Inside the caller's transaction: from here on it is used. CLOUD_ABSENT, as above. */

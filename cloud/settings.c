@@ -29,6 +29,13 @@ static const struct conf_key api_keys[] = {
      .max = 16,
      .def = "[localhost, 127.0.0.1]",
      .help = "Names and addresses under which clients reach the API; they stand in its certificate."},
+    {.name = "public_url",
+     .type = CONF_STRING,
+     .off = IN(api, public_url),
+     .min = 9,
+     .max = 200,
+     .help = "What links in mails begin with, behind a proxy; else the first of names and the port of listen.",
+     .example = "https://punch.example.com"},
     {.name = "threads",
      .type = CONF_UINT,
      .off = IN(api, threads),
@@ -409,6 +416,13 @@ static void check_proxies(struct conf *c, struct settings *s)
             conf_mistake(c, &s->api.proxies, "\"%.60s\" is no network such as 192.0.2.0/24", proxies[i]);
 }
 
+static void check_public_url(struct conf *c, struct settings *s)
+{
+    const char *url = s->api.public_url;
+    if (url && (!str_starts(url, "https://") || !plain_line(url) || strpbrk(url, " #?") || url[strlen(url) - 1] == '/'))
+        conf_mistake(c, &s->api.public_url, "write it as https: URL without a slash at its end");
+}
+
 static void check(struct conf *c, void *object)
 {
     struct settings *s = object;
@@ -422,6 +436,7 @@ static void check(struct conf *c, void *object)
         conf_mistake(c, &s->api.listen, "write it as address:port, such as 127.0.0.1:8443");
     if (!strrchr(s->broker.address, ':'))
         conf_mistake(c, &s->broker.address, "write it as host:port, such as localhost:8883");
+    check_public_url(c, s);
     check_outgoing(c, s);
     check_proxies(c, s);
     check_contact(c, s);

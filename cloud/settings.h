@@ -15,6 +15,7 @@ struct settings {
     struct {
         char *listen;              /* host:port */
         struct conf_list names;    /* char *: DNS names and addresses in the API's certificate */
+        char *public_url;          /* of links in mails, without a slash at the end; NULL: names[0] and the port */
         uint64_t threads;          /* of the HTTPS listener */
         uint64_t connections;      /* at most, all together */
         uint64_t per_address;      /* at most, from one address; 0: no limit */
