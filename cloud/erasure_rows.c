@@ -4,6 +4,7 @@
 
 #include "base/be.h"
 #include "cloud/account.h"
+#include "cloud/confidentiality.h"
 #include "cloud/credential_impl.h"
 #include "cloud/erasure_impl.h"
 #include "cloud/granted.h"
@@ -387,6 +388,8 @@ static int forget_account(const struct scope *s, const struct person *person)
         r = granted_forget(s, a.id, person->id);
     if (r == 0 && has)
         r = token_forget(s, a.id);
+    if (r == 0 && has)
+        r = confidentiality_forget(s, a.id);
     return r == 0 ? account_forget(s, person->key) : r;
 }
 

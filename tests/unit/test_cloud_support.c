@@ -1,7 +1,11 @@
 /* Support requests and break-glass in the store: who is let in, to what, until when, whatever the clock does. */
 #include "tests/unit/cloud_fixture.h"
 
+#include "cloud/account.h"
+#include "cloud/audit.h"
 #include "cloud/confidentiality.h"
+#include "cloud/erasure.h"
+#include "cloud/people.h"
 #include "cloud/scope.h"
 #include "cloud/support.h"
 
@@ -380,6 +384,28 @@ static void confidentiality_is_signed_once_a_version(void **state)
     assert_int_equal(confidentiality_signed(x->db, mira, &when), CLOUD_ABSENT);
 }
 
+static void a_signature_goes_with_whoever_signed(void **state)
+{
+    struct rig *x = *state;
+    struct person p;
+    struct erasure e;
+    int64_t when = 0;
+    struct account a = {.state = ACCOUNT_INVITED, .login = "mira", .language = "en", .created = T0};
+    const struct person_set set = {.name = "Mira"};
+    static const struct who asker = {.is = WHO_OPERATOR, .home = VENDOR_TENANT};
+    const struct audit_event asked = {.kind = "people.erase", .outcome = AUDIT_DONE, .who = &asker};
+    assert_int_equal(people_create(x->f.c, x->db, VENDOR_TENANT, &set, &p), 0);
+    memcpy(a.id, mira, ID_LEN);
+    memcpy(a.person, p.id, ID_LEN);
+    memcpy(a.key, p.key, KEY_ID_LEN);
+    assert_int_equal(end(x, account_put(begin(x, VENDOR_TENANT), &a)), 0);
+    assert_int_equal(end(x, confidentiality_sign(begin(x, VENDOR_TENANT), mira, T0)), 0);
+    assert_int_equal(end(x, confidentiality_sign(begin(x, VENDOR_TENANT), paul, T0)), 0);
+    assert_int_equal(erasure_make(x->f.c, x->db, VENDOR_TENANT, p.id, &asked, &e), 0);
+    assert_int_equal(confidentiality_signed(x->db, mira, &when), CLOUD_ABSENT);
+    assert_int_equal(confidentiality_signed(x->db, paul, &when), 0);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -395,6 +421,7 @@ int main(void)
         T(reaches_one_site_when_it_says_so),
         T(a_row_gives_no_more_than_there_is_to_give),
         T(confidentiality_is_signed_once_a_version),
+        T(a_signature_goes_with_whoever_signed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
