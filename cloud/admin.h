@@ -71,23 +71,30 @@ struct admin_call {
     struct db *db;
     const struct admin_args *args;
     struct buf *out, *err;
+    char about[2 * ID_LEN + 1]; /* what was made, changed or ended, for the trail; an id or a customer's name */
 };
 const char *admin_opt(const struct admin_call *a, const char *name); /* NULL: not given */
 int admin_tenant_add(struct admin_call *a);
 int admin_tenant_list(struct admin_call *a);
+int admin_tenant_show(struct admin_call *a);
 int admin_token_add(struct admin_call *a);
 int admin_token_list(struct admin_call *a);
 int admin_token_revoke(struct admin_call *a);
 int admin_gateway_add(struct admin_call *a);
 int admin_gateway_revoke(struct admin_call *a);
 int admin_gateway_list(struct admin_call *a);
+int admin_gateway_invite(struct admin_call *a);
 int admin_status(struct admin_call *a);
 /* A line for an outcome that is not 0; returns the exit code. */
 int admin_failed(struct admin_call *a, int r, const char *what);
 /* Takes rows, which may be NULL for want of memory; columns are members of them. */
 int admin_rows(struct admin_call *a, const char *const *columns, size_t n, json_t *rows);
 
-void admin_json(struct admin_call *a, const json_t *o);
+/* Takes what a command did, an object, which may be NULL for want of memory: JSON with --json, else a line for each
+ * member. */
+int admin_object(struct admin_call *a, json_t *o);
+/* False: there is no such customer, and the reason is said. */
+bool admin_customer(struct admin_call *a, const char *tenant);
 
 /* admin_account.c */
 int admin_account_invite(struct admin_call *a);

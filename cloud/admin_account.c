@@ -26,20 +26,19 @@ static int say(struct admin_call *a, const char *text)
     return EXIT_FAILED;
 }
 
-/* --tenant or --vendor; NULL: the reason is said. */
-static const char *tenant_of(struct admin_call *a)
+/* --tenant or --vendor; else an exit code, and the reason is said. */
+static int tenant_of(struct admin_call *a, const char **ret_tenant)
 {
     const char *tenant = admin_opt(a, "tenant");
     bool vendor = admin_opt(a, "vendor") != NULL;
-    if ((tenant != NULL) == vendor)
-        (void)say(a, "say --tenant NAME or --vendor");
-    else if (vendor)
-        return VENDOR_TENANT;
-    else if (!tenant_is_customer(tenant))
-        (void)admin_failed(a, CLOUD_ABSENT, "tenant");
-    else
-        return tenant;
-    return NULL;
+    if ((tenant != NULL) == vendor) {
+        (void)say(a, "give --tenant NAME or --vendor");
+        return EXIT_USAGE;
+    }
+    if (tenant && !admin_customer(a, tenant))
+        return EXIT_FAILED;
+    *ret_tenant = vendor ? VENDOR_TENANT : tenant;
+    return EXIT_OK;
 }
 
 /* ---- what goes past an Owner ---- */
@@ -92,51 +91,66 @@ static int note(struct admin_call *a, const struct scope *s, const struct accoun
     return r == 0 && reason ? tell_holders(s, PERM_SUPPORT_APPROVE, MAIL_EMERGENCY, args, ARRAY_LEN(args)) : r;
 }
 
-/* Runs fn as one transaction; what it did is in the trail or it was not done. */
-typedef int account_fn(struct admin_call *a, const struct scope *s, struct account *acc, json_t *out);
-static int change(struct admin_call *a, account_fn *fn)
+/* fn says why when it gives anything but 0 that admin_failed() cannot tell from another. What it did is in the trail or
+ * it was not done. */
+typedef int account_fn(struct admin_call *a, const struct scope *s, struct account *acc, json_t **out);
+static int in_transaction(struct admin_call *a, const char *tenant, account_fn *fn, json_t **out)
 {
     struct scope s;
     struct account CLEANUP(account_wipe) acc = {0};
-    const char *tenant = tenant_of(a);
-    json_t *out = json_object();
-    bool allowed = false;
-    if (!tenant)
-        return json_decref(out), EXIT_FAILED;
-    int r = out ? cloud_begin(a->cloud, a->db) : -ENOMEM;
-    if (r == 0)
-        r = scope_init(a->cloud, a->db, tenant, &s);
-    if (r == 0 && (allowed = may(a, &s)))
-        r = fn(a, &s, &acc, out);
-    if (r == 0 && allowed)
-        r = note(a, &s, &acc);
-    if (r == 0 && allowed)
-        r = cloud_commit(a->cloud, a->db);
-    else
-        cloud_rollback(a->cloud, a->db);
-    const char *key;
-    json_t *v;
+    int r = cloud_begin(a->cloud, a->db);
     if (r != 0)
-        (void)admin_failed(a, r,
-                           r == CLOUD_ABSENT     ? "tenant, account or role"
-                           : r == CLOUD_CONFLICT ? "login; or the last Owner would go"
-                                                 : "account");
-    else if (allowed && admin_opt(a, "json"))
-        admin_json(a, out);
-    else if (allowed)
-        json_object_foreach(out, key, v) buf_addf(a->out, "%s: %s\n", key, json_string_value(v));
+        return r;
+    r = scope_init(a->cloud, a->db, tenant, &s);
+    if (r == 0 && !may(a, &s))
+        r = CLOUD_INVALID;
+    if (r == 0)
+        r = fn(a, &s, &acc, out);
+    if (r == 0)
+        r = note(a, &s, &acc);
+    if (r == 0)
+        return cloud_commit(a->cloud, a->db);
+    cloud_rollback(a->cloud, a->db);
+    return r;
+}
+
+static int change(struct admin_call *a, account_fn *fn)
+{
+    const char *tenant;
+    int code = tenant_of(a, &tenant);
+    if (code != EXIT_OK)
+        return code;
+    json_t *out = json_object();
+    size_t said = a->err->len;
+    int r = in_transaction(a, tenant, fn, &out);
+    if (r == 0)
+        return admin_object(a, out);
     json_decref(out);
-    return r == 0 && allowed ? EXIT_OK : EXIT_FAILED;
+    return a->err->len > said ? EXIT_FAILED : admin_failed(a, r, "account");
 }
 
 /* ---- invite ---- */
 
+/* Which there are to choose from is told when the name is none of them. */
 static int role_named(struct admin_call *a, const struct scope *s, const char *name, struct role *ret)
 {
-    int kind = ROLE_OWN + 1;
-    while (kind < ROLE_KINDS && strcmp(role_kind_name((enum role_kind)kind), name) != 0)
-        kind++;
-    return kind == ROLE_KINDS ? CLOUD_ABSENT : role_of_kind(a->db, s->tenant, (enum role_kind)kind, ret);
+    const struct grant_reach all = {.kind = REACH_TENANT};
+    char names[256] = "";
+    int r = 0;
+    for (int k = ROLE_OWN + 1; r == 0 && k < ROLE_KINDS; k++) {
+        const char *have = role_kind_name((enum role_kind)k);
+        r = role_of_kind(a->db, s->tenant, (enum role_kind)k, ret);
+        bool fits = r == 0 && !role_kind_refuses((enum role_kind)k, &all, false, clock_real(), 0);
+        if (fits && strcmp(have, name) == 0)
+            return 0;
+        size_t n = strlen(names);
+        if (fits)
+            snprintf(names + n, sizeof names - n, "%s%s", n ? ", " : "", have);
+        r = r == CLOUD_ABSENT ? 0 : r;
+    }
+    if (r == 0)
+        buf_addf(a->err, "punchcloud: there is no role \"%.40s\" to grant here; take one of %s\n", name, names);
+    return r == 0 ? CLOUD_ABSENT : r;
 }
 
 static int grant(struct admin_call *a, const struct scope *s, const struct account *acc, const char *role_name)
@@ -146,8 +160,6 @@ static int grant(struct admin_call *a, const struct scope *s, const struct accou
     int64_t now = clock_real();
     struct granted g = {.reach = {.kind = REACH_TENANT}, .starts = now, .created = now};
     int r = role_named(a, s, role_name, &role);
-    if (r == 0 && role_kind_refuses(role.kind, &g.reach, false, now, 0))
-        r = CLOUD_INVALID;
     if (r == 0)
         r = crypto_random(g.id, ID_LEN);
     if (r != 0)
@@ -158,19 +170,50 @@ static int grant(struct admin_call *a, const struct scope *s, const struct accou
     return granted_add(s, &g);
 }
 
-static int invite(struct admin_call *a, const struct scope *s, struct account *acc, json_t *out)
+/* False: the reason is said. */
+static bool texts(struct admin_call *a, struct account *acc)
+{
+    const char *mail = admin_opt(a, "mail"), *login = admin_opt(a, "login");
+    if (!login_canonical(login, acc->login))
+        buf_addf(a->err,
+                 "punchcloud: \"%.40s\" is not a possible login; use letters, digits and . _ @ + -, at most %d\n",
+                 login, LOGIN_MAX);
+    else if (mail && (!mail_address_valid(mail) || str_copy(acc->mail, sizeof acc->mail, mail) != 0))
+        buf_addf(a->err, "punchcloud: \"%.80s\" is not a possible mail address; write it as somebody@example.com\n",
+                 mail);
+    else
+        return true;
+    return false;
+}
+
+static int add_link(const struct scope *s, const struct account *acc, json_t **out)
+{
+    char link[LINK_TEXT], url[512], until[32];
+    int64_t expires = 0;
+    int r = link_make(s, acc->id, LINK_INVITATION, clock_real(), link, &expires);
+    if (r != 0)
+        return r;
+    link_url(s->c, LINK_INVITATION, link, url, sizeof url);
+    whole_set(out, "invitation", json_string(link));
+    whole_set(out, "link", json_string(url));
+    whole_set(out, "expires", json_string(str_time(expires, until)));
+    crypto_wipe(link, sizeof link);
+    crypto_wipe(url, sizeof url);
+    return 0;
+}
+
+static int invite(struct admin_call *a, const struct scope *s, struct account *acc, json_t **out)
 {
     struct person p;
     struct tenant_settings set;
-    char link[LINK_TEXT], until[32], id[2 * ID_LEN + 1];
-    int64_t expires = 0, now = clock_real();
-    const char *mail = admin_opt(a, "mail"), *role = admin_opt(a, "role");
-    if (!login_canonical(admin_opt(a, "login"), acc->login) ||
-        (mail && (!mail_address_valid(mail) || str_copy(acc->mail, sizeof acc->mail, mail) != 0)))
+    const char *role = admin_opt(a, "role");
+    if (!texts(a, acc))
         return CLOUD_INVALID;
     int r = tenant_settings_get(a->db, s->tenant, &set);
     if (r == 0)
         r = people_create(a->cloud, a->db, s->tenant, &(struct person_set){.name = admin_opt(a, "name")}, &p);
+    if (r == CLOUD_INVALID)
+        (void)say(a, "--name is not a possible name; give 1 to 100 characters of UTF-8");
     if (r == 0)
         r = crypto_random(acc->id, ID_LEN);
     if (r != 0)
@@ -179,20 +222,17 @@ static int invite(struct admin_call *a, const struct scope *s, struct account *a
     memcpy(acc->key, p.key, KEY_ID_LEN);
     crypto_wipe(&p, sizeof p);
     acc->state = ACCOUNT_INVITED;
-    acc->created = now;
+    acc->created = clock_real();
     str_copy(acc->language, sizeof acc->language, set.language);
+    str_hex(acc->id, ID_LEN, a->about);
+    whole_set(out, "account", json_string(a->about));
     r = account_put(s, acc);
+    if (r == CLOUD_CONFLICT)
+        buf_addf(a->err, "punchcloud: %s has already an account of the login \"%s\"; choose another\n", s->tenant,
+                 acc->login);
     if (r == 0 && role)
         r = grant(a, s, acc, role);
-    if (r == 0)
-        r = link_make(s, acc->id, LINK_INVITATION, now, link, &expires);
-    if (r == 0) {
-        json_object_set_new(out, "account", json_string(str_hex(acc->id, ID_LEN, id)));
-        json_object_set_new(out, "invitation", json_string(link));
-        json_object_set_new(out, "expires", json_string(str_time(expires, until)));
-        crypto_wipe(link, sizeof link);
-    }
-    return r;
+    return r == 0 ? add_link(s, acc, out) : r;
 }
 
 int admin_account_invite(struct admin_call *a)
@@ -202,20 +242,27 @@ int admin_account_invite(struct admin_call *a)
 
 /* ---- end and mend ---- */
 
-static int named(struct admin_call *a, const struct scope *s, struct account *acc, json_t *out)
+static int named(struct admin_call *a, const struct scope *s, struct account *acc, json_t **out)
 {
-    char login[LOGIN_MAX + 1], id[2 * ID_LEN + 1];
-    int r = login_canonical(a->args->operand, login) ? account_by_login(s, login, acc) : CLOUD_ABSENT;
-    if (r == 0)
-        json_object_set_new(out, "account", json_string(str_hex(acc->id, ID_LEN, id)));
+    const char *typed = a->args->operand;
+    char login[LOGIN_MAX + 1];
+    int r = login_canonical(typed, login) ? account_by_login(s, login, acc) : CLOUD_ABSENT;
+    if (r == CLOUD_ABSENT)
+        buf_addf(a->err,
+                 "punchcloud: %s has no account of the login \"%.40s\"; it is what its human being logs in with\n",
+                 s->tenant, typed);
+    if (r == 0) {
+        str_hex(acc->id, ID_LEN, a->about);
+        whole_set(out, "account", json_string(a->about));
+    }
     return r;
 }
 
-static int archive(struct admin_call *a, const struct scope *s, struct account *acc, json_t *out)
+static int archive(struct admin_call *a, const struct scope *s, struct account *acc, json_t **out)
 {
     int r = named(a, s, acc, out);
-    if (r == 0)
-        r = granted_may_go(s, acc->id, NULL, clock_real());
+    if (r == 0 && (r = granted_may_go(s, acc->id, NULL, clock_real())) == CLOUD_CONFLICT)
+        (void)say(a, "this is the last Owner, who stays; make another one first");
     if (r == 0)
         r = session_end_all(s, acc->id, NULL);
     if (r == 0)
@@ -232,7 +279,7 @@ int admin_account_archive(struct admin_call *a)
 }
 
 /* Whoever was in by the old one is out. */
-static int reset_factor(struct admin_call *a, const struct scope *s, struct account *acc, json_t *out)
+static int reset_factor(struct admin_call *a, const struct scope *s, struct account *acc, json_t **out)
 {
     int r = named(a, s, acc, out);
     if (r == 0)
@@ -262,14 +309,15 @@ int admin_account_list(struct admin_call *a)
     static const char *const columns[] = {"account", "state", "second_factor", "created"};
     struct scope s;
     struct account_list l = {0};
-    const char *tenant = tenant_of(a);
-    if (!tenant)
-        return EXIT_FAILED;
+    const char *tenant;
+    int code = tenant_of(a, &tenant);
+    if (code != EXIT_OK)
+        return code;
     int r = scope_init(a->cloud, a->db, tenant, &s);
     if (r == 0)
         r = account_list(&s, NULL, SIZE_MAX, &l);
     if (r != 0)
-        return admin_failed(a, r, "tenant");
+        return admin_failed(a, r, "accounts");
     json_t *rows = json_array();
     for (size_t i = 0; i < l.n; i++)
         whole_append(&rows, account_row(&l.items[i]));

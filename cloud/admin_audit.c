@@ -16,9 +16,8 @@ static int failed(struct admin_call *a, int r)
 {
     buf_reset(a->out);
     buf_addf(a->err, "punchcloud: audit trail: %s\n",
-             r == CLOUD_ABSENT               ? "there is no such tenant"
-             : r == -ENOBUFS || r == -ENOMEM ? "too long for one answer; take it in parts, with --from and --to"
-                                             : (r < 0 ? error_str(r) : "unexpected outcome"));
+             r == -ENOBUFS || r == -ENOMEM ? "too long for one answer; take it in parts, with --from and --to"
+                                           : (r < 0 ? error_str(r) : "unexpected outcome"));
     return EXIT_FAILED;
 }
 
@@ -38,8 +37,11 @@ int admin_audit_export(struct admin_call *a)
     uint64_t from = 1, to = 0;
     if (!number(a, "from", &from) || !number(a, "to", &to))
         return EXIT_USAGE;
+    const char *tenant = admin_opt(a, "tenant");
+    if (strcmp(tenant, VENDOR_TENANT) != 0 && !admin_customer(a, tenant))
+        return EXIT_FAILED;
     audit_settle(a->cloud, SETTLE_MS);
-    int r = audit_lines_begin(a->cloud, a->db, admin_opt(a, "tenant"), from, to, false, &x, a->out);
+    int r = audit_lines_begin(a->cloud, a->db, tenant, from, to, false, &x, a->out);
     while (r == 0)
         r = audit_lines_more(&x, a->db, NULL, NULL, a->out);
     return r == AUDIT_LINES_END ? EXIT_OK : failed(a, r);
@@ -49,6 +51,8 @@ int admin_audit_key(struct admin_call *a)
 {
     struct audit_key key;
     audit_key(a->cloud, &key);
+    if (admin_opt(a, "json"))
+        return admin_object(a, json_pack("{s:s}", "key", key.pem));
     buf_addf(a->out, "%s", key.pem);
     return EXIT_OK;
 }
@@ -114,7 +118,7 @@ void admin_note(struct admin_call *a, int code)
     const struct audit_event e = {.kind = kind,
                                   .outcome = code == EXIT_OK ? AUDIT_DONE : AUDIT_FAILED,
                                   .who = &operator,
-                                  .resource = a->args->operand };
+                                  .resource = a->about[0] ? a->about : NULL };
     if (r == 0)
         r = audit_note(a->cloud, a->db, tenant, &e);
     if (r != 0)

@@ -6,10 +6,12 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "base/whole.h"
+#include "cloud/account.h"
 #include "cloud/admin.h"
-#include "cloud/gateway.h"
+#include "cloud/granted.h"
+#include "cloud/invitation.h"
 #include "cloud/report.h"
-#include "cloud/scope.h"
+#include "cloud/site.h"
 #include "cloud/tenant.h"
 #include "cloud/token.h"
 
@@ -27,11 +29,6 @@ static void print_json(struct buf *out, const json_t *j)
 {
     json_dump_callback(j, add_chunk, out, JSON_INDENT(2));
     buf_add(out, "\n", 1);
-}
-
-void admin_json(struct admin_call *a, const json_t *o)
-{
-    print_json(a->out, o);
 }
 
 static const char *cell(const json_t *row, const char *column, char ret[CELL_MAX])
@@ -104,6 +101,33 @@ int admin_rows(struct admin_call *a, const char *const *columns, size_t n, json_
     return EXIT_OK;
 }
 
+int admin_object(struct admin_call *a, json_t *o)
+{
+    char text[CELL_MAX];
+    const char *key;
+    json_t *v;
+    if (!o)
+        return admin_failed(a, -ENOMEM, "answer");
+    if (admin_opt(a, "json"))
+        print_json(a->out, o);
+    else
+        json_object_foreach(o, key, v)
+            buf_addf(a->out, "%s: %s\n", key, json_is_string(v) ? json_string_value(v) : cell(o, key, text));
+    json_decref(o);
+    return EXIT_OK;
+}
+
+bool admin_customer(struct admin_call *a, const char *tenant)
+{
+    struct tenant t;
+    int r = tenant_is_customer(tenant) ? tenant_get(a->db, tenant, &t) : CLOUD_ABSENT;
+    if (r == CLOUD_ABSENT)
+        buf_addf(a->err, "punchcloud: there is no customer \"%.40s\"; `punchcloud tenant list` shows them\n", tenant);
+    else if (r != 0)
+        (void)admin_failed(a, r, "customer");
+    return r == 0;
+}
+
 static json_t *time_json(int64_t us)
 {
     char text[32];
@@ -115,11 +139,54 @@ static json_t *time_json(int64_t us)
 int admin_tenant_add(struct admin_call *a)
 {
     struct tenant t;
-    int r = tenant_add(a->cloud, a->db, a->args->operand, &t);
+    const char *name = a->args->operand;
+    int r = tenant_add(a->cloud, a->db, name, &t);
+    if (r == CLOUD_INVALID)
+        buf_addf(a->err, "punchcloud: \"%.40s\" is not a possible name; use a-z, 0-9 and inner hyphens, at most %d\n",
+                 name, TENANT_MAX);
+    else if (r == CLOUD_CONFLICT)
+        buf_addf(a->err, "punchcloud: there is already a customer %s; `punchcloud tenant show %s`\n", name, name);
+    else if (r != 0)
+        return admin_failed(a, r, "customer");
     if (r != 0)
-        return admin_failed(a, r, r == CLOUD_INVALID ? "name; use a-z, 0-9 and inner hyphens, at most 32" : "tenant");
-    buf_addf(a->out, "tenant: %s\n", t.id);
-    return EXIT_OK;
+        return EXIT_FAILED;
+    str_copy(a->about, sizeof a->about, t.id);
+    return admin_object(a, json_pack("{s:s}", "tenant", t.id));
+}
+
+static int count_accounts(struct admin_call *a, const char *tenant, size_t *ret_n)
+{
+    struct scope s;
+    struct account_list l = {0};
+    int r = scope_init(a->cloud, a->db, tenant, &s);
+    if (r == 0)
+        r = account_list(&s, NULL, SIZE_MAX, &l);
+    if (r == 0)
+        *ret_n = l.n;
+    account_list_done(&l);
+    return r;
+}
+
+int admin_tenant_show(struct admin_call *a)
+{
+    const char *name = a->args->operand;
+    struct tenant t;
+    uint64_t owners = 0, gateways = 0;
+    size_t accounts = 0;
+    if (!admin_customer(a, name))
+        return EXIT_FAILED;
+    int r = tenant_get(a->db, name, &t);
+    if (r == 0)
+        r = granted_owners(a->db, name, clock_real(), NULL, NULL, &owners);
+    if (r == 0)
+        r = count_accounts(a, name, &accounts);
+    if (r == 0)
+        r = tenant_gateways(a->db, name, &gateways);
+    if (r != 0)
+        return admin_failed(a, r, "customer");
+    return admin_object(a, json_pack("{s:s, s:o, s:I, s:I, s:I}", "tenant", t.id, "created", time_json(t.created),
+                                     "owners", (json_int_t)owners, "accounts", (json_int_t)accounts, "gateways",
+                                     (json_int_t)gateways));
 }
 
 int admin_tenant_list(struct admin_call *a)
@@ -172,7 +239,7 @@ static int parse_span(const char *s, int64_t *ret_us)
 int admin_token_add(struct admin_call *a)
 {
     const char *tenant = admin_opt(a, "tenant"), *expires = admin_opt(a, "expires"), *label = admin_opt(a, "label");
-    char text[TOKEN_TEXT_MAX], id[2 * TOKEN_ID_LEN + 1], when[32] = "never";
+    char text[TOKEN_TEXT_MAX];
     struct token t;
     int64_t span = 0;
     if (!tenant == !admin_opt(a, "operator")) {
@@ -184,41 +251,44 @@ int admin_token_add(struct admin_call *a)
         return EXIT_USAGE;
     }
     if (tenant && (span == 0 || span > TOKEN_LIFE_DAYS * DAY_US)) {
-        buf_addf(a->err, "punchcloud: --expires: a tenant's token lives for a year at most\n");
+        buf_addf(a->err, "punchcloud: --expires %.20s: a customer's token lives for 365d at most\n", expires);
         return EXIT_USAGE;
     }
     if (label && strlen(label) > LABEL_MAX_LEN) {
         buf_addf(a->err, "punchcloud: --label has at most %d bytes\n", LABEL_MAX_LEN);
         return EXIT_USAGE;
     }
+    if (tenant && !admin_customer(a, tenant))
+        return EXIT_FAILED;
     int r = token_add(a->cloud, a->db, tenant, label ? label : "", span ? clock_real() + span : 0, text, &t);
     if (r == CLOUD_CONFLICT) {
-        buf_addf(a->err,
-                 "punchcloud: tenant %s has an Owner, who makes tokens and invites others; there is no other way "
-                 "in\n",
-                 tenant);
+        buf_addf(
+            a->err,
+            "punchcloud: %s has an Owner, who makes tokens (POST /v1/tokens) and invites others; there is no other "
+            "way in\n",
+            tenant);
         return EXIT_FAILED;
     }
     if (r != 0)
-        return admin_failed(a, r, "tenant");
-    if (t.expires)
-        str_time(t.expires, when);
-    buf_addf(a->out, "token: %s\nid: %s\nexpires: %s\n", text, str_hex(t.id, TOKEN_ID_LEN, id), when);
+        return admin_failed(a, r, "token");
+    str_hex(t.id, TOKEN_ID_LEN, a->about);
+    r = admin_object(a, json_pack("{s:s, s:s, s:o}", "token", text, "id", a->about, "expires", time_json(t.expires)));
     crypto_wipe(text, sizeof text);
-    return EXIT_OK;
+    return r;
 }
 
+/* Whoever has an account chose the label of a token himself: it may name him. */
 static json_t *token_json(const struct token *t)
 {
     char id[2 * TOKEN_ID_LEN + 1];
     const char *state = t->revoked ? "revoked" : t->expires && t->expires <= clock_real() ? "expired" : "valid";
-    return json_pack("{s:s, s:s, s:s, s:s?, s:o, s:o, s:s}", "id", str_hex(t->id, TOKEN_ID_LEN, id), "state", state,
+    return json_pack("{s:s, s:s, s:s, s:s?, s:o, s:o, s:s?}", "id", str_hex(t->id, TOKEN_ID_LEN, id), "state", state,
                      "scope",
                      t->is_operator   ? "operator"
                      : t->has_account ? "account"
                                       : "bootstrap",
                      "tenant", t->is_operator ? NULL : t->tenant, "created", time_json(t->created), "expires",
-                     time_json(t->expires), "label", t->label);
+                     time_json(t->expires), "label", t->has_account ? NULL : t->label);
 }
 
 int admin_token_list(struct admin_call *a)
@@ -238,47 +308,106 @@ int admin_token_list(struct admin_call *a)
 int admin_token_revoke(struct admin_call *a)
 {
     uint8_t id[TOKEN_ID_LEN];
-    int r = str_unhex(a->args->operand, id, sizeof id) < 0 ? CLOUD_INVALID : token_revoke(a->cloud, a->db, id);
-    if (r != 0)
-        return admin_failed(a, r, r == CLOUD_INVALID ? "token id; `punchcloud token list` shows them" : "token");
-    buf_addf(a->out, "revoked: %s\n", a->args->operand);
-    return EXIT_OK;
+    int r = str_unhex(a->args->operand, id, sizeof id) < 0 ? CLOUD_INVALID : 0;
+    if (r == 0) {
+        str_hex(id, sizeof id, a->about);
+        r = token_revoke(a->cloud, a->db, id);
+    }
+    if (r == CLOUD_INVALID || r == CLOUD_ABSENT) {
+        buf_addf(a->err, "punchcloud: there is no token of the id \"%.40s\"; `punchcloud token list` shows them\n",
+                 a->args->operand);
+        return EXIT_FAILED;
+    }
+    return r == 0 ? admin_object(a, json_pack("{s:s}", "revoked", a->about)) : admin_failed(a, r, "token");
 }
 
 /* ---- gateways ---- */
 
+static int gateway_refused(struct admin_call *a, int r)
+{
+    const char *site = admin_opt(a, "site");
+    if (r == CLOUD_CONFLICT)
+        return admin_failed(a, r,
+                            "gateway id, with other keys; nothing was changed: is the request the gateway's own?");
+    if (*site == '\0' || strlen(site) > SITE_MAX_LEN)
+        return admin_failed(a, r, "site (1 to 64 bytes)");
+    return admin_failed(
+        a, r, r == CLOUD_INVALID ? "request; make it with `punchgate keygen` and carry it unchanged" : "gateway");
+}
+
 int admin_gateway_add(struct admin_call *a)
 {
-    const char *site = admin_opt(a, "site"), *request = admin_opt(a, "request");
-    char id[2 * GW_LEN + 1];
+    const char *tenant = admin_opt(a, "tenant");
+    struct buf CLEANUP(buf_done) bundle;
     struct gateway g;
-    int r = gateway_add(a->cloud, a->db, admin_opt(a, "tenant"), site, BYTES_STR(request), a->out, &g);
-    if (r != 0) {
-        buf_reset(a->out);
-        if (*site == '\0' || strlen(site) > SITE_MAX_LEN)
-            return admin_failed(a, r, "site (1 to 64 bytes)");
-        if (r == CLOUD_CONFLICT)
-            return admin_failed(a, r,
-                                "gateway id, with other keys; nothing was changed: is the request the gateway's own?");
-        return admin_failed(a, r,
-                            r == CLOUD_INVALID ? "request; make it with `punchgate keygen` and carry it unchanged"
-                                               : "tenant; `punchcloud tenant list` shows them");
-    }
-    buf_addf(a->err, "gateway %s of tenant %s at %s: generation %llu\n", str_hex(g.gw, GW_LEN, id), g.tenant, g.site,
-             (unsigned long long)g.gen);
+    buf_init(&bundle, ENROL_FILE_MAX);
+    if (!admin_customer(a, tenant))
+        return EXIT_FAILED;
+    int r = gateway_add(a->cloud, a->db, tenant, admin_opt(a, "site"), BYTES_STR(admin_opt(a, "request")), &bundle, &g);
+    if (r != 0)
+        return gateway_refused(a, r);
+    str_hex(g.gw, GW_LEN, a->about);
     if (g.before[0] && strcmp(g.before, g.tenant) != 0)
         buf_addf(a->err, "it was tenant %s's before; what it still holds for %s is refused from now on\n", g.before,
                  g.before);
-    return EXIT_OK;
+    if (admin_opt(a, "json"))
+        return admin_object(a, json_pack("{s:s, s:s, s:s, s:I, s:s}", "gateway", a->about, "tenant", g.tenant, "site",
+                                         g.site, "generation", (json_int_t)g.gen, "bundle", buf_str(&bundle)));
+    buf_addf(a->err, "gateway %s of tenant %s at %s: generation %llu\n", a->about, g.tenant, g.site,
+             (unsigned long long)g.gen);
+    r = buf_add(a->out, bundle.p, bundle.len);
+    return r == 0 ? EXIT_OK : admin_failed(a, r, "bundle");
+}
+
+int admin_gateway_invite(struct admin_call *a)
+{
+    const char *tenant = admin_opt(a, "tenant"), *site = admin_opt(a, "site"), *expires = admin_opt(a, "expires");
+    uint8_t id[ID_LEN];
+    char code[INVITATION_CODE];
+    struct invitation i;
+    int64_t span = 0;
+    if (parse_span(expires ? expires : "24h", &span) < 0 || span == 0 || span > INVITATION_LIFE_MAX_US) {
+        buf_addf(a->err, "punchcloud: --expires %.20s: use 24h, 30min or 60s; 7d at most\n", expires);
+        return EXIT_USAGE;
+    }
+    if (!admin_customer(a, tenant))
+        return EXIT_FAILED;
+    int r = site_by_name(a->db, tenant, site, id);
+    if (r == 0)
+        r = invitation_add(a->cloud, a->db, tenant, id, clock_real() + span, code, &i);
+    if (r == CLOUD_ABSENT) {
+        buf_addf(
+            a->err,
+            "punchcloud: %s has no site \"%.64s\"; its people make sites (POST /v1/sites), and so does `punchcloud "
+            "gateway add`\n",
+            tenant, site);
+        return EXIT_FAILED;
+    }
+    if (r != 0)
+        return admin_failed(a, r, "invitation");
+    str_hex(i.id, ID_LEN, a->about);
+    r = admin_object(a, json_pack("{s:s, s:s, s:s, s:o}", "invitation", a->about, "site", i.site, "code", code,
+                                  "expires", time_json(i.expires)));
+    crypto_wipe(code, sizeof code);
+    return r;
 }
 
 int admin_gateway_revoke(struct admin_call *a)
 {
     uint8_t gw[GW_LEN];
-    int r = str_unhex(a->args->operand, gw, sizeof gw) < 0 ? CLOUD_INVALID : gateway_revoke(a->cloud, a->db, gw);
+    int r = str_unhex(a->args->operand, gw, sizeof gw) < 0 ? CLOUD_INVALID : 0;
+    if (r == 0) {
+        str_hex(gw, sizeof gw, a->about);
+        r = gateway_revoke(a->cloud, a->db, gw);
+    }
+    if (r == CLOUD_INVALID || r == CLOUD_ABSENT) {
+        buf_addf(a->err, "punchcloud: there is no gateway of the id \"%.40s\"; `punchcloud gateway list` shows them\n",
+                 a->args->operand);
+        return EXIT_FAILED;
+    }
     if (r != 0 && r != GATEWAY_UNLISTED)
-        return admin_failed(a, r, r == CLOUD_INVALID ? "gateway id; it has 16 hex digits" : "gateway");
-    buf_addf(a->out, "revoked: %s\n", a->args->operand);
+        return admin_failed(a, r, "gateway");
+    int code = admin_object(a, json_pack("{s:s}", "revoked", a->about));
     if (r == GATEWAY_UNLISTED) {
         buf_addf(a->err, "punchcloud: its uploads are refused from now on, but pki/ca.crl could not be written (see "
                          "the log), so the broker lets it in; give this command again\n");
@@ -287,7 +416,7 @@ int admin_gateway_revoke(struct admin_call *a)
     buf_addf(a->err,
              "its uploads are refused from now on; for the broker to refuse it too, give it the new pki/ca.crl\n"
              "and reload it (systemctl reload mosquitto)\n");
-    return EXIT_OK;
+    return code;
 }
 
 static const char *const gateway_columns[] = {"id",     "tenant",      "site",        "generation",
@@ -295,8 +424,11 @@ static const char *const gateway_columns[] = {"id",     "tenant",      "site",  
 
 int admin_gateway_list(struct admin_call *a)
 {
+    const char *tenant = admin_opt(a, "tenant");
     struct gateway_list list = {0};
-    int r = gateway_list(a->db, admin_opt(a, "tenant"), &list);
+    if (tenant && !admin_customer(a, tenant))
+        return EXIT_FAILED;
+    int r = gateway_list(a->db, tenant, &list);
     if (r != 0)
         return admin_failed(a, r, "list of gateways");
     json_t *rows = json_array();

@@ -94,7 +94,22 @@ static void tell(struct audit_check *k, bool whole)
         printf("Only a newer checkpoint, kept elsewhere, can prove that nothing was cut behind it (--checkpoint).\n");
 }
 
-int audit_cli_verify(const char *file, const char *key_file, const char *checkpoint_file)
+/* What is proven, also in front of the line that is wrong. False: it could not be printed. */
+static bool tell_json(struct audit_check *k, bool whole)
+{
+    struct audit_proof p;
+    char time[32];
+    audit_check_proof(k, &p);
+    json_t *o =
+        json_pack("{s:b, s:s?, s:s?, s:I, s:I, s:s?, s:I}", "proven", whole, "why", whole ? NULL : audit_check_why(k),
+                  "tenant", p.time ? p.tenant : NULL, "from", (json_int_t)p.from, "to", (json_int_t)p.seq, "as_of",
+                  p.time ? str_time(p.time, time) : NULL, "epoch", (json_int_t)p.epoch);
+    bool printed = o && json_dumpf(o, stdout, JSON_INDENT(2)) == 0 && putchar('\n') != EOF;
+    json_decref(o);
+    return printed;
+}
+
+int audit_cli_verify(const char *file, const char *key_file, const char *checkpoint_file, bool json)
 {
     uint8_t point[CRYPTO_POINT];
     struct checkpoint newer;
@@ -109,8 +124,9 @@ int audit_cli_verify(const char *file, const char *key_file, const char *checkpo
         fclose(f);
     if (r < 0)
         fprintf(stderr, "punchcloud: %s: %s\n", file, error_str(r));
-    else
+    else if (!json)
         tell(k, r == 0);
+    bool told = r < 0 || !json || tell_json(k, r == 0);
     audit_check_free(k);
-    return r < 0 || fflush(stdout) != 0 ? EXIT_FAILED : r == 0 ? EXIT_OK : EXIT_TAMPERED;
+    return r < 0 || !told || fflush(stdout) != 0 ? EXIT_FAILED : r == 0 ? EXIT_OK : EXIT_TAMPERED;
 }

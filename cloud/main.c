@@ -52,7 +52,15 @@ static void print_made(const struct settings *set, const char *config, const cha
            config, config, config, config);
 }
 
-static int cmd_init(const struct settings *set, const char *config)
+/* One object, as the other commands print it. `o` NULL: no memory. */
+static int print_json(json_t *o)
+{
+    bool whole = o && json_dumpf(o, stdout, JSON_INDENT(2)) == 0 && putchar('\n') != EOF && fflush(stdout) == 0;
+    json_decref(o);
+    return whole ? EXIT_OK : EXIT_FAILED;
+}
+
+static int cmd_init(const struct settings *set, const char *config, bool json)
 {
     char token[64] = "";
     int r = owner_become(set->state);
@@ -78,9 +86,13 @@ static int cmd_init(const struct settings *set, const char *config)
                              : "");
         return EXIT_FAILED;
     }
-    print_made(set, config, token);
+    int code = EXIT_OK;
+    if (json)
+        code = print_json(json_pack("{s:s, s:s}", "state", set->state, "operator_token", token));
+    else
+        print_made(set, config, token);
     crypto_wipe(token, sizeof token);
-    return fflush(stdout) == 0 ? EXIT_OK : EXIT_FAILED;
+    return fflush(stdout) == 0 ? code : EXIT_FAILED;
 }
 
 /* ---- escrow adopt ---- */
@@ -95,7 +107,7 @@ static bool in_list(const struct conf_list *l, const char *text)
 }
 
 /* Neither the daemon nor the state lock is needed: whoever writes keys looks at the mark each time. */
-static int cmd_adopt(const struct settings *set, const char *folder)
+static int cmd_adopt(const struct settings *set, const char *folder, bool json)
 {
     char id[ESCROW_ID];
     if (!in_list(&set->escrow, folder)) {
@@ -115,6 +127,8 @@ static int cmd_adopt(const struct settings *set, const char *folder)
                 folder);
     else if (r != 0)
         fprintf(stderr, "punchcloud: marking %s: %s\n", folder, error_str(r));
+    else if (json)
+        return print_json(json_pack("{s:s, s:s}", "adopted", folder, "installation", id));
     else
         printf("%s is an escrow folder of this installation (%s). The keys are copied there within a minute,\n"
                "or when punchcloud starts.\n",
@@ -265,7 +279,8 @@ static int cmd_verify(const struct admin_args *args)
         return EXIT_FAILED;
     }
     const struct admin_call a = {.args = args};
-    return audit_cli_verify(args->operand, admin_opt(&a, "key"), admin_opt(&a, "checkpoint"));
+    return audit_cli_verify(args->operand, admin_opt(&a, "key"), admin_opt(&a, "checkpoint"),
+                            admin_opt(&a, "json") != NULL);
 }
 
 /* ---- command line ---- */
@@ -316,7 +331,8 @@ static int perform(const struct admin_args *args, const char *config)
     struct conf *conf = NULL;
     int r = load(config, &set, &conf), code = EXIT_FAILED;
     if (r == 0) {
-        bool run = strcmp(args->cmd->group, "run") == 0;
+        const struct admin_call a = {.args = args};
+        bool run = strcmp(args->cmd->group, "run") == 0, json = admin_opt(&a, "json") != NULL;
         log_init("punchcloud", run ? levels[set.log] : LOG_WARN);
         if ((r = crypto_init()) < 0)
             fprintf(stderr, "punchcloud: the crypto library does not start: %s\n", error_str(r));
@@ -325,9 +341,9 @@ static int perform(const struct admin_args *args, const char *config)
         else if (run)
             code = cmd_run(&set);
         else if (strcmp(args->cmd->group, "init") == 0)
-            code = cmd_init(&set, config);
+            code = cmd_init(&set, config, json);
         else if (strcmp(args->cmd->group, "escrow") == 0)
-            code = cmd_adopt(&set, args->operand);
+            code = cmd_adopt(&set, args->operand, json);
         else
             code = admin_client(&set, args);
     }

@@ -3,11 +3,14 @@
 
 Configurations with an unknown key, a wrong type or unit, a missing unit, a value out of range, two readers of one
 name: file, line, column and the quoted text; nothing is started; exit code 1. For both programs, `check` and `run`.
+Commands with a wrong name, role or id, or past an Owner.
 The API without a token, with a wrong, expired or revoked one, and with another tenant's: 404 there, not 403.
 """
+import json
 import os
 import re
 
+from human import Human
 from lab import PATIENCE, ROOT, Lab, main
 from proc import check, free_port, wait_for
 from pypeers import PyGateway
@@ -250,7 +253,58 @@ def escrow(lab):
     print("an escrow folder without its disk refused; a new one taken into use by command", flush=True)
 
 
+def commands(lab):
+    """Of punchcloud's commands: what is refused says why, names what was given and what to do instead."""
+    cloud = lab.cloud.init()
+    cloud.tenant("acme")
+    invite = ["account", "invite", "--tenant", "acme", "--name", "Ines Beck"]
+    asked = [
+        (["tenant", "show", "acmee"], 1, ['"acmee"', "punchcloud tenant list"]),
+        (["tenant", "add", "_vendor"], 1, ['"_vendor"', "a-z"]),
+        (["tenant", "show", "_vendor"], 1, ['"_vendor"']),
+        (["gateway", "list", "--tenant", "acmee"], 1, ['"acmee"']),
+        (["gateway", "invite", "--tenant", "acme", "--site", "Gate"], 1, ['"Gate"', "POST /v1/sites"]),
+        (["gateway", "revoke", "1234"], 1, ['"1234"', "punchcloud gateway list"]),
+        (["token", "add", "--tenant", "_vendor"], 1, ['"_vendor"', "punchcloud tenant list"]),
+        (["token", "add", "--tenant", "acme", "--expires", "2 weeks"], 2, ["2 weeks", "90d"]),
+        (["token", "revoke", "nonsense"], 1, ['"nonsense"', "punchcloud token list"]),
+        ([*invite, "--login", "ines beck"], 1, ['"ines beck"', "letters, digits"]),
+        ([*invite, "--login", "ines", "--role", "boss"], 1, ['"boss"', "owner, dpo, hr"]),
+        (["account", "invite", "--login", "ines", "--name", "Ines"], 2, ["--tenant NAME or --vendor"]),
+        (["account", "archive", "ines", "--tenant", "acme"], 1, ['"ines"']),
+    ]
+    owner = [
+        ([*invite, "--login", "jan", "--role", "owner"], 1, ["--emergency REASON", "Owners and DPO are told"]),
+        (["account", "archive", "ines", "--tenant", "acme"], 1, ["--emergency REASON"]),
+        (["account", "archive", "ines", "--tenant", "acme", "--emergency", "gone"], 1, ["last Owner"]),
+        (["token", "add", "--tenant", "acme"], 1, ["has an Owner", "POST /v1/tokens"]),
+    ]
+    for json_too in ([], ["--json"]):
+        for words, code, said in asked:
+            refused(cloud, [*words, *json_too], code, said)
+    lab.broker.start()
+    cloud.start()
+    Human(cloud, "acme", "ines").invited("owner").enrol()
+    for words, code, said in [a for a in asked if a[0][:1] != ["account"]] + owner:
+        refused(cloud, words, code, said)
+    out = cloud.ctl(*invite, "--login", "jan", "--emergency", "Ines is ill", "--json").stdout
+    check(json.loads(out)["link"].endswith("#invitation=" + json.loads(out)["invitation"]), out)
+    check(json.loads(cloud.ctl("tenant", "show", "acme", "--json").stdout) | {"created": 0} ==
+          {"tenant": "acme", "created": 0, "owners": 1, "accounts": 2, "gateways": 0}, "what acme is")
+    print(f"{len(asked + owner)} mistaken commands refused, with and without the daemon", flush=True)
+
+
+def refused(cloud, words, code, said):
+    r = cloud.ctl(*words, expect=code)
+    check(r.stdout == "", f"{words} prints {r.stdout}")
+    for word in said:
+        check(word in r.stderr, f"{words}: no {word!r} in\n{r.stderr}")
+
+
 def test(args, _rng):
+    with Lab("commands", keep=args.keep) as lab:
+        commands(lab)
+        lab.stop_daemons()
     with Lab("mistakes", keep=args.keep) as lab:
         configurations(lab)
     with Lab("escrow", keep=args.keep) as lab:

@@ -6,6 +6,7 @@
 #include "base/loop.h"
 #include "cloud/audit.h"
 #include "cloud/granted.h"
+#include "cloud/invitation.h"
 #include "cloud/link.h"
 #include "tests/unit/cloud_fixture.h"
 
@@ -265,17 +266,27 @@ static uint64_t events(const char *tenant)
     return head.seq;
 }
 
-static void refused(const char *const *words, const char *in_err)
+static void ends(const char *const *words, int code, const char *in_err)
 {
     struct buf out, err;
     buf_init(&out, 4096);
     buf_init(&err, 4096);
-    assert_int_equal(execute(words, &out, &err), EXIT_FAILED);
+    assert_int_equal(execute(words, &out, &err), code);
     assert_int_equal(out.len, 0);
     if (!strstr(buf_str(&err), in_err))
         fail_msg("%s lacks %s", buf_str(&err), in_err);
     buf_done(&out);
     buf_done(&err);
+}
+
+static void refused(const char *const *words, const char *in_err)
+{
+    ends(words, EXIT_FAILED, in_err);
+}
+
+static void misused(const char *const *words, const char *in_err)
+{
+    ends(words, EXIT_USAGE, in_err);
 }
 
 static void done(const char *const *words, struct buf *out)
@@ -286,6 +297,101 @@ static void done(const char *const *words, struct buf *out)
     if (execute(words, out, &err) != EXIT_OK)
         fail_msg("%s", buf_str(&err));
     buf_done(&err);
+}
+
+/* A member of the object that a command printed; "" when it is no text. */
+static const char *member_of(struct buf *out, const char *name)
+{
+    static char value[512];
+    json_t *o = json_loads(buf_str(out), 0, NULL);
+    assert_true(json_is_object(o));
+    const char *s = json_string_value(json_object_get(o, name));
+    assert_int_equal(str_copy(value, sizeof value, s ? s : ""), 0);
+    json_decref(o);
+    return value;
+}
+
+/* How often the trail has an event of this kind and outcome, about this id (NULL: whatever). */
+static size_t in_trail(const char *tenant, const char *kind, const char *outcome, const char *about)
+{
+    struct buf CLEANUP(buf_done) out;
+    char k[64], o[64], r[96] = "";
+    size_t n = 0;
+    buf_init(&out, ADMIN_ANSWER_MAX);
+    snprintf(k, sizeof k, "\"kind\":\"%s\"", kind);
+    snprintf(o, sizeof o, "\"outcome\":\"%s\"", outcome);
+    if (about)
+        snprintf(r, sizeof r, "\"%s\"", about);
+    done(ARGS("audit", "export", "--tenant", tenant), &out);
+    char *save = NULL, *text = strdup(buf_str(&out));
+    for (char *p = strtok_r(text, "\n", &save); p; p = strtok_r(NULL, "\n", &save))
+        n += strstr(p, k) && strstr(p, o) && strstr(p, r);
+    free(text);
+    return n;
+}
+
+/* What each command that changes something prints with --json, and that it is in the trail of whom it was about. */
+static void test_json_and_trail(void **state)
+{
+    struct buf CLEANUP(buf_done) out, CLEANUP(buf_done) request;
+    uint8_t gw[GW_LEN];
+    char id[64], gateway[2 * GW_LEN + 1];
+    buf_init(&out, ADMIN_ANSWER_MAX);
+    buf_init(&request, ENROL_FILE_MAX);
+    done(ARGS("tenant", "add", "umbra", "--json"), &out);
+    assert_string_equal(member_of(&out, "tenant"), "umbra");
+    assert_int_equal(in_trail("umbra", "cli.tenant.add", "done", "umbra"), 1);
+    refused(ARGS("tenant", "add", "umbra"), "tenant show umbra");
+    assert_int_equal(in_trail("umbra", "cli.tenant.add", "failed", NULL), 1);
+    refused(ARGS("tenant", "add", "_vendor"), "\"_vendor\" is not a possible name");
+
+    done(ARGS("token", "add", "--tenant", "umbra", "--label", "probe", "--json"), &out);
+    strcpy(id, member_of(&out, "id"));
+    assert_int_equal(strncmp(member_of(&out, "token"), "pct_", 4), 0);
+    assert_string_not_equal(member_of(&out, "expires"), "");
+    assert_int_equal(in_trail("umbra", "cli.token.add", "done", id), 1);
+    done(ARGS("token", "revoke", id, "--json"), &out);
+    assert_string_equal(member_of(&out, "revoked"), id);
+    assert_int_equal(in_trail("umbra", "cli.token.revoke", "done", id), 1);
+    refused(ARGS("token", "revoke", "0000000000000000"), "\"0000000000000000\"; `punchcloud token list`");
+    done(ARGS("token", "add", "--operator", "--json"), &out);
+    assert_int_equal(in_trail("_vendor", "cli.token.add", "done", member_of(&out, "id")), 1);
+
+    fixture_request(gw, &request);
+    str_hex(gw, GW_LEN, gateway);
+    refused(ARGS("gateway", "invite", "--tenant", "umbra", "--site", "Gate"), "no site \"Gate\"");
+    done(ARGS("gateway", "add", "--tenant", "umbra", "--site", "Gate", "--request", buf_str(&request), "--json"), &out);
+    assert_string_equal(member_of(&out, "gateway"), gateway);
+    assert_non_null(strstr(buf_str(&out), "\"bundle\": \""));
+    assert_int_equal(in_trail("umbra", "cli.gateway.add", "done", gateway), 1);
+    done(ARGS("gateway", "invite", "--tenant", "umbra", "--site", "Gate", "--expires", "7d", "--json"), &out);
+    assert_int_equal(strlen(member_of(&out, "code")), INVITATION_CODE - 1);
+    assert_int_equal(in_trail("umbra", "cli.gateway.invite", "done", member_of(&out, "invitation")), 1);
+    misused(ARGS("gateway", "invite", "--tenant", "umbra", "--site", "Gate", "--expires", "8d"), "7d at most");
+    done(ARGS("gateway", "revoke", gateway, "--json"), &out);
+    assert_string_equal(member_of(&out, "revoked"), gateway);
+    assert_int_equal(in_trail("umbra", "cli.gateway.revoke", "done", gateway), 1);
+
+    done(ARGS("account", "invite", "--tenant", "umbra", "--login", "ada", "--name", "Ada", "--json"), &out);
+    strcpy(id, member_of(&out, "account"));
+    assert_int_equal(in_trail("umbra", "operator.account-invite", "done", id), 1);
+    done(ARGS("account", "reset-second-factor", "ada", "--tenant", "umbra", "--json"), &out);
+    assert_string_equal(member_of(&out, "account"), id);
+    assert_int_equal(in_trail("umbra", "operator.account-reset-second-factor", "done", id), 1);
+    done(ARGS("account", "archive", "ada", "--tenant", "umbra", "--json"), &out);
+    assert_int_equal(in_trail("umbra", "operator.account-archive", "done", id), 1);
+    assert_true(in_trail("umbra", "cli.audit.export", "done", NULL) > 0);
+
+    done(ARGS("audit", "key", "--json"), &out);
+    assert_int_equal(strncmp(member_of(&out, "key"), "-----BEGIN", 10), 0);
+    done(ARGS("tenant", "show", "umbra", "--json"), &out);
+    assert_non_null(strstr(buf_str(&out), "\"accounts\": 1"));
+    assert_non_null(strstr(buf_str(&out), "\"gateways\": 1"));
+    done(ARGS("tenant", "show", "umbra"), &out);
+    assert_string_equal(line_of(&out, "owners"), "0");
+    refused(ARGS("tenant", "show", "_vendor"), "no customer");
+    refused(ARGS("gateway", "list", "--tenant", "nowhere"), "no customer \"nowhere\"");
+    refused(ARGS("audit", "export", "--tenant", "nowhere"), "no customer \"nowhere\"");
 }
 
 /* The way into a company, and past its people when there is an Owner. */
@@ -301,6 +407,8 @@ static void test_accounts(void **state)
     assert_int_equal(str_copy(link, sizeof link, line_of(&out, "invitation")), 0);
     assert_int_equal(str_copy(id, sizeof id, line_of(&out, "account")), 0);
     assert_int_equal(strlen(link), LINK_TEXT - 1);
+    assert_int_equal(strncmp(line_of(&out, "link"), "https://", 8), 0);
+    assert_string_equal(strchr(line_of(&out, "link"), '=') + 1, link);
     assert_int_equal(strlen(id), 2 * ID_LEN);
     assert_true(events("globex") > before);
     done(ARGS("account", "list", "--tenant", "globex"), &out);
@@ -312,15 +420,18 @@ static void test_accounts(void **state)
     done(ARGS("account", "invite", "--tenant", "globex", "--login", "jan", "--name", "Jan", "--json"), &out);
     assert_non_null(strstr(buf_str(&out), "\"invitation\": \""));
     refused(ARGS("account", "invite", "--tenant", "globex", "--login", "JAN", "--name", "Jan"), "already");
-    refused(ARGS("account", "invite", "--tenant", "globex", "--login", "j n", "--name", "Jan"), "not a possible");
+    refused(ARGS("account", "invite", "--tenant", "globex", "--login", "j n", "--name", "Jan"), "not a possible login");
     refused(ARGS("account", "invite", "--tenant", "globex", "--login", "k", "--name", "K", "--role", "king"),
-            "no such");
+            "take one of owner, dpo, hr");
     refused(ARGS("account", "invite", "--tenant", "globex", "--login", "k", "--name", "K", "--role", "support"),
-            "no such"); /* the vendor's */
-    refused(ARGS("account", "invite", "--tenant", "nowhere", "--login", "k", "--name", "K"), "no such");
-    refused(ARGS("account", "invite", "--tenant", "_vendor", "--login", "k", "--name", "K"), "no such");
-    refused(ARGS("account", "invite", "--login", "k", "--name", "K"), "--vendor");
-    refused(ARGS("account", "invite", "--tenant", "globex", "--vendor", "--login", "k", "--name", "K"), "--vendor");
+            "no role \"support\""); /* the vendor's */
+    refused(ARGS("account", "invite", "--tenant", "nowhere", "--login", "k", "--name", "K"), "no customer \"nowhere\"");
+    refused(ARGS("account", "invite", "--tenant", "_vendor", "--login", "k", "--name", "K"), "no customer \"_vendor\"");
+    misused(ARGS("account", "invite", "--login", "k", "--name", "K"), "--vendor");
+    misused(ARGS("account", "invite", "--tenant", "globex", "--vendor", "--login", "k", "--name", "K"), "--vendor");
+    refused(ARGS("account", "invite", "--tenant", "globex", "--login", "k", "--name", "K", "--mail", "k at home"),
+            "\"k at home\" is not a possible mail address");
+    refused(ARGS("account", "archive", "nobody", "--tenant", "globex"), "no account of the login \"nobody\"");
 
     accept("globex", "ines@globex.example");
     before = events("globex");
@@ -342,7 +453,8 @@ static void test_accounts(void **state)
     assert_non_null(strstr(buf_str(&out), "archived"));
 
     done(ARGS("account", "invite", "--vendor", "--login", "mira", "--name", "Mira", "--role", "owner"), &out);
-    refused(ARGS("account", "invite", "--vendor", "--login", "paul", "--name", "Paul", "--role", "hr"), "no such");
+    refused(ARGS("account", "invite", "--vendor", "--login", "paul", "--name", "Paul", "--role", "hr"),
+            "no role \"hr\"");
     done(ARGS("account", "list", "--vendor", "--json"), &out);
     buf_done(&out);
 }
@@ -483,6 +595,7 @@ int main(void)
         cmocka_unit_test(test_tokens),
         cmocka_unit_test(test_gateways),
         cmocka_unit_test(test_accounts),
+        cmocka_unit_test(test_json_and_trail),
         cmocka_unit_test(test_status_needs_the_daemon),
         cmocka_unit_test(test_client_with_and_without_a_daemon),
     };
