@@ -50,7 +50,7 @@ static void write_change(struct buf *b, const struct feed_item *item)
     case CHANGE_PUNCH:
     case CHANGE_PENDING:
         text_raw(b, "\"punch\",\"punch\":");
-        text_punch(b, &item->punch);
+        text_punch(b, &item->punch, false);
         break;
     case CHANGE_PERSON:
         text_raw(b, "\"person\",\"person\":");

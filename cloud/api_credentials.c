@@ -10,21 +10,12 @@
 
 #define SEEN "credential"
 
-/* The last four characters of the number, and never more than half of it: some codes have four in all. */
-static json_t *last_of(const struct cred *c, unsigned rendering)
-{
-    char text[CRED_TEXT_MAX];
-    cred_render(c, rendering, text);
-    size_t n = strlen(text), shown = n / 2 < 4 ? n / 2 : 4;
-    return problem_text(text + n - shown);
-}
-
-/* A number is only ever written: who knows it could make the card anew. */
 static json_t *card_json(const struct cred *c, unsigned rendering)
 {
+    char number[CRED_TEXT_MAX];
     const char *tech = tech_name(c->tech), *shown = rendering_name(rendering);
     return json_pack("{s:s, s:i, s:o, s:s}", "tech", tech ? tech : "unknown", "bits", (int)c->bits, "number_last4",
-                     last_of(c, rendering), "rendering", shown ? shown : "hex");
+                     problem_text(text_number_end(c, rendering, number)), "rendering", shown ? shown : "hex");
 }
 
 json_t *api_credential_json(const struct credential *c)

@@ -75,13 +75,10 @@ static json_t *credentials(const struct credential_list *l)
 /* Where the document of the API says what each part means. */
 static json_t *classes(void)
 {
-    static const char *const parts[][2] = {{"/person", "Person"},
-                                           {"/credentials", "CredentialExported"},
-                                           {"/corrections", "Correction"},
-                                           {"/requests", "SubjectRequest"},
-                                           {"/account", "AccountExported"},
-                                           {"/mail", "MailQueued"},
-                                           {"/punches", "Punch"}};
+    static const char *const parts[][2] = {{"/person", "Person"},           {"/credentials", "CredentialExported"},
+                                           {"/corrections", "Correction"},  {"/requests", "SubjectRequest"},
+                                           {"/account", "AccountExported"}, {"/mail", "MailQueued"},
+                                           {"/punches", "PunchExported"}};
     json_t *items = json_array();
     for (size_t i = 0; i < ARRAY_LEN(parts); i++)
         whole_append(&items, json_pack("{s:s, s:s++}", "pointer", parts[i][0], "schema", "/v1/openapi.json",
@@ -186,7 +183,7 @@ static int export_more(void *arg, struct buf *ret)
     }
     for (size_t i = 0; i < l.n; i++) {
         buf_add(ret, ",", x->begun ? 1 : 0);
-        text_punch(ret, &l.items[i]);
+        text_punch(ret, &l.items[i], true);
         x->begun = true;
     }
     x->after = l.next;

@@ -17,6 +17,7 @@
 #include "cloud/ratelimit.h"
 #include "cloud/token.h"
 #include "cloud/who.h"
+#include "wire/punch.h"
 #include "wire/segment.h"
 
 enum api_scope {
@@ -254,7 +255,11 @@ void text_int(struct buf *b, int64_t v);
 void text_hex(struct buf *b, const void *p, size_t n); /* at most TEXT_HEX_MAX bytes */
 void text_time(struct buf *b, int64_t us);
 void text_punch_id(struct buf *b, const uint8_t *segid, uint64_t index);
-void text_punch(struct buf *b, const struct punch_row *p);
+/* The last four characters of the number, and never more than half of it: some codes have four in all. Who knows a
+ * whole number could make the card anew. In mem. */
+const char *text_number_end(const struct cred *c, unsigned rendering, char mem[CRED_TEXT_MAX]);
+/* whole: with the card's number, for nobody but who holds it. */
+void text_punch(struct buf *b, const struct punch_row *p, bool whole);
 
 /* ---- api_changes.c, for the stream, too ---- */
 
@@ -446,7 +451,5 @@ bool api_person_of(struct api_call *k, enum perm perm, const uint8_t id[ID_LEN],
 json_t *api_credential_json(const struct credential *c);
 /* The segment's id and the index within it: what never changes about a punch. */
 json_t *api_punch_id(const uint8_t *segid, uint64_t index);
-/* {"tech", "bits", "data", "number", "rendering"} */
-json_t *api_cred_json(const struct cred *c, unsigned rendering);
 /* What the gateway's clock said: {"time", "real_us", "mono_us", "clock", "uncertainty_us"} */
 json_t *api_original_json(int64_t real, uint64_t mono, uint8_t ck);

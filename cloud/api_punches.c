@@ -119,7 +119,7 @@ static void write_page(struct http_reply *r, const struct punch_list *l, const c
     text_raw(&r->body, "{\"items\":[");
     for (size_t i = 0; i < l->n; i++) {
         text_raw(&r->body, i > 0 ? "," : "");
-        text_punch(&r->body, &l->items[i]);
+        text_punch(&r->body, &l->items[i], false);
     }
     text_raw(&r->body, "],\"next\":");
     if (next[0])

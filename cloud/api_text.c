@@ -52,19 +52,28 @@ void text_time(struct buf *b, int64_t us)
     text_string(b, str_time(us, time));
 }
 
-static void cred(struct buf *b, const struct cred *c, unsigned rendering)
+const char *text_number_end(const struct cred *c, unsigned rendering, char mem[CRED_TEXT_MAX])
+{
+    cred_render(c, rendering, mem);
+    size_t n = strlen(mem), shown = n / 2 < 4 ? n / 2 : 4;
+    return mem + n - shown;
+}
+
+static void cred(struct buf *b, const struct cred *c, unsigned rendering, bool whole)
 {
     char data[2 * CRED_MAX + 1], number[CRED_TEXT_MAX];
     const char *tech = tech_name(c->tech), *shown = rendering_name(rendering);
-    cred_render(c, rendering, number);
+    const char *last = text_number_end(c, rendering, number);
     text_raw(b, "{\"tech\":");
     text_string(b, tech ? tech : "unknown");
     text_raw(b, ",\"bits\":");
     text_int(b, c->bits);
-    text_raw(b, ",\"data\":");
-    text_string(b, str_hex_upper(c->data, cred_len(c), data));
-    text_raw(b, ",\"number\":");
-    text_string(b, number);
+    if (whole) {
+        text_raw(b, ",\"data\":");
+        text_string(b, str_hex_upper(c->data, cred_len(c), data));
+    }
+    text_raw(b, whole ? ",\"number\":" : ",\"number_last4\":");
+    text_string(b, whole ? number : last);
     text_raw(b, ",\"rendering\":");
     text_string(b, shown ? shown : "hex");
     text_raw(b, "}");
@@ -160,7 +169,7 @@ static const char *state_text(enum punch_state s)
 }
 
 /* Who, with what, where. */
-static void punch_head(struct buf *b, const struct punch_row *p)
+static void punch_head(struct buf *b, const struct punch_row *p, bool whole)
 {
     const char *dir = dir_name(p->dir != DIR_UNKNOWN ? p->dir : p->by_reader);
     text_raw(b, "{\"id\":");
@@ -170,7 +179,7 @@ static void punch_head(struct buf *b, const struct punch_row *p)
     text_raw(b, ",\"person\":");
     person(b, p);
     text_raw(b, ",\"credential\":");
-    cred(b, &p->cred, p->rendering);
+    cred(b, &p->cred, p->rendering, whole);
     text_raw(b, ",\"gateway\":");
     text_hex(b, p->gw, GW_LEN);
     text_raw(b, ",\"site\":");
@@ -212,9 +221,9 @@ static void correction(struct buf *b, const struct punch_correction *c)
     text_raw(b, "}");
 }
 
-void text_punch(struct buf *b, const struct punch_row *p)
+void text_punch(struct buf *b, const struct punch_row *p, bool whole)
 {
-    punch_head(b, p);
+    punch_head(b, p, whole);
     text_raw(b, ",\"time\":");
     if (p->state == PUNCH_PENDING) {
         text_raw(b, "null,\"uncertainty_us\":null");
@@ -243,14 +252,6 @@ static json_t *tree(struct buf *b)
     json_t *o = b->failed ? NULL : json_loadb((const char *)b->p, b->len, JSON_DECODE_ANY, NULL);
     buf_wipe(b);
     return o;
-}
-
-json_t *api_cred_json(const struct cred *c, unsigned rendering)
-{
-    struct buf b;
-    buf_init(&b, 2048);
-    cred(&b, c, rendering);
-    return tree(&b);
 }
 
 json_t *api_punch_id(const uint8_t *segid, uint64_t index)

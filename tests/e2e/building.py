@@ -5,7 +5,7 @@ is cut, processes are killed, a forger lies all the while; then quiet, everythin
 """
 import time
 
-from compare import compare, read_tail
+from compare import cards_of, compare, read_tail
 from forger import ACL, CN, KINDS, Forger
 from lab import PATIENCE, Gateway
 from proc import Failure, check, wait_for
@@ -129,10 +129,14 @@ class Building:
         wait_for("no punch to be pending", filed, 30 * PATIENCE, every=0.5)
         return self.api.punches()
 
+    def compare(self, items):
+        """What compare() finds of these items."""
+        items = self.api.with_cards(items, cards_of(self.sims))
+        return compare(self.sims, read_tail(self.tail.log), self.gw.hash_key(), items)
+
     def verdict(self):
         """The figures, when nothing is lost, doubled, invented, out of order or re-dated; Failure with all offenders."""
-        tail = read_tail(self.tail.log)
-        figures, bad = compare(self.sims, tail, self.gw.hash_key(), self.items())
+        figures, bad = self.compare(self.items())
         if bad:
             raise Failure(f"{len(bad)} offenders, seed {self.seed}, figures {figures}:\n  " + "\n  ".join(bad[:40])
                           + "\nwhat happened:\n  " + "\n  ".join(self.log))

@@ -1,6 +1,7 @@
 """Compares what the cloud's API tells with what the readers' ledgers and `punchgate tail` know, in both directions.
 
-Every card of a run is presented once, so a card names its presentation. The rules, per reader:
+Every card of a run is presented once, so a card names its presentation; the items come with whole cards, by the API's
+with_cards(). The rules, per reader:
   acknowledged is in the API     Modbus: the flag was cleared; serial: a tail line with the card's tag was printed
   committed is in the API        every tail line, by (segment, index), with the very same times
   the API is in what was presented, each presentation at most once
@@ -31,6 +32,11 @@ def read_tail(path):
     except FileNotFoundError:
         pass
     return lines
+
+
+def cards_of(sims):
+    """What was presented, for with_cards()."""
+    return [(*s.cred, e["card"]) for s in sims for e in s.events() if e["event"] == "present"]
 
 
 def compare(sims, tail, hash_key, items):
@@ -85,7 +91,11 @@ def _reader(sim, tail, hash_key, items, figures):
     figures["acknowledged"] += len(acknowledged)
     by_card = {}
     for it in items:
-        by_card.setdefault(it["credential"]["data"].upper(), []).append(it)
+        if "data" in it["credential"]:
+            by_card.setdefault(it["credential"]["data"].upper(), []).append(it)
+        else:
+            out.append(f"invented: {sim.name} {it['id']} gseq {it['gseq']} is of a card that was never presented")
+    tag_by_id = {f"{t['seg']}-{t['index']}": t["tag"] for t in tail}
     for card in sorted(acknowledged - set(by_card), key=lambda c: presents[c]["seq"]):
         out.append(f"lost: {sim.name} seq {presents[card]['seq']} card {card} was acknowledged, the API lacks it")
     for card, its in by_card.items():
@@ -96,6 +106,8 @@ def _reader(sim, tail, hash_key, items, figures):
             out.append(f"doubled: {sim.name} seq {presents[card]['seq']} card {card}: {ids}")
         else:
             out += _times(sim, presents[card], cleared.get(card), its[0])
+        out += [f"mixed up: {sim.name} {i['id']} was committed with another card than {card}" for i in its
+                if i["id"] in tag_by_id and tags.get(tag_by_id[i["id"]], card) != card]
     return out + _order(sim, presents, items)
 
 
@@ -110,7 +122,7 @@ def _times(sim, present, clear, item):
 
 def _order(sim, presents, items):
     out, seen = [], []
-    known = [(presents[card]["seq"], it) for it in items if (card := it["credential"]["data"].upper()) in presents]
+    known = [(presents[card]["seq"], it) for it in items if (card := it["credential"].get("data", "").upper()) in presents]
     for seq, it in known:
         late = [(s, a) for s, a in seen if (s > seq or a["gseq"] > it["gseq"]) and not _one_time(a, it)]
         if late:

@@ -320,6 +320,7 @@ def _parse_punch(v):
     return r
 
 
+TECHS = {1: "wiegand", 2: "iso14443", 3: "em4100", 4: "osdp", 5: "keypad", 6: "text", 7: "iso15693", 8: "uhf"}
 RENDERINGS = ("hex", "hex10", "dec10", "3+5", "hex8", "dec8", "5+5", "dec13")
 
 

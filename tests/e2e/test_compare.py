@@ -65,6 +65,15 @@ def invented(sims, tail, items):
     items.append({**items[-1], "id": "cd" * 16 + "-2", "credential": {"data": "FFFFFFFF"}})
 
 
+def invented_of_no_card(sims, tail, items):
+    """with_cards() leaves the card of nobody's without its content."""
+    items.append({**items[-1], "id": "cd" * 16 + "-4", "credential": {}})
+
+
+def card_of_another(sims, tail, items):
+    items[4]["credential"], items[8]["credential"] = items[8]["credential"], items[4]["credential"]
+
+
 def unknown_reader(sims, tail, items):
     items.append({**items[-1], "id": "cd" * 16 + "-3", "reader": "nobody"})
 
@@ -116,7 +125,7 @@ def tail_of_nothing(sims, tail, items):
 
 
 WRONGS = {drop_gate: "lost", drop_lift_unseen_by_tail: "lost", twice: "doubled", listed_twice: "doubled",
-          invented: "invented", unknown_reader: "invented", swapped: "order", overtaken: "order",
+          invented: "invented", invented_of_no_card: "invented", card_of_another: "mixed up", unknown_reader: "invented", swapped: "order", overtaken: "order",
           counted_backwards: "order", wrong_time: "re-dated", before_it_happened: "re-dated", after_clearing: "re-dated",
           other_gseq: "mixed up", tail_of_nothing: "invented"}
 

@@ -6,6 +6,7 @@ A card that stays is one punch however long it stays; another one in its place i
 within `hold` is none. A number whose map nobody knows is refused and counted. After a kill of punchgate a card that still
 lies there is a new punch: nobody can know that it never left.
 """
+import pywire as w
 from lab import PATIENCE, Gateway, Lab, main
 from proc import check, wait_for
 from sims import Ic10mrw, Vrd485
@@ -81,9 +82,12 @@ def test(args, _rng):
         want = sorted([("canteen", "em4100", 32, VRD), ("canteen", "em4100", 32, OTHER),
                        ("stairs", "iso14443", 56, UID7)] + 2 * [("stairs", "iso14443", 32, UID4)])
 
+        techs = {name: tech for tech, name in w.TECHS.items()}
+
         def got():
-            return sorted((i["reader"], i["credential"]["tech"], i["credential"]["bits"], i["credential"]["data"])
-                          for i in api.punches())
+            cards = [(techs[tech], bits, data) for _, tech, bits, data in want]
+            return sorted((i["reader"], i["credential"]["tech"], i["credential"]["bits"], i["credential"].get("data"))
+                          for i in api.with_cards(api.punches(), cards))
         wait_for("every punch to have its time", lambda: not api.punches(state="pending"), 30 * PATIENCE, every=0.3)
         check(got() == want, f"the API has {got()} instead of {want}")
         log = gw.proc.log_text()

@@ -7,7 +7,6 @@ punchgate-early-ack (answers readers before the commit) must be caught by the sa
 (checks no MAC) by the forger. tests/fault catches punchgate-nosync, whose fault no kill of a process can show.
 """
 from building import Building
-from compare import compare, read_tail
 from lab import PATIENCE, Lab, main
 from proc import Failure, check, wait_for
 
@@ -50,7 +49,7 @@ def lies(lab, args, program):
 
 def offenders(b):
     """What compare() finds, without waiting for a spool that may believe to be drained."""
-    return compare(b.sims, read_tail(b.tail.log), b.gw.hash_key(), b.api.punches())
+    return b.compare(b.api.punches())
 
 
 def caught(b, program, kinds, seconds=15):

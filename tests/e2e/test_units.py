@@ -12,11 +12,13 @@ import re
 import subprocess
 import sys
 import time
+import types
+import urllib.parse
 
 import yaml
 
 from container import Container, Unavailable
-from lab import PATIENCE, ROOT, Lab, find_one, main
+from lab import PATIENCE, ROOT, Api, Lab, find_one, main
 from proc import Failure, check, wait_for
 
 SKIPPED = 77
@@ -123,16 +125,32 @@ class Reader:
         return [e["card"] for e in map(json.loads, lines) if e["event"] == "present"]
 
 
+class BoxApi(Api):
+    """The API as curl sees it in there."""
+
+    def __init__(self, box, token):
+        super().__init__(0, None, token)
+        self.box = box
+
+    def call(self, method, path, body=None, token=..., **query):
+        query = urllib.parse.urlencode({k: v for k, v in query.items() if v is not None})
+        r = self.box.run("curl", "-sS", "--max-time", "20", "--cacert", "/var/lib/punchcloud/pki/ca.crt", "-X", method, "-H",
+                         f"Authorization: Bearer {self.token}", "-H", "Content-Type: application/json", "-w",
+                         "\n%{http_code}", *(["-d", json.dumps(body)] if body else []), f"{API}{path}?{query}", expect=None)
+        text, _, status = r.stdout.rpartition("\n")
+        return types.SimpleNamespace(status_code=int(status or 0), text=text, json=lambda: json.loads(text))
+
+
 class Site:
     def __init__(self, lab, box, token, reader):
-        self.lab, self.box, self.token, self.reader = lab, box, token, reader
+        self.lab, self.box, self.api, self.reader = lab, box, BoxApi(box, token), reader
 
     def stored(self):
-        r = self.box.run("curl", "-sS", "--max-time", "20", "--cacert", "/var/lib/punchcloud/pki/ca.crt", "-H",
-                         f"Authorization: Bearer {self.token}", f"{API}/v1/punches?limit=1000", expect=None)
-        if r.returncode != 0:
+        try:
+            items = self.api.with_cards(self.api.punches(), [(3, 40, card) for card in self.reader.cards()])
+        except Failure:  # it does not answer yet
             return []
-        return [p["credential"]["data"] for p in json.loads(r.stdout).get("items", [])]
+        return [p["credential"].get("data") for p in items]
 
     def punch(self):
         """A card, seen at the API in the end."""

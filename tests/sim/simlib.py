@@ -50,7 +50,8 @@ def read_ledger(path):
 
 
 class Cards:
-    """Card numbers from a seed. distinct = 0: a fresh number each time; else so many cards, taken in turn.
+    """Card numbers from a seed. distinct = 0: a fresh number each time; else so many cards, taken in turn; up to
+    256 of them end differently, so that the end of a number tells which it is.
 
     `start` continues a sequence after a restart: number i is the same in every run with one seed."""
 
@@ -63,6 +64,8 @@ class Cards:
         r = random.Random(f"{self.seed}/{i}")
         n = bytearray(r.randbytes(self.size))
         n[0] = n[0] or 1
+        if self.distinct:
+            n[-1] = i % 256
         if self.size != 5 and n[0] in (0x08, 0x88):  # ISO 14443: a random id, the cascade tag; they name no card
             n[0] = 4
         return bytes(n)

@@ -142,8 +142,9 @@ static void test_item(void **state)
     assert_string_equal(text_of(p, "state"), "unassigned");
     assert_true(json_is_null(json_object_get(p, "person")));
     assert_string_equal(text_of(json_object_get(p, "credential"), "tech"), "em4100");
-    assert_string_equal(text_of(json_object_get(p, "credential"), "data"), "4400000000");
-    assert_string_equal(text_of(json_object_get(p, "credential"), "number"), "0000000000");
+    assert_string_equal(text_of(json_object_get(p, "credential"), "number_last4"), "0000");
+    assert_null(json_object_get(json_object_get(p, "credential"), "data"));
+    assert_null(json_object_get(json_object_get(p, "credential"), "number"));
     assert_string_equal(text_of(p, "gateway"), str_hex(f.gw, GW_LEN, hex));
     assert_string_equal(text_of(p, "site"), "Gate");
     assert_string_equal(text_of(p, "reader"), "dock");
