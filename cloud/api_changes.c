@@ -49,6 +49,7 @@ static void write_change(struct buf *b, const struct feed_item *item)
     switch (item->entry.kind) {
     case CHANGE_PUNCH:
     case CHANGE_PENDING:
+    case CHANGE_ADDED:
         text_raw(b, "\"punch\",\"punch\":");
         text_punch(b, &item->punch, false);
         break;

@@ -7,6 +7,7 @@
 #include "cloud/api_impl.h"
 #include "cloud/correction.h"
 #include "cloud/credential.h"
+#include "cloud/site.h"
 
 static const uint8_t nobody[ID_LEN];
 
@@ -35,6 +36,7 @@ json_t *api_correction_json(const struct correction *c, const uint8_t *person)
               of_punch
                   ? json_pack("{s:o, s:o}", "time", json_time(c->was_time), "direction", direction(true, c->was_dir))
                   : json_null());
+    whole_set(&o, "site", c->has_site ? json_hex(c->site, ID_LEN) : json_null());
     whole_set(&o, "time", c->has_time ? json_time(c->time) : json_null());
     whole_set(&o, "direction", direction(c->has_dir, c->dir));
     whole_set(&o, "reason", problem_text(c->reason));
@@ -180,13 +182,21 @@ static bool punch_named(const char *s, struct correction *c)
     return str_unhex(hex, c->segid, SEGID_LEN) == 0 && str_u64(s + sizeof hex, 0, SEG_RECORDS_MAX - 1, &c->index) == 0;
 }
 
-enum { F_PERSON, F_KIND, F_PUNCH, F_TIME, F_DIRECTION, F_REASON, F_COUNT };
+static bool site_named(struct api_call *k, const char *s, struct correction *c)
+{
+    struct site site;
+    c->has_site = str_unhex(s, c->site, ID_LEN) == 0 && site_get(k->cloud, k->db, k->tenant, c->site, &site) == 0;
+    return c->has_site;
+}
+
+enum { F_PERSON, F_KIND, F_PUNCH, F_TIME, F_DIRECTION, F_SITE, F_REASON, F_COUNT };
 static const struct body_field request_fields[F_COUNT] = {
     [F_PERSON] = {.name = "person", .type = BODY_STRING, .required = true, .min = 1, .max = (int64_t)ID_LEN * 2},
     [F_KIND] = {.name = "kind", .type = BODY_STRING, .required = true, .min = 1, .max = 20},
     [F_PUNCH] = {.name = "punch", .type = BODY_STRING, .min = 1, .max = 64},
     [F_TIME] = {.name = "time", .type = BODY_TIME},
     [F_DIRECTION] = {.name = "direction", .type = BODY_STRING, .min = 1, .max = 20},
+    [F_SITE] = {.name = "site", .type = BODY_STRING, .min = 1, .max = (int64_t)ID_LEN * 2},
     [F_REASON] = {.name = "reason", .type = BODY_STRING, .required = true, .min = 1, .max = REASON_MAX_LEN},
 };
 
@@ -201,6 +211,10 @@ static bool read_request(struct api_call *k, const struct body_value v[F_COUNT],
         call_invalid(k, "punch", "is not the id of a punch");
     else if (v[F_DIRECTION].set && dir_parse(v[F_DIRECTION].s, &c->dir) < 0)
         call_invalid(k, "direction", "is not in, out, break-out, break-in or unknown");
+    else if (v[F_SITE].set && c->kind != CORRECTION_ADD)
+        call_invalid(k, "site", "is that of the punch");
+    else if (v[F_SITE].set && !site_named(k, v[F_SITE].s, c))
+        call_invalid(k, "site", "is not the id of a site");
     else if (str_copy(c->reason, sizeof c->reason, v[F_REASON].s) != 0)
         call_invalid(k, "reason", "is longer than %d bytes of UTF-8", REASON_MAX_LEN);
     else if (c->kind == CORRECTION_ADD && !v[F_TIME].set)

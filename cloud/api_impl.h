@@ -36,6 +36,7 @@ enum api_flags {
     /* Its handler is called on HTTP_LINE_PASSWORD first, in no transaction: it computes the hash, and answers or leaves
      * in q->carry what it found and sets go_on; it is called again then, as the route's effect says. */
     PASSWORD = 1 << 3,
+    LONG = 1 << 5, /* it lets others write while it runs (http_others()), and never runs between two steps of another */
     ENROL = 1 << 4, /* also for who still lacks the second factor that the tenant wants */
 };
 

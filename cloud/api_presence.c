@@ -49,7 +49,7 @@ static json_t *present_json(const struct present *x)
 {
     return json_pack("{s:{s:o, s:o}, s:o, s:o}", "person", "id", json_hex(x->person.id, ID_LEN), "name",
                      x->person.damaged ? json_null() : problem_text(x->person.name), "since", json_time(x->since),
-                     "reader", problem_text(x->reader));
+                     "reader", json_text_or_null(x->reader));
 }
 
 static void answer(struct api_call *k, const struct site *site, const struct presence *p, const struct call_span *span)

@@ -72,6 +72,7 @@ static bool may_see(struct api_call *k, const struct feed_item *item)
     switch (item->entry.kind) {
     case CHANGE_PUNCH:
     case CHANGE_PENDING:
+    case CHANGE_ADDED:
         return (item->punch.has_site && call_reaches_site(k, k->route->perm, item->punch.site_id)) ||
                (item->punch.has_person && reaches_person_id(k, item->punch.person));
     case CHANGE_PERSON:

@@ -90,6 +90,14 @@ void text_punch_id(struct buf *b, const uint8_t *segid, uint64_t index)
     text_raw(b, "\"");
 }
 
+static void count_or_null(struct buf *b, bool null, uint64_t n)
+{
+    if (null)
+        text_raw(b, "null");
+    else
+        text_int(b, (int64_t)n);
+}
+
 static void uncertainty(struct buf *b, uint64_t us)
 {
     if (us == CK_UNBOUNDED)
@@ -168,6 +176,29 @@ static const char *state_text(enum punch_state s)
     return s == PUNCH_ASSIGNED ? "assigned" : s == PUNCH_UNASSIGNED ? "unassigned" : "pending";
 }
 
+/* With what, where: nobody knows of one that was added. */
+static void no_reader(struct buf *b, const struct punch_row *p)
+{
+    text_raw(b, ",\"credential\":null,\"gateway\":null,\"site\":");
+    if (p->site[0])
+        text_string(b, p->site);
+    else
+        text_raw(b, "null");
+    text_raw(b, ",\"reader\":null");
+}
+
+static void reader(struct buf *b, const struct punch_row *p, bool whole)
+{
+    text_raw(b, ",\"credential\":");
+    cred(b, &p->cred, p->rendering, whole);
+    text_raw(b, ",\"gateway\":");
+    text_hex(b, p->gw, GW_LEN);
+    text_raw(b, ",\"site\":");
+    text_string(b, p->site);
+    text_raw(b, ",\"reader\":");
+    text_string(b, p->reader);
+}
+
 /* Who, with what, where. */
 static void punch_head(struct buf *b, const struct punch_row *p, bool whole)
 {
@@ -178,20 +209,16 @@ static void punch_head(struct buf *b, const struct punch_row *p, bool whole)
     text_string(b, state_text(p->state));
     text_raw(b, ",\"person\":");
     person(b, p);
-    text_raw(b, ",\"credential\":");
-    cred(b, &p->cred, p->rendering, whole);
-    text_raw(b, ",\"gateway\":");
-    text_hex(b, p->gw, GW_LEN);
-    text_raw(b, ",\"site\":");
-    text_string(b, p->site);
-    text_raw(b, ",\"reader\":");
-    text_string(b, p->reader);
+    if (p->added)
+        no_reader(b, p);
+    else
+        reader(b, p, whole);
     text_raw(b, ",\"direction\":");
     text_string(b, dir ? dir : "unknown");
     text_raw(b, ",\"gseq\":");
-    text_int(b, (int64_t)p->gseq);
+    count_or_null(b, p->added, p->gseq);
     text_raw(b, ",\"generation\":");
-    text_int(b, (int64_t)p->gen);
+    count_or_null(b, p->added, p->gen);
     text_raw(b, ",\"function\":");
     if (p->dir >= 16)
         text_int(b, p->dir - 16);
@@ -230,12 +257,16 @@ void text_punch(struct buf *b, const struct punch_row *p, bool whole)
     } else {
         text_time(b, p->time);
         text_raw(b, ",\"uncertainty_us\":");
-        uncertainty(b, p->uncertainty);
+        uncertainty(b, p->added ? CK_UNBOUNDED : p->uncertainty);
     }
     text_raw(b, p->estimated ? ",\"estimated\":true" : ",\"estimated\":false");
     text_raw(b, p->impossible ? ",\"impossible\":true" : ",\"impossible\":false");
+    text_raw(b, p->added ? ",\"added\":true" : ",\"added\":false");
     text_raw(b, ",\"original\":");
-    original(b, p->real, p->mono, p->ck);
+    if (p->added)
+        text_raw(b, "null");
+    else
+        original(b, p->real, p->mono, p->ck);
     text_raw(b, ",\"repeat\":");
     repeats(b, p);
     text_raw(b, ",\"received\":");

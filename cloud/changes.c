@@ -170,6 +170,11 @@ int changes_correction(const struct scope *s, const uint8_t key_id[KEY_ID_LEN], 
     return put_of(s, key_id, CHANGE_CORRECTION, BYTES(id, ID_LEN), 0, false);
 }
 
+int changes_added(const struct scope *s, const uint8_t key_id[KEY_ID_LEN], const uint8_t correction[ID_LEN])
+{
+    return put_of(s, key_id, CHANGE_ADDED, BYTES(correction, ID_LEN), 0, false);
+}
+
 int changes_removed(const struct scope *s, const uint8_t key_id[KEY_ID_LEN], const uint8_t segid[SEGID_LEN],
                     uint64_t index)
 {

@@ -27,6 +27,7 @@ enum change_kind {
     CHANGE_REMOVED,         /* a punch is no more, and no row took its place: id = segid, number = index */
     CHANGE_ERASED,          /* id = person; this and the next are the tenant's own */
     CHANGE_CORRECTION = 20, /* asked for, or decided: id */
+    CHANGE_ADDED = 21,      /* a punch that was forgotten is there: id of its correction */
     CHANGE_GATEWAY = 7,     /* added, or at another site: id = gw, number = generation */
 };
 
@@ -50,6 +51,7 @@ int changes_removed(const struct scope *s, const uint8_t key_id[KEY_ID_LEN], con
 /* Tells consumers to forget the person, its credentials and its punches. */
 int changes_erased(const struct scope *s, const uint8_t person[ID_LEN]);
 int changes_correction(const struct scope *s, const uint8_t key_id[KEY_ID_LEN], const uint8_t id[ID_LEN]);
+int changes_added(const struct scope *s, const uint8_t key_id[KEY_ID_LEN], const uint8_t correction[ID_LEN]);
 int changes_gateway(const struct scope *s, const uint8_t gw[GW_LEN], uint64_t gen);
 
 /* For a scope with draws: writes the number up to which it has drawn. Due before anybody else draws for this tenant, so

@@ -11,6 +11,7 @@
 #include "cloud/people_impl.h"
 #include "cloud/rows.h"
 #include "cloud/sealed.h"
+#include "cloud/site.h"
 
 #define REQUEST_UNIT 640 /* the longest: reason and some numbers */
 #define DECISION_UNIT 576
@@ -76,7 +77,7 @@ static int put_request(const struct scope *s, const struct correction *c)
     struct cbor_w w = CBOR_W(mem, sizeof mem);
     struct buf sealed;
     bool of_punch = c->kind != CORRECTION_ADD;
-    cbor_put_array(&w, 13);
+    cbor_put_array(&w, 14);
     cbor_put_uint(&w, 1);
     cbor_put_uint(&w, c->kind);
     cbor_put_bytes(&w, of_punch ? BYTES(c->segid, SEGID_LEN) : BYTES_NONE);
@@ -90,6 +91,7 @@ static int put_request(const struct scope *s, const struct correction *c)
     cbor_put_text(&w, c->reason);
     cbor_put_bytes(&w, BYTES(c->by, ID_LEN));
     cbor_put_int(&w, c->requested);
+    cbor_put_bytes(&w, c->has_site ? BYTES(c->site, ID_LEN) : BYTES_NONE);
     buf_init(&sealed, 1024);
     int r = sealed_put(s, "correction", c->id, c->key, &w, REQUEST_UNIT, &sealed);
     if (r == 0 && of_punch)
@@ -111,7 +113,7 @@ static void get_reason(struct cbor_r *r, char ret[REASON_MAX_LEN + 1])
 static bool decode_request(struct bytes plain, struct correction *c)
 {
     struct cbor_r r = cbor_reader(plain);
-    cbor_get_array(&r, 13, 13);
+    cbor_get_array(&r, 14, 14);
     cbor_get_uint(&r, 1);
     uint64_t kind = cbor_get_uint(&r, CORRECTION_VOID);
     struct bytes segid = cbor_get_bytes(&r, 0, SEGID_LEN);
@@ -125,6 +127,10 @@ static bool decode_request(struct bytes plain, struct correction *c)
     get_reason(&r, c->reason);
     cbor_get_fixed(&r, c->by, ID_LEN);
     c->requested = cbor_get_int(&r);
+    struct bytes site = cbor_get_bytes(&r, 0, ID_LEN);
+    c->has_site = site.n == ID_LEN;
+    if (c->has_site)
+        memcpy(c->site, site.p, ID_LEN);
     if (segid.n == SEGID_LEN)
         memcpy(c->segid, segid.p, SEGID_LEN);
     c->kind = kind == 0 ? CORRECTION_ADD : (enum correction_kind)kind;
@@ -266,6 +272,59 @@ int correction_of(const struct scope *s, const uint8_t key_id[ID_LEN], const uin
     return r < 0 ? r : found ? 0 : CLOUD_ABSENT;
 }
 
+/* ---- punches that were forgotten ---- */
+
+static bool is_added(const struct correction *c)
+{
+    return c->kind == CORRECTION_ADD && c->state == CORRECTION_APPROVED;
+}
+
+static void filed_of(const struct correction *c, struct filed *ret)
+{
+    _Static_assert(SEGID_LEN == ID_LEN, "an id stands where a segment's does");
+    *ret = (struct filed){
+        .flags = FILED_ADDED, .time = c->time, .received = c->decided, .has_site = c->has_site, .stored = true};
+    memcpy(ret->segid, c->id, ID_LEN);
+    memcpy(ret->site, c->site, ID_LEN);
+    ret->rec.punch.dir = c->has_dir ? c->dir : DIR_UNKNOWN;
+}
+
+int correction_each_added(const struct scope *s, const uint8_t *key_id, filed_fn *fn, void *arg)
+{
+    struct db_stmt *st;
+    struct correction c;
+    struct filed f;
+    int r = scope_stmt(s, SELECT "c.pidx IS NULL AND d.id IS NOT NULL AND (?2 IS NULL OR c.key_id = ?2)", &st);
+    if (r != 0)
+        return r;
+    if (key_id != NULL)
+        db_bind_blob(st, 2, BYTES(key_id, ID_LEN));
+    while ((r = db_step(st)) == DB_ROW) {
+        r = from_row(s, st, &c);
+        if (r == 0 && is_added(&c)) {
+            filed_of(&c, &f);
+            r = fn(arg, c.key, KEY_PERSON, &f);
+        }
+        if (r != 0 && r != CLOUD_ABSENT && r != CLOUD_DAMAGED)
+            break;
+    }
+    db_done(st);
+    crypto_wipe(&c, sizeof c);
+    return r;
+}
+
+int correction_added(const struct scope *s, const uint8_t id[ID_LEN], struct filed *ret_filed)
+{
+    struct correction c;
+    int r = correction_find(s, id, &c);
+    if (r == 0 && !is_added(&c))
+        r = CLOUD_ABSENT;
+    if (r == 0)
+        filed_of(&c, ret_filed);
+    crypto_wipe(&c, sizeof c);
+    return r;
+}
+
 /* ---- lists ---- */
 
 struct listing {
@@ -327,6 +386,8 @@ static bool reason_valid(const char *s)
 
 static bool request_valid(const struct correction *c)
 {
+    if (c->has_site && c->kind != CORRECTION_ADD)
+        return false;
     switch (c->kind) {
     case CORRECTION_ADD:
         return c->has_time && reason_valid(c->reason);
@@ -366,6 +427,28 @@ static int find_punch(const struct scope *s, struct correction *c)
     return r == FOUND ? 0 : r == 0 ? CLOUD_ABSENT : r;
 }
 
+/* One that was forgotten, and is now there by a correction. */
+static int find_added(const struct scope *s, struct correction *c)
+{
+    struct correction added;
+    struct filed f;
+    int r = c->index == 0 ? correction_find(s, c->segid, &added) : CLOUD_ABSENT;
+    if (r == CLOUD_DAMAGED || (r == 0 && (!is_added(&added) || memcmp(added.key, c->key, ID_LEN) != 0)))
+        r = CLOUD_ABSENT;
+    if (r == 0) {
+        filed_of(&added, &f);
+        note_punch(c, c->key, KEY_PERSON, &f);
+    }
+    return r;
+}
+
+static int site_known(const struct scope *s, const uint8_t id[ID_LEN])
+{
+    struct site site;
+    int r = site_get(s->c, s->db, s->tenant, id, &site);
+    return r == CLOUD_ABSENT ? CLOUD_INVALID : r == CLOUD_DAMAGED ? 0 : r;
+}
+
 static int request(const struct scope *s, const uint8_t person[ID_LEN], struct correction *c)
 {
     struct person p;
@@ -373,8 +456,10 @@ static int request(const struct scope *s, const uint8_t person[ID_LEN], struct c
     if (r != 0)
         return r;
     memcpy(c->key, p.key, ID_LEN);
-    if (c->kind != CORRECTION_ADD)
-        r = find_punch(s, c);
+    if (c->kind != CORRECTION_ADD && (r = find_punch(s, c)) == CLOUD_ABSENT)
+        r = find_added(s, c);
+    if (r == 0 && c->has_site)
+        r = site_known(s, c->site);
     if (r == 0)
         r = crypto_random(c->id, ID_LEN);
     c->requested = clock_real();
@@ -414,7 +499,9 @@ static int decide(const struct scope *s, const uint8_t id[ID_LEN], struct correc
     memcpy(c->decider, said->decider, ID_LEN);
     memcpy(c->answer, said->answer, sizeof c->answer);
     r = put_decision(s, c);
-    return r == 0 ? changes_correction(s, c->key, c->id) : r;
+    if (r == 0)
+        r = changes_correction(s, c->key, c->id);
+    return r == 0 && is_added(c) ? changes_added(s, c->key, c->id) : r;
 }
 
 int correction_decide(struct cloud *c, struct db *db, const char *tenant, const uint8_t id[ID_LEN], bool approved,

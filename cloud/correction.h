@@ -3,9 +3,8 @@
  * sealed under the person's key; which punch is meant is found by a keyed index of its own, which joins nothing. */
 #pragma once
 
+#include "cloud/filed.h"
 #include "cloud/people.h"
-#include "cloud/scope.h"
-#include "wire/segment.h"
 
 #define REASON_MAX_LEN 500
 
@@ -28,6 +27,8 @@ struct correction {
     uint64_t index;
     int64_t was_time; /* corrected time and direction as the punch has them */
     uint8_t was_dir;
+    bool has_site; /* where a forgotten punch was; of CORRECTION_ADD alone */
+    uint8_t site[ID_LEN];
     bool has_time, has_dir; /* what they shall be */
     int64_t time;
     uint8_t dir;
@@ -47,7 +48,7 @@ struct correction_list {
 };
 
 /* Fills id, key, was_time, was_dir, requested and state. CLOUD_ABSENT: no such person, or no such punch of theirs.
- * CLOUD_INVALID: a reason that is empty or too long, nothing that is changed. Own transaction. */
+ * CLOUD_INVALID: a reason that is empty or too long, nothing that is changed, no such site. Own transaction. */
 int correction_request(struct cloud *c, struct db *db, const char *tenant, const uint8_t person[ID_LEN],
                        struct correction *correction);
 /* CLOUD_ABSENT. CLOUD_CONFLICT: it is decided. CLOUD_INVALID: the reason. Own transaction. */
@@ -68,3 +69,8 @@ int correction_any(const struct scope *s, bool *ret_any); /* whether the tenant 
 /* The approved one of that punch which was decided last. CLOUD_ABSENT. */
 int correction_of(const struct scope *s, const uint8_t key_id[ID_LEN], const uint8_t segid[SEGID_LEN], uint64_t index,
                   struct correction *ret);
+/* The approved ones of CORRECTION_ADD as punches, FILED_ADDED: the correction's id with the index 0 names one, and it
+ * is itself corrected under that name. In no order; key_id NULL: everybody's. Each has to be opened to know its day. */
+int correction_each_added(const struct scope *s, const uint8_t *key_id, filed_fn *fn, void *arg);
+/* CLOUD_ABSENT: it is none of those. */
+int correction_added(const struct scope *s, const uint8_t id[ID_LEN], struct filed *ret_filed);

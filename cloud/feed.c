@@ -62,6 +62,13 @@ static int on_correction(struct feed *x)
     return r;
 }
 
+static int on_added(struct feed *x)
+{
+    struct filed f;
+    int r = correction_added(x->s, x->entry->id, &f);
+    return r != 0 ? r : on_row(x, x->entry->key_id, KEY_PERSON, &f);
+}
+
 static int on_gateway(struct feed *x)
 {
     struct feed_item item = {.entry = *x->entry};
@@ -89,6 +96,9 @@ static int on_entry(void *arg, const struct change *e)
         break;
     case CHANGE_CORRECTION:
         r = on_correction(x);
+        break;
+    case CHANGE_ADDED:
+        r = on_added(x);
         break;
     case CHANGE_GATEWAY:
         r = on_gateway(x);

@@ -12,7 +12,7 @@
  * entry alone. */
 struct feed_item {
     struct change entry;
-    struct punch_row punch; /* CHANGE_PUNCH, CHANGE_PENDING */
+    struct punch_row punch; /* CHANGE_PUNCH, CHANGE_PENDING, CHANGE_ADDED */
     struct person person;
     struct credential credential;
     struct gateway gateway;

@@ -10,6 +10,7 @@ enum filed_flags {
     FILED_UNTIMED = 1,    /* pending: no clock record of its boot yet */
     FILED_IMPOSSIBLE = 2, /* pending: its day cannot be */
     FILED_ESTIMATED = 4,  /* placed between its neighbours */
+    FILED_ADDED = 8,      /* no row: made of a correction. It has no gateway, no reader, no card */
 };
 #define FILED_PENDING (FILED_UNTIMED | FILED_IMPOSSIBLE)
 
@@ -26,6 +27,8 @@ struct filed {
     uint64_t uncertainty;
     unsigned flags;
     int64_t received;
+    bool has_site; /* of FILED_ADDED alone: where it was */
+    uint8_t site[ID_LEN];
     bool stored; /* read from a row: what is put now was there before, perhaps as another's */
     size_t n_repeats;
     struct punch_repeat repeats[PUNCH_REPEATS_MAX];

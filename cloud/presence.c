@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cloud/correction.h"
 #include "cloud/people_impl.h"
 #include "cloud/query_impl.h"
 
@@ -49,20 +50,37 @@ static int grow(struct walk *w)
     return 0;
 }
 
+/* As an approved correction says. CLOUD_ABSENT: the punch does not count. */
+static int correct(const struct walk *w, const uint8_t key_id[KEY_ID_LEN], const struct filed *f, int64_t *time,
+                   uint8_t *dir)
+{
+    struct correction c;
+    int r = w->sites.corrected ? correction_of(w->sites.s, key_id, f->segid, f->index, &c) : CLOUD_ABSENT;
+    if (r != 0)
+        return r < 0 ? r : 0;
+    *time = c.has_time ? c.time : *time;
+    *dir = c.has_dir ? c.dir : *dir;
+    return c.kind == CORRECTION_VOID ? CLOUD_ABSENT : 0;
+}
+
 static int on_row(void *arg, const uint8_t key_id[KEY_ID_LEN], enum key_kind kind, struct filed *f)
 {
     struct walk *w = arg;
-    if (kind != KEY_PERSON || f->time < w->from || f->time >= w->to)
+    const uint8_t *site = kind == KEY_PERSON ? sites_id(&w->sites, f) : NULL;
+    if (site == NULL || memcmp(site, w->site, ID_LEN) != 0)
         return 0;
-    const struct gateway *g = sites_gateway(&w->sites, f->gw, f->gen);
     const struct directed *d = directions_of(&w->sites.directions, f->gw, f->rec.punch.reader);
-    if (g == NULL || memcmp(g->site_id, w->site, ID_LEN) != 0 || (d != NULL && d->mode == READER_ACCESS))
-        return 0;
-    int r = w->n == w->cap ? grow(w) : 0;
+    int64_t time = f->time;
+    uint8_t dir = f->rec.punch.dir;
+    int r = (d != NULL && d->mode == READER_ACCESS) ? CLOUD_ABSENT : correct(w, key_id, f, &time, &dir);
+    if (r == 0 && time >= w->from && time < w->to)
+        r = w->n == w->cap ? grow(w) : 0;
+    else if (r == 0)
+        r = CLOUD_ABSENT;
     if (r != 0)
-        return r;
+        return r < 0 ? r : 0;
     struct step *s = &w->steps[w->n++];
-    *s = (struct step){.time = f->time, .gen = f->gen, .gseq = f->rec.gseq, .way = way_of(f->rec.punch.dir, d)};
+    *s = (struct step){.time = time, .gen = f->gen, .gseq = f->rec.gseq, .way = way_of(dir, d)};
     memcpy(s->key_id, key_id, KEY_ID_LEN);
     memcpy(s->gw, f->gw, GW_LEN);
     memcpy(s->reader, f->rec.punch.reader, sizeof s->reader);
@@ -133,6 +151,8 @@ static int read_all(const struct scope *s, struct walk *w, struct presence *p)
     int r = sites_init(&w->sites, s);
     for (int64_t day = day_of(w->from); r == 0 && day <= day_of(w->to - 1); day++)
         r = filed_each_day(s, day, NULL, on_row, w);
+    if (r == 0 && w->sites.corrected)
+        r = correction_each_added(s, NULL, on_row, w);
     if (r == 0)
         r = collect(s, w, p);
     sites_done(&w->sites);

@@ -11,6 +11,7 @@
 #include "cloud/correction.h"
 #include "cloud/people_impl.h"
 #include "cloud/query_impl.h"
+#include "cloud/site.h"
 
 /* ---- positions ---- */
 
@@ -179,6 +180,24 @@ const char *sites_of(struct sites *x, const uint8_t gw[GW_LEN], uint64_t gen)
     return g != NULL ? g->site : "";
 }
 
+const uint8_t *sites_id(struct sites *x, const struct filed *f)
+{
+    if (f->flags & FILED_ADDED)
+        return f->has_site ? f->site : NULL;
+    const struct gateway *g = sites_gateway(x, f->gw, f->gen);
+    return g != NULL ? g->site_id : NULL;
+}
+
+/* "" where there is none; of one that was forgotten it is looked up, for they are few. */
+static int site_name(struct sites *x, const struct filed *f, char ret[SITE_MAX_LEN + 1])
+{
+    struct site site;
+    if (!(f->flags & FILED_ADDED))
+        return str_copy(ret, SITE_MAX_LEN + 1, sites_of(x, f->gw, f->gen));
+    int r = f->has_site ? site_get(x->s->c, x->s->db, x->s->tenant, f->site, &site) : CLOUD_ABSENT;
+    return r < 0 ? r : str_copy(ret, SITE_MAX_LEN + 1, r == 0 ? site.name : "");
+}
+
 static bool wanted(struct search *x, enum key_kind kind, const struct filed *f)
 {
     const struct punch_query *q = x->q;
@@ -193,8 +212,8 @@ static bool wanted(struct search *x, enum key_kind kind, const struct filed *f)
         return false;
     if (q->site == NULL)
         return true;
-    const struct gateway *g = sites_gateway(&x->sites, f->gw, f->gen);
-    return strcmp(q->site, g != NULL ? g->site : "") == 0;
+    char name[SITE_MAX_LEN + 1];
+    return site_name(&x->sites, f, name) == 0 && strcmp(q->site, name) == 0;
 }
 
 /* Whether the caller is to see it, a person at a time: rows of one come together where a day is walked by its refs. */
@@ -212,9 +231,8 @@ static int is_seen(struct search *x, const uint8_t key_id[KEY_ID_LEN], enum key_
         if (r < 0)
             return r;
     }
-    const struct gateway *g = sites_gateway(&x->sites, f->gw, f->gen);
     bool known = kind == KEY_PERSON && x->has_seen;
-    *ret_seen = q->fits(q->fits_arg, known ? &x->seen : NULL, g != NULL ? g->site_id : NULL);
+    *ret_seen = q->fits(q->fits_arg, known ? &x->seen : NULL, sites_id(&x->sites, f));
     return 0;
 }
 
@@ -258,6 +276,9 @@ static int walk(struct search *x)
     bool after_filed = x->q->after != NULL && x->q->after->pending;
     if (x->q->state != PUNCH_PENDING && !after_filed)
         r = walk_days(x);
+    bool added = x->sites.corrected && (x->q->state == PUNCH_ALL || x->q->state == PUNCH_ASSIGNED) && !after_filed;
+    if (r == 0 && added) /* after the days: what is better than the worst of those takes its place */
+        r = correction_each_added(x->s, x->has_key ? x->key_id : NULL, on_row, x);
     if (r == 0 && (x->q->state == PUNCH_PENDING || x->q->state == PUNCH_ALL) && x->n < x->cap) {
         x->pending = true;
         r = filed_each_pending(x->s, x->has_key ? x->key_id : NULL, on_row, x);
@@ -313,15 +334,18 @@ int query_row(struct sites *x, const uint8_t key_id[KEY_ID_LEN], enum key_kind k
     row->rendering = f->rec.punch.rendering;
     memcpy(row->gw, f->gw, GW_LEN);
     row->gen = f->gen;
-    const struct gateway *g = sites_gateway(x, f->gw, f->gen);
-    if (g != NULL) {
-        row->has_site = true;
-        memcpy(row->site_id, g->site_id, ID_LEN);
-        str_copy(row->site, sizeof row->site, g->site);
-    }
+    row->added = (f->flags & FILED_ADDED) != 0;
+    const uint8_t *site = sites_id(x, f);
+    row->has_site = site != NULL;
+    if (row->has_site)
+        memcpy(row->site_id, site, ID_LEN);
+    int r = site_name(x, f, row->site);
+    if (r != 0)
+        return r;
     memcpy(row->reader, f->rec.punch.reader, sizeof row->reader);
     row->dir = f->rec.punch.dir;
-    if (row->dir == DIR_UNKNOWN && (d = directions_of(&x->directions, f->gw, f->rec.punch.reader)) != NULL)
+    if (row->dir == DIR_UNKNOWN && !row->added &&
+        (d = directions_of(&x->directions, f->gw, f->rec.punch.reader)) != NULL)
         row->by_reader = d->direction == READER_IN ? DIR_IN : d->direction == READER_OUT ? DIR_OUT : DIR_UNKNOWN;
     row->gseq = f->rec.gseq;
     row->time = f->time;
@@ -336,7 +360,7 @@ int query_row(struct sites *x, const uint8_t key_id[KEY_ID_LEN], enum key_kind k
     memcpy(row->repeats, f->repeats, sizeof row->repeats);
     if (kind != KEY_PERSON)
         return 0;
-    int r = correct(x, key_id, row);
+    r = correct(x, key_id, row);
     if (r == 0)
         r = sites_person(x, key_id, &p);
     if (r == 0) {

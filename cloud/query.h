@@ -23,6 +23,7 @@ struct punch_row {
     uint8_t segid[SEGID_LEN];
     uint64_t index;
     enum punch_state state; /* PUNCH_ASSIGNED, PUNCH_UNASSIGNED or PUNCH_PENDING */
+    bool added; /* by a correction, whose id stands for segid; what gateway, reader and card would say is not there */
     bool has_person;
     uint8_t person[ID_LEN], person_key[ID_LEN];
     char person_name[NAME_MAX_LEN + 1]; /* "": damaged */

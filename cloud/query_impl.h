@@ -24,6 +24,7 @@ int sites_init(struct sites *x, const struct scope *s);
 void sites_done(struct sites *x);
 const char *sites_of(struct sites *x, const uint8_t gw[GW_LEN], uint64_t gen); /* "" when there is none */
 const struct gateway *sites_gateway(struct sites *x, const uint8_t gw[GW_LEN], uint64_t gen); /* NULL: none */
+const uint8_t *sites_id(struct sites *x, const struct filed *f); /* the site's; NULL: none */
 /* CLOUD_ABSENT: the key's person is gone, or the key is nobody's. */
 int sites_person(struct sites *x, const uint8_t key_id[KEY_ID_LEN], const struct known **ret);
 

@@ -54,7 +54,7 @@ const struct schema_columns schema_columns[] = {
     {"correction", "sealed", COLUMN_PERSONAL,
      "/corrections/0/kind /corrections/0/punch /corrections/0/original/time /corrections/0/original/direction"
      " /corrections/0/time /corrections/0/direction /corrections/0/reason /corrections/0/requested_by"
-     " /corrections/0/requested"},
+     " /corrections/0/requested /corrections/0/site"},
     {"correction_decision", "tenant_id", COLUMN_MACHINE, NULL},
     {"correction_decision", "id", COLUMN_PERSONAL, "/corrections/0/id"},
     {"correction_decision", "key_id", COLUMN_KEYED, NULL},

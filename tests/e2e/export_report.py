@@ -36,9 +36,10 @@ class Service:
 
     def choose(self, schema, value):
         """Of alternatives the first that has all the value's members; a title beside them stays."""
-        for one in schema.get("anyOf", []):
-            if set(value) <= set(self.follow(one)["properties"]):
-                return {**one, **{k: v for k, v in schema.items() if k != "anyOf"}}
+        for how in ("anyOf", "oneOf"):
+            for one in schema.get(how, []) if isinstance(value, dict) else []:
+                if set(value) <= set(self.follow(one).get("properties", {})):
+                    return {**one, **{k: v for k, v in schema.items() if k != how}}
         return schema
 
     def export_operation(self):
@@ -74,7 +75,7 @@ def plain(value):
 
 def report(service, schema, value, name="", indent=0):
     """A line a value, in the order of the schema; what the schema does not know is an error."""
-    schema, pad = service.follow(service.choose(schema, value)), "  " * indent
+    schema, pad = service.follow(service.choose(service.follow(schema), value)), "  " * indent
     if isinstance(value, dict):
         print(f"{pad}{label(schema, name)}:")
         known, more = schema.get("properties", {}), schema.get("additionalProperties")

@@ -1,6 +1,8 @@
 /* Corrections of punches, and what hides of a card, as users of the API meet them. */
 #include "cloud/api.h"
 
+#include "cloud/cursor.h"
+
 #include "tests/unit/cloud_fixture.h"
 
 static struct fixture f;
@@ -218,6 +220,8 @@ static void test_what_makes_no_sense(void **state)
         "\"kind\":\"void\",\"punch\":\"" PUNCH "\",\"reason\":\"x\"",
         "\"kind\":\"change\",\"punch\":\"" PUNCH "-1\",\"direction\":\"up\",\"reason\":\"x\"",
         "\"kind\":\"less\",\"reason\":\"x\"",
+        "\"kind\":\"add\",\"time\":\"2026-01-02\",\"site\":\"" PUNCH "\",\"reason\":\"x\"",
+        "\"kind\":\"void\",\"punch\":\"" PUNCH "-1\",\"site\":\"" PUNCH "\",\"reason\":\"x\"",
     };
     char body[512];
     for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
@@ -242,6 +246,112 @@ static void test_the_feed_tells(void **state)
     }
     reply_done(&r);
     assert_true(approved >= 2 && with == 2);
+}
+
+/* Where an item of that id stands in what a query of punches lists, all of its pages one after the other; -1: nowhere.
+ * How many there are in all, and the item (the caller's), where they are asked for. */
+static int place_in(const char *query, size_t page, const char *id, size_t *ret_n, json_t **ret_item)
+{
+    char path[CURSOR_TEXT_MAX + 128], cursor[CURSOR_TEXT_MAX] = "";
+    int at = -1;
+    size_t n = 0;
+    do {
+        snprintf(path, sizeof path, "/v1/punches?limit=%zu&%s%s%s", page, query, cursor[0] ? "&cursor=" : "", cursor);
+        struct reply r = send("GET", path, f.acme, NULL);
+        assert_int_equal(r.status, 200);
+        size_t i;
+        json_t *o;
+        json_array_foreach(json_object_get(r.json, "items"), i, o)
+        {
+            if (strcmp(json_string_value(json_object_get(o, "id")), id) == 0) {
+                assert_int_equal(at, -1);
+                at = (int)(n + i);
+                if (ret_item)
+                    *ret_item = json_incref(o);
+            }
+        }
+        n += json_array_size(json_object_get(r.json, "items"));
+        const char *next = json_string_value(json_object_get(r.json, "next"));
+        assert_int_equal(str_copy(cursor, sizeof cursor, next ? next : ""), 0);
+        reply_done(&r);
+    } while (cursor[0]);
+    if (ret_n)
+        *ret_n = n;
+    return at;
+}
+
+static void approve(const char *path)
+{
+    struct reply r = decide(path, second, "{\"decision\":\"approved\",\"reason\":\"Seen\"}");
+    assert_int_equal(r.status, 200);
+    reply_done(&r);
+}
+
+static const char *value(const json_t *o, const char *member)
+{
+    return json_string_value(json_object_get(o, member));
+}
+
+/* One that no reader saw stands among those that were seen, is told of as they are, and is corrected as they are. */
+static void test_forgotten(void **state)
+{
+    char path[64], rest[256], id[64], query[128], when[32], site[33];
+    size_t n = 0, before = 0;
+    json_t *o = NULL;
+    struct reply r = send("GET", "/v1/sites", f.acme, NULL);
+    str_copy(site, sizeof site, value(json_array_get(json_object_get(r.json, "items"), 0), "id"));
+    reply_done(&r);
+    snprintf(rest, sizeof rest,
+             "\"kind\":\"add\",\"time\":\"%s\",\"direction\":\"out\",\"site\":\"%s\",\"reason\":\"Forgot\"",
+             str_time(base + 1500000, when), site);
+    ask(rest, path);
+    snprintf(id, sizeof id, "%s-0", strrchr(path, '/') + 1);
+    assert_int_equal(place_in("state=all", 1000, id, &before, NULL), -1); /* not yet */
+    approve(path);
+    assert_int_equal(place_in("state=all", 1000, id, &n, &o), 1);
+    assert_int_equal(n, before + 1);
+    assert_true(json_is_true(json_object_get(o, "added")));
+    assert_string_equal(value(o, "state"), "assigned");
+    assert_string_equal(value(json_object_get(o, "person"), "name"), "Ada");
+    assert_string_equal(value(o, "time"), when);
+    assert_string_equal(value(o, "direction"), "out");
+    assert_string_equal(value(o, "site"), "Gate");
+    assert_true(json_is_null(json_object_get(o, "credential")) && json_is_null(json_object_get(o, "reader")));
+    json_decref(o);
+    for (size_t page = 1; page <= n; page++)
+        assert_int_equal(place_in("state=all", page, id, NULL, NULL), 1);
+    assert_int_equal(place_in("state=assigned", 2, id, NULL, NULL), 1);
+    assert_int_equal(place_in("site=Gate", 2, id, NULL, NULL), 1);
+    assert_int_equal(place_in("site=Elsewhere", 2, id, NULL, NULL), -1);
+    assert_int_equal(place_in("reader=door", 2, id, NULL, NULL), -1);
+    assert_int_equal(place_in("state=unassigned", 2, id, NULL, NULL), -1);
+    assert_int_equal(place_in("state=pending", 2, id, NULL, NULL), -1);
+    snprintf(query, sizeof query, "person=%s", ada);
+    assert_int_equal(place_in(query, 1, id, NULL, NULL), 1);
+    snprintf(query, sizeof query, "to=%s", when); /* up to it, without it */
+    assert_int_equal(place_in(query, 1, id, NULL, NULL), -1);
+    snprintf(query, sizeof query, "from=%s", when);
+    assert_int_equal(place_in(query, 1, id, NULL, NULL), 0);
+
+    snprintf(query, sizeof query, "/v1/people/%s/export", ada);
+    r = send("GET", query, f.acme, NULL);
+    assert_non_null(strstr(r.body, id));
+    reply_done(&r);
+    r = send("GET", "/v1/changes?limit=1000", f.acme, NULL);
+    json_t *items = json_object_get(r.json, "items"), *last = json_array_get(items, json_array_size(items) - 1);
+    assert_string_equal(value(last, "type"), "punch");
+    assert_string_equal(value(json_object_get(last, "punch"), "id"), id);
+    reply_done(&r);
+
+    snprintf(rest, sizeof rest, "\"kind\":\"void\",\"punch\":\"%s\",\"reason\":\"Was another day\"", id);
+    ask(rest, path);
+    approve(path);
+    assert_int_equal(place_in("state=all", 1000, id, NULL, &o), 1);
+    assert_true(json_is_true(json_object_get(json_object_get(o, "correction"), "void")));
+    json_decref(o);
+    r = send("GET", "/v1/punches", f.globex, NULL);
+    assert_null(strstr(r.body, id));
+    reply_done(&r);
 }
 
 /* A number is only ever written. */
@@ -288,6 +398,7 @@ int main(void)
         cmocka_unit_test(test_lists),
         cmocka_unit_test(test_what_makes_no_sense),
         cmocka_unit_test(test_the_feed_tells),
+        cmocka_unit_test(test_forgotten),
         cmocka_unit_test(test_card_numbers_are_hidden),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -353,6 +353,7 @@ static void expect_said(void)
     plant("/corrections/0/original/direction", "\"function\"");
     plant("/corrections/0/time", "\"%s\"", time_text(base - 9));
     plant("/corrections/0/direction", "\"out\"");
+    plant("/corrections/0/site", "null");
     plant("/corrections/0/reason", "\"Clock was wrong\"");
     plant("/corrections/0/requested_by", "\"%s\"", str_hex(asker, ID_LEN, id));
     plant("/corrections/0/requested", "\"%s\"", time_text(correction.requested));

@@ -1,6 +1,7 @@
 /* Who is in, as a receptionist asks: only where the company wants it, by the site's own day. */
 #include "cloud/api.h"
 
+#include "cloud/correction.h"
 #include "cloud/credential.h"
 #include "cloud/people.h"
 #include "cloud/presence.h"
@@ -119,6 +120,38 @@ static void test_by_direction(void **state)
     assert_string_equal(in_at("", t + 24 * HOUR), ""); /* at midnight everybody is out */
 }
 
+/* Asked for and approved. */
+static void correct(struct correction c)
+{
+    static const uint8_t account[ID_LEN] = {7};
+    struct db *db = NULL;
+    strcpy(c.reason, "So it was");
+    assert_int_equal(cloud_db_take(f.c, &db), 0);
+    assert_int_equal(correction_request(f.c, db, "acme", people[0].id, &c), 0);
+    assert_int_equal(correction_decide(f.c, db, "acme", c.id, true, account, "Seen", &c), 0);
+    cloud_db_give(f.c, db);
+}
+
+static void test_corrected(void **state)
+{
+    const int64_t t = at("2026-06-20T08:00:00Z");
+    struct correction add = {.kind = CORRECTION_ADD, .has_time = true, .time = t, .has_dir = true, .dir = DIR_IN};
+    correct(add);
+    assert_string_equal(in_at("", t + HOUR), ""); /* somewhere, nobody says where */
+    add.has_site = true;
+    memcpy(add.site, site, ID_LEN);
+    correct(add);
+    assert_string_equal(in_at("", t + HOUR), "A");
+    punch(0, "door", t + HOUR, DIR_OUT);
+    assert_string_equal(in_at("", t + 2 * HOUR), "");
+    struct correction none = {.kind = CORRECTION_VOID};
+    memset(none.segid, 0xab, SEGID_LEN);
+    memcpy(none.segid, f.gw, GW_LEN);
+    none.index = gseq;
+    correct(none);
+    assert_string_equal(in_at("", t + 2 * HOUR), "A");
+}
+
 static void test_by_the_readers_setting(void **state)
 {
     const int64_t t = at("2026-06-11T08:00:00Z");
@@ -227,6 +260,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_by_direction),
+        cmocka_unit_test(test_corrected),
         cmocka_unit_test(test_by_the_readers_setting),
         cmocka_unit_test(test_days_are_the_sites),
         cmocka_unit_test(test_over_https),
