@@ -255,7 +255,7 @@ static const struct api_route routes[] = {
     {"POST", "/v1/tenants", SCOPE_OPERATOR, WRITES, api_tenants_create, NULL, PERM_NONE, 0},
     {"GET", "/v1/tenants/{id}", SCOPE_OPERATOR, READS, api_tenants_get, NULL, PERM_NONE, 0},
     {"GET", "/v1/punches", SCOPE_TENANT, READS, api_punches_list, punches_query, PERM_PUNCHES_READ, PERSONAL | REACHES},
-    {"POST", "/v1/imports", SCOPE_TENANT, WRITES_ALONE, api_imports_run, imports_query, PERM_PEOPLE_CHANGE, 0},
+    {"POST", "/v1/imports", SCOPE_TENANT, WRITES_ALONE, api_imports_run, imports_query, PERM_PEOPLE_CHANGE, LONG},
     {"GET", "/v1/imports/{id}", SCOPE_TENANT, READS, api_imports_get, NULL, PERM_PEOPLE_CHANGE, 0},
     {"GET", "/v1/corrections", SCOPE_TENANT, READS, api_corrections_list, corrections_query, PERM_PUNCHES_READ,
      PERSONAL | REACHES},
@@ -441,6 +441,8 @@ static int dispatch(struct api_call *k)
         problem_reply(k->r, PROBLEM_UNAVAILABLE, "too many requests wait before this one; nothing was done, try again");
         return 0;
     }
+    if (k->route->flags & LONG && k->q->between)
+        return HTTP_LINE_WRITE;
     if (k->route->scope != SCOPE_OPEN) {
         int r = cloud_db_take(k->cloud, &k->db);
         if (r != 0) {

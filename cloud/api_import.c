@@ -58,6 +58,14 @@ static int noted(void *arg, const struct scope *s, const struct person *people, 
     return r;
 }
 
+/* Whoever waits to write has waited for a slice; a request that is itself within another's transaction lets nobody in.
+ */
+static bool between(void *arg)
+{
+    const struct api_call *k = arg;
+    return db_depth(k->db) > 0 || http_others(k->q, k->r);
+}
+
 static bool is_csv(const char *type)
 {
     return type && strncasecmp(type, "text/csv", 8) == 0 && (type[8] == '\0' || type[8] == ';' || type[8] == ' ');
@@ -79,7 +87,8 @@ void api_imports_run(struct api_call *k)
 {
     struct import m;
     const char *why = "";
-    struct import_options o = {.cards = call_everywhere(k, PERM_CREDENTIALS_CHANGE), .noted = noted, .arg = k};
+    struct import_options o = {
+        .cards = call_everywhere(k, PERM_CREDENTIALS_CHANGE), .noted = noted, .between = between, .arg = k};
     if (!read_mode(k, &o.preview))
         return;
     if (!is_csv(k->q->content_type)) {
@@ -89,6 +98,12 @@ void api_imports_run(struct api_call *k)
     int r = import_run(k->cloud, k->db, k->tenant, k->q->body, &o, &m, &why);
     if (r == IMPORT_HEADER) {
         problem_reply(k->r, PROBLEM_INVALID, "the first line must name the columns: %s", why);
+        return;
+    }
+    if (r == -ECANCELED) {
+        http_header(k->r, "Retry-After", "10");
+        problem_reply(k->r, PROBLEM_UNAVAILABLE,
+                      "the service stops; send the table again, the rest of it comes in then");
         return;
     }
     if (r != 0) {

@@ -153,7 +153,8 @@ static void handle(struct http *h, struct http_call *call, enum http_fault fault
         int line = h->o.fn(h->o.arg, &call->q, &call->r);
         if (line == HTTP_LINE_NONE)
             break;
-        ASSERT(fault == HTTP_SOUND && line != (int)call->q.line && line < HTTP_LINES && h->lines[line]);
+        ASSERT(fault == HTTP_SOUND && line < HTTP_LINES && h->lines[line]);
+        ASSERT(line != (int)call->q.line || call->q.between);
         call->q.line = line;
         if (line_join(h->lines[line], &call->item)) /* it is that line's now */
             return;
@@ -166,7 +167,18 @@ static void handle(struct http *h, struct http_call *call, enum http_fault fault
 static void on_turn(void *arg, struct line_item *item, bool closing)
 {
     struct http_call *call = (struct http_call *)((char *)item - offsetof(struct http_call, item));
+    call->q.between = ((struct http *)arg)->between[call->q.line];
     handle(arg, call, closing ? HTTP_CROWDED : HTTP_SOUND);
+}
+
+bool http_others(const struct http_request *q, const struct http_reply *r)
+{
+    struct http *h = r->http;
+    ASSERT(q->line != HTTP_LINE_NONE && h->o.lines[q->line].threads == 1 && !h->between[q->line]);
+    h->between[q->line] = true;
+    bool open = line_others(h->lines[q->line]);
+    h->between[q->line] = false;
+    return open;
 }
 
 static void wait_for_turn(struct http *h, struct http_call *call, int line)

@@ -55,6 +55,7 @@ struct http_request {
     struct bytes body;
     enum http_fault fault;
     enum http_line line; /* whose thread this is */
+    bool between;        /* within another's http_others(): what would call that itself asks for its line once more */
     uint8_t *carry; /* HTTP_CARRY bytes from one call for this request to the next; zero at first, wiped at the end */
 };
 
@@ -90,8 +91,13 @@ void http_header(struct http_reply *r, const char *name, const char *fmt, ...) P
 bool http_stream(struct http_reply *r, http_more_fn *more, void (*more_done)(void *more_arg), void *more_arg);
 
 /* HTTP_LINE_NONE: the reply is made. Another line: nothing is; the handler is called again for this request, with that
- * `line`, or with that line and HTTP_CROWDED, and answers then or, unless crowded, goes on to another line. */
+ * `line`, or with that line and HTTP_CROWDED, and answers then or, unless crowded, goes on to another line. The line
+ * that it is in, only when it is `between`: it comes last there. */
 typedef int http_fn(void *arg, const struct http_request *q, struct http_reply *ret);
+
+/* For a request that takes long in its line, of one thread, between two steps of it: those that wait there are handled
+ * now. False: the listener stops; it should come to an end. */
+bool http_others(const struct http_request *q, const struct http_reply *r);
 
 struct http_line_options {
     unsigned threads;      /* 0: fn does not ask for this line */

@@ -27,7 +27,8 @@ struct http {
     pthread_mutex_t lock;           /* of what follows */
     struct http_call *streaming;
     unsigned n_streaming;
-    unsigned n_large; /* bodies of more than HTTP_BODY_MAX that are on their way */
+    bool between[HTTP_LINES]; /* of each line's one thread alone: it is in http_others() */
+    unsigned n_large;         /* bodies of more than HTTP_BODY_MAX that are on their way */
 };
 
 struct http_call {

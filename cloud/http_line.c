@@ -18,11 +18,9 @@ struct line {
     pthread_t thread[THREADS_MAX];
 };
 
-/* Under lock; NULL when there is none any more. */
-static struct line_item *wait_for_item(struct line *l)
+/* Under lock; NULL: nobody waits. */
+static struct line_item *take(struct line *l)
 {
-    while (!l->first && !l->closing)
-        pthread_cond_wait(&l->changed, &l->lock);
     struct line_item *item = l->first;
     if (item) {
         l->first = item->next;
@@ -31,6 +29,14 @@ static struct line_item *wait_for_item(struct line *l)
         l->n--;
     }
     return item;
+}
+
+/* Under lock; NULL when there is none any more. */
+static struct line_item *wait_for_item(struct line *l)
+{
+    while (!l->first && !l->closing)
+        pthread_cond_wait(&l->changed, &l->lock);
+    return take(l);
 }
 
 static void *run(void *arg)
@@ -89,6 +95,20 @@ bool line_join(struct line *l, struct line_item *item)
     }
     pthread_mutex_unlock(&l->lock);
     return ok;
+}
+
+bool line_others(struct line *l)
+{
+    struct line_item *item;
+    pthread_mutex_lock(&l->lock);
+    for (unsigned n = l->n; n > 0 && !l->closing && (item = take(l)); n--) { /* who comes meanwhile: the next time */
+        pthread_mutex_unlock(&l->lock);
+        l->o.fn(l->o.arg, item, false);
+        pthread_mutex_lock(&l->lock);
+    }
+    bool open = !l->closing;
+    pthread_mutex_unlock(&l->lock);
+    return open;
 }
 
 void line_close(struct line *l)

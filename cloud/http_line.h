@@ -24,6 +24,9 @@ struct line;
 int line_new(const struct line_options *o, struct line **ret_line);
 /* True: the item is the line's until its fn is called. */
 bool line_join(struct line *l, struct line_item *item);
+/* From within fn, for work that takes long: who waits now gets his turn on this thread, before it returns. Those may
+ * not do the same. False: the line is about to close. */
+bool line_others(struct line *l);
 /* Who waits is sent away, who comes is not taken; returns when nothing of it runs. */
 void line_close(struct line *l);
 void line_free(struct line *l); /* closed; takes NULL */

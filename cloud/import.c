@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/str.h"
 #include "cloud/csv.h"
 #include "cloud/import_impl.h"
@@ -324,8 +325,12 @@ static int go(struct run *x, struct bytes csv, const char **ret_why)
         r = begin(x);
     if (r != 0)
         return r;
-    for (bool end = false; r == 0 && !end;)
+    for (bool end = false; r == 0 && !end;) {
         r = in_transaction(x, &end);
+        if (r == 0 && !end && x->o->between != NULL && !x->o->between(x->o->arg))
+            r = -ECANCELED;
+        FAULT_KILL("import");
+    }
     if (r != 0)
         interrupted(x);
     return r;

@@ -2,8 +2,8 @@
  * says, and what is so already stays untouched, so that a table may come again and again. A row that is bad is named by
  * line and reason; the others are taken all the same.
  *
- * The work is done in slices, each a transaction of its own, so that ingest comes between; the record of the run says
- * how far it is. What a run keeps says nothing of the values. */
+ * The work is done in slices, each a transaction of its own, so that ingest and other requests come between; the record
+ * of the run says how far it is. What a run keeps says nothing of the values. */
 #pragma once
 
 #include "cloud/people.h"
@@ -43,11 +43,13 @@ struct import_options {
     bool preview;
     bool cards; /* the caller may hand out cards */
     import_noted *noted;
+    /* Between two slices, in no transaction: others may write. False: the run is interrupted. May be NULL. */
+    bool (*between)(void *arg);
     void *arg;
 };
 
-/* IMPORT_HEADER: the first row does not name the columns; *ret_why says what is wrong with it. Transactions of its
- * own. */
+/* -ECANCELED: `between` said so. IMPORT_HEADER: the first row does not name the columns; *ret_why says what is wrong
+ * with it. Transactions of its own. */
 enum { IMPORT_HEADER = 16 };
 int import_run(struct cloud *c, struct db *db, const char *tenant, struct bytes csv, const struct import_options *o,
                struct import *ret_import, const char **ret_why);

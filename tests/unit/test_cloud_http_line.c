@@ -15,8 +15,10 @@
 struct rig {
     struct http *h;
     unsigned port;
-    atomic_uint asked; /* for the line of passwords */
-    sem_t begun, go;   /* of "/slow" there */
+    atomic_uint asked;   /* for the line of passwords */
+    sem_t begun, go;     /* of "/slow" there */
+    atomic_uint written; /* in the line of writers */
+    atomic_bool in_long; /* "/long" is under way there */
     atomic_int nice_password, nice_write;
 };
 
@@ -24,6 +26,21 @@ static bool empty(const uint8_t carry[HTTP_CARRY])
 {
     static const uint8_t none[HTTP_CARRY];
     return memcmp(carry, none, HTTP_CARRY) == 0;
+}
+
+/* Lets others write until somebody has. */
+static int take_long(struct rig *g, const struct http_request *q, struct http_reply *ret)
+{
+    if (q->between)
+        return HTTP_LINE_WRITE;
+    assert_false(atomic_exchange(&g->in_long, true));
+    sem_post(&g->begun);
+    bool open = true;
+    while ((open = http_others(q, ret)) && atomic_load(&g->written) == 0)
+        usleep(1000);
+    atomic_store(&g->in_long, false);
+    buf_addf(&ret->body, open ? "long" : "cut short");
+    return HTTP_LINE_NONE;
 }
 
 /* GET reads; POST /write only writes; POST /login and /slow hash, then write. */
@@ -41,7 +58,7 @@ static int handle(void *arg, const struct http_request *q, struct http_reply *re
         buf_addf(&ret->body, "read");
         return HTTP_LINE_NONE;
     }
-    const bool hashes = strcmp(q->path, "/write") != 0;
+    const bool hashes = strcmp(q->path, "/write") != 0 && strcmp(q->path, "/long") != 0;
     switch (q->line) {
     case HTTP_LINE_NONE:
         if (!empty(q->carry)) /* of the request before */
@@ -58,6 +75,9 @@ static int handle(void *arg, const struct http_request *q, struct http_reply *re
         q->carry[HTTP_CARRY - 1] = 2;
         return HTTP_LINE_WRITE;
     case HTTP_LINE_WRITE:
+        if (strcmp(q->path, "/long") == 0)
+            return take_long(g, q, ret);
+        atomic_fetch_add(&g->written, 1);
         atomic_store(&g->nice_write, getpriority(PRIO_PROCESS, (id_t)gettid()));
         buf_addf(&ret->body, "%d%d %.*s", q->carry[0], q->carry[HTTP_CARRY - 1], (int)q->body.n,
                  (const char *)q->body.p);
@@ -182,6 +202,32 @@ static void test_passwords_by_address(void **state)
     http_stop(g.h);
 }
 
+/* Who waits to write is done between the steps of one that takes long; another such comes after it. */
+static void test_others_between(void **state)
+{
+    struct rig g;
+    start(&g, 0);
+    int one = connect_raw(g.port), two = connect_raw(g.port), fd = connect_raw(g.port);
+    send_post(one, "/long");
+    sem_wait(&g.begun);
+    send_post(two, "/long");
+    while (atomic_load(&g.asked) < 2)
+        usleep(1000);
+    send_post(fd, "/write");
+    expect(fd, 200, "10 body");
+    expect(one, 200, "long");
+    expect(two, 200, "long");
+    atomic_store(&g.written, 0);
+    send_post(one, "/long"); /* nobody writes any more: it ends when the listener does */
+    for (int i = 0; i < 2; i++)
+        sem_wait(&g.begun);
+    http_stop(g.h);
+    expect(one, 200, "cut short");
+    close(one);
+    close(two);
+    close(fd);
+}
+
 static void *stop(void *arg)
 {
     http_stop(arg);
@@ -219,9 +265,8 @@ static void test_stop_between_lines(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_from_line_to_line),
-        cmocka_unit_test(test_a_full_line_of_passwords),
-        cmocka_unit_test(test_passwords_by_address),
+        cmocka_unit_test(test_from_line_to_line),    cmocka_unit_test(test_a_full_line_of_passwords),
+        cmocka_unit_test(test_passwords_by_address), cmocka_unit_test(test_others_between),
         cmocka_unit_test(test_stop_between_lines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
