@@ -36,6 +36,7 @@ int audit_raw_open(struct keyring *ring, const char *tenant, const uint8_t id[ID
 
 /* Gives it its number, in the caller's write transaction. */
 int audit_raw_put(const struct scope *s, const struct audit_raw *w);
-/* A journal entry for all parts of e: [tenant, [* part]]. */
-int audit_entry_make(struct keyring *ring, struct db *db, const char *tenant, const struct audit_event *e,
-                     struct buf *ret);
+/* A journal entry for the parts of e from `first` on, as many as one takes: [tenant, [* part]]. *ret_next: the first
+ * part of the next entry, or audit_raw_parts(). */
+int audit_entry_make(struct keyring *ring, struct db *db, const char *tenant, const struct audit_event *e, size_t first,
+                     struct buf *ret, size_t *ret_next);

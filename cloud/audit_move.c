@@ -23,7 +23,8 @@
 #define BATCH 256 /* entries of one transaction, and those that do not wait for the next tick */
 #define TICK_MS 1000
 #define CHECKPOINT_TICKS 60
-#define PARTS_MAX 64 /* of one entry */
+#define PARTS_MAX 64 /* of one entry that is read */
+#define PARTS_MADE 32
 #define META_GENERATION "audit_generation"
 #define META_POSITION "audit_position"
 #define META_EPOCH "audit_epoch" /* the last one that the trails tell of */
@@ -46,19 +47,17 @@ struct audit_mover {
 
 /* ---- noting ---- */
 
-int audit_entry_make(struct keyring *ring, struct db *db, const char *tenant, const struct audit_event *e,
-                     struct buf *ret)
+int audit_entry_make(struct keyring *ring, struct db *db, const char *tenant, const struct audit_event *e, size_t first,
+                     struct buf *ret, size_t *ret_next)
 {
     uint8_t head[64];
     struct cbor_w c = CBOR_W(head, sizeof head);
-    size_t parts = audit_raw_parts(e);
-    if (parts > PARTS_MAX)
-        return -EINVAL;
+    size_t left = audit_raw_parts(e) - first, end = first + (left < PARTS_MADE ? left : PARTS_MADE);
     cbor_put_array(&c, 2);
     cbor_put_text(&c, tenant);
-    cbor_put_array(&c, parts);
+    cbor_put_array(&c, end - first);
     int r = c.bad ? -EINVAL : buf_add(ret, head, c.len);
-    for (size_t i = 0; r == 0 && i < parts; i++) {
+    for (size_t i = first; r == 0 && i < end; i++) {
         struct audit_raw w;
         r = audit_raw_make(ring, db, tenant, e, i, &w);
         if (r != 0)
@@ -66,6 +65,8 @@ int audit_entry_make(struct keyring *ring, struct db *db, const char *tenant, co
         r = audit_raw_encode(ring, tenant, &w, ret);
         audit_raw_done(&w);
     }
+    if (r == 0)
+        *ret_next = end;
     return r;
 }
 
@@ -85,16 +86,18 @@ static int note(struct audit_mover *m, struct db *db, const char *tenant, const 
         tenant = VENDOR_TENANT;
     buf_init(&entry, AUDIT_JOURNAL_ENTRY_MAX);
     int r = cloud_keyring(m->cloud, tenant, &ring);
-    if (r == 0)
-        r = audit_entry_make(ring, db, tenant, e, &entry);
-    if (r == 0)
-        r = audit_journal_add(m->journal, buf_bytes(&entry), NULL);
-    if (r == AUDIT_JOURNAL_FULL)
-        r = -EAGAIN;
-    if (r == 0)
-        atomic_fetch_add(&m->noted, 1);
-    if (r == -EAGAIN || (r == 0 && atomic_fetch_add(&m->fresh, 1) + 1 == BATCH))
-        kick(m);
+    for (size_t part = 0; r == 0 && part < audit_raw_parts(e);) {
+        buf_reset(&entry);
+        r = audit_entry_make(ring, db, tenant, e, part, &entry, &part);
+        if (r == 0)
+            r = audit_journal_add(m->journal, buf_bytes(&entry), NULL);
+        if (r == AUDIT_JOURNAL_FULL)
+            r = -EAGAIN;
+        if (r == 0)
+            atomic_fetch_add(&m->noted, 1);
+        if (r == -EAGAIN || (r == 0 && atomic_fetch_add(&m->fresh, 1) + 1 == BATCH))
+            kick(m);
+    }
     return r;
 }
 

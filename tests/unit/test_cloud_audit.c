@@ -454,6 +454,23 @@ static void sql(const char *text)
     assert_int_equal(cloud_commit(fx.c, db), 0);
 }
 
+/* As many as a large company has people: the list of who is in, a piece of an export. */
+static void more_subjects_than_an_entry_takes(void **state)
+{
+    (void)state;
+    enum { MANY = 64 * AUDIT_SUBJECTS + 1 };
+    struct subject *all = calloc(MANY, sizeof *all);
+    assert_non_null(all);
+    assert_int_equal(crypto_random(all, MANY * sizeof *all), 0);
+    struct audit_event e = event("presence.read", all, MANY);
+    assert_int_equal(audit_settle(fx.c, 10000), 0);
+    uint64_t before = length_of("acme");
+    assert_int_equal(audit_note(fx.c, db, "acme", &e), 0);
+    assert_int_equal(audit_settle(fx.c, 10000), 0);
+    assert_int_equal(length_of("acme"), before + 65);
+    free(all);
+}
+
 /* A customer whose chain has no end any more loses what cannot be joined to it; nobody else loses anything. */
 static void a_broken_chain_is_its_own(void **state)
 {
@@ -616,6 +633,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_kill_loses_nothing_and_doubles_nothing, make, unmake),
         cmocka_unit_test_setup_teardown(a_torn_tail_is_cut, make, unmake),
         cmocka_unit_test_setup_teardown(a_full_journal_refuses, make, unmake),
+        cmocka_unit_test_setup_teardown(more_subjects_than_an_entry_takes, make, unmake),
         cmocka_unit_test_setup_teardown(a_broken_chain_is_its_own, make, unmake),
         cmocka_unit_test_setup_teardown(a_damaged_checkpoint_is_made_again, make, unmake),
         cmocka_unit_test_setup_teardown(nothing_that_was_durable_is_cut_away, make, unmake),
