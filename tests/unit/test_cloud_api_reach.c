@@ -272,6 +272,50 @@ static const char *present(const struct human *h, int where)
     return who;
 }
 
+/* Whose punches at which place who asks is shown: a bit each, 2 * who + where. */
+static unsigned punches_seen(const struct human *h)
+{
+    static const char *const names[] = {"Ada", "Bob"}, *const sites[] = {"Gate", "Yard"};
+    struct reply r = human_send(&f, h, "GET", "/v1/punches?limit=1000", NULL);
+    assert_int_equal(r.status, 200);
+    unsigned seen = 0;
+    size_t i;
+    json_t *o;
+    json_array_foreach(json_object_get(r.json, "items"), i, o)
+    {
+        const char *who = json_string_value(json_object_get(json_object_get(o, "person"), "name"));
+        const char *where = json_string_value(json_object_get(o, "site"));
+        for (unsigned n = 0; n < 4; n++)
+            if (strcmp(who, names[n / 2]) == 0 && strcmp(where, sites[n % 2]) == 0)
+                seen |= 1U << n;
+    }
+    reply_done(&r);
+    return seen;
+}
+
+/* An inspector of a site sees what was punched there and the people of its units; a team lead, his people. */
+static void test_punches(void **state)
+{
+    static struct human inspector, lead;
+    const struct grant_reach gate = within(REACH_SITE, places[GATE].site);
+    const struct grant_reach back = within(REACH_UNIT, places[YARD].unit.id);
+    human_make(&f, db, "acme", "visitor", &inspector);
+    human_make(&f, db, "acme", "lead", &lead);
+    (void)human_grant(&f, db, &inspector, ROLE_INSPECTOR, &gate, clock_real() + INT64_C(3600000000));
+    (void)human_grant(&f, db, &lead, ROLE_TEAM_LEAD, &back, 0);
+    for (int where = GATE; where < PLACES; where++) {
+        punch(where, 1001);
+        punch(where, 1002);
+    }
+    assert_int_equal(punches_seen(&owner), 0xf);
+    assert_int_equal(punches_seen(&inspector), 0x7); /* not Bob's in the yard */
+    assert_int_equal(punches_seen(&lead), 0xc);      /* Bob's, wherever */
+    char path[96], id[2 * ID_LEN + 1];
+    snprintf(path, sizeof path, "/v1/punches?person=%s", str_hex(places[GATE].person.id, ID_LEN, id));
+    expect(&lead, "GET", path, NULL, 404);
+    expect(&inspector, "GET", path, NULL, 200);
+}
+
 static void allow_inspectors(void)
 {
     struct role role;
@@ -322,6 +366,7 @@ int main(void)
         cmocka_unit_test(test_he_invites_to_his_site),
         cmocka_unit_test(test_sites),
         cmocka_unit_test(test_units),
+        cmocka_unit_test(test_punches),
         cmocka_unit_test(test_presence),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
