@@ -27,6 +27,8 @@
 
 /* A password takes some 0.1 s of a core: who would wait longer than a few seconds is told so. */
 #define PASSWORDS_WAITING 32
+/* Beside these, for who has a session, or a browser that got in before: a flood of strangers does not keep them out. */
+#define PASSWORDS_KEPT 16
 
 /* Security reports an hour: of one address, and of all together, because anybody may send one. */
 #define REPORTS_EACH 5
@@ -454,8 +456,10 @@ static int dispatch(struct api_call *k)
     }
     if (!query_known(k))
         return 0;
-    if (k->route->flags & PASSWORD && k->q->line == HTTP_LINE_NONE)
+    if (k->route->flags & PASSWORD && k->q->line == HTTP_LINE_NONE) {
+        k->r->known = k->route->scope != SCOPE_OPEN || api_login_known(k);
         return HTTP_LINE_PASSWORD;
+    }
     if (k->q->line == HTTP_LINE_PASSWORD) {
         k->route->fn(k);
         if (!k->go_on)
@@ -628,8 +632,9 @@ int api_start(struct cloud *c, struct ingest *in, struct api **ret_api)
         .lines =
             {
                 /* the other half of the connections is for who reads */
-                [HTTP_LINE_WRITE] = {1, (unsigned)(all + 1) / 2, (unsigned)(each + 1) / 2},
-                [HTTP_LINE_PASSWORD] = {password_threads(set), PASSWORDS_WAITING, PASSWORDS_WAITING / 4},
+                [HTTP_LINE_WRITE] = {1, (unsigned)(all + 1) / 2, (unsigned)(each + 1) / 2, 0},
+                [HTTP_LINE_PASSWORD] = {password_threads(set), PASSWORDS_WAITING, PASSWORDS_WAITING / 4,
+                                        PASSWORDS_KEPT},
             },
         .request_ms = set->api.request_timeout,
         .idle_ms = set->api.idle,

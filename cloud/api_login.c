@@ -103,6 +103,24 @@ static void decide(struct api_call *k, struct login *l)
     login_end(k, r, "login");
 }
 
+bool api_login_known(struct api_call *k)
+{
+    char device[DEVICE_TEXT], canonical[LOGIN_MAX + 1];
+    const char *tenant = NULL, *typed = NULL;
+    struct attempt at = {0};
+    if (k->route->fn != api_login || !session_cookie(k->q->cookie, DEVICE_COOKIE, device, sizeof device) ||
+        (!k->db && cloud_db_take(k->cloud, &k->db) != 0))
+        return false;
+    json_t *body = json_loadb((const char *)k->q->body.p, k->q->body.n, JSON_REJECT_DUPLICATES, NULL);
+    bool known = body && json_unpack(body, "{s:s, s:s}", "tenant", &tenant, "login", &typed) == 0 &&
+                 login_canonical(typed, canonical) &&
+                 attempt_init(k->cloud, k->db, ATTEMPT_PASSWORD, tenant, canonical, device,
+                              k->q->address ? k->q->address : "", &at) == 0 &&
+                 at.known_device;
+    json_decref(body);
+    return known;
+}
+
 void api_login(struct api_call *k)
 {
     static const struct body_field fields[] = {

@@ -186,6 +186,7 @@ static void wait_for_turn(struct http *h, struct http_call *call, int line)
     ASSERT(line > HTTP_LINE_NONE && line < HTTP_LINES && h->lines[line] && call->q.fault == HTTP_SOUND);
     call->q.line = line;
     call->item.who = call->share;
+    call->item.known = call->r.known;
     MHD_suspend_connection(call->conn);
     if (!line_join(h->lines[line], &call->item)) /* else it is the line's */
         handle(h, call, HTTP_CROWDED);
@@ -431,6 +432,7 @@ static int start_lines(struct http *h)
         const struct line_options l = {.threads = o->threads,
                                        .waiting = o->waiting,
                                        .waiting_each = o->waiting_each,
+                                       .kept = o->kept,
                                        .nice = i == HTTP_LINE_PASSWORD ? HTTP_NICE : 0,
                                        .fn = on_turn,
                                        .arg = h};

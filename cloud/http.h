@@ -78,6 +78,7 @@ struct http_reply {
     http_more_fn *more; /* NULL: `body` is all; else its first piece, and more() follows when the client took that */
     void (*more_done)(void *more_arg); /* called once, whatever happens */
     void *more_arg;
+    bool known;        /* set with a line: it may wait in one of the places that are kept there */
     struct http *http; /* the listener's own, as is the next */
     bool streams;
 };
@@ -103,6 +104,7 @@ struct http_line_options {
     unsigned threads;      /* 0: fn does not ask for this line */
     unsigned waiting;      /* requests, at most */
     unsigned waiting_each; /* at most, of one address; 0: no limit */
+    unsigned kept;         /* beside `waiting`, for whom fn calls known */
 };
 
 struct http_options {

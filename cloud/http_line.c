@@ -82,7 +82,8 @@ bool line_join(struct line *l, struct line_item *item)
     pthread_mutex_lock(&l->lock);
     for (const struct line_item *i = l->first; i; i = i->next)
         same += address_equal(&i->who, &item->who);
-    bool ok = !l->closing && l->n < l->o.waiting && (l->o.waiting_each == 0 || same < l->o.waiting_each);
+    const unsigned places = l->o.waiting + (item->known ? l->o.kept : 0);
+    bool ok = !l->closing && l->n < places && (l->o.waiting_each == 0 || same < l->o.waiting_each);
     if (ok) {
         item->next = NULL;
         if (l->last)

@@ -7,13 +7,15 @@
 /* Embedded by its owner. */
 struct line_item {
     struct line_item *next;
-    struct address who; /* address_share() of the client; set before line_join() */
+    struct address who; /* address_share() of the client; set before line_join(), as is the next */
+    bool known;         /* it may take one of the places that are kept */
 };
 
 struct line_options {
     unsigned threads;
     unsigned waiting;      /* at most; those that are being done do not count */
     unsigned waiting_each; /* at most, of one address; 0: no limit */
+    unsigned kept;         /* places beside `waiting`, for who is known */
     int nice;              /* of its threads, 0 .. 19 */
     /* Does one, on a thread of the line. `closing`: it is not to be done, only to be sent away. */
     void (*fn)(void *arg, struct line_item *item, bool closing);

@@ -11,6 +11,7 @@
 #include "tests/unit/cloud_socket.h"
 
 #define WAITING 4
+#define KEPT 1
 
 struct rig {
     struct http *h;
@@ -43,7 +44,7 @@ static int take_long(struct rig *g, const struct http_request *q, struct http_re
     return HTTP_LINE_NONE;
 }
 
-/* GET reads; POST /write only writes; POST /login and /slow hash, then write. */
+/* GET reads; POST /write only writes; POST /login, /slow and /known hash, then write. */
 static int handle(void *arg, const struct http_request *q, struct http_reply *ret)
 {
     struct rig *g = arg;
@@ -65,6 +66,7 @@ static int handle(void *arg, const struct http_request *q, struct http_reply *re
             ret->status = 500;
         atomic_fetch_add(&g->asked, 1);
         q->carry[0] = 1;
+        ret->known = strcmp(q->path, "/known") == 0;
         return hashes ? HTTP_LINE_PASSWORD : HTTP_LINE_WRITE;
     case HTTP_LINE_PASSWORD:
         atomic_store(&g->nice_password, getpriority(PRIO_PROCESS, (id_t)gettid()));
@@ -97,8 +99,8 @@ static void start(struct rig *g, unsigned password_each)
     const struct http_options o = {.listen = "127.0.0.1:0",
                                    .threads = 1,
                                    .connections = 32,
-                                   .lines[HTTP_LINE_WRITE] = {1, 32, 0},
-                                   .lines[HTTP_LINE_PASSWORD] = {2, WAITING, password_each},
+                                   .lines[HTTP_LINE_WRITE] = {1, 32, 0, 0},
+                                   .lines[HTTP_LINE_PASSWORD] = {2, WAITING, password_each, KEPT},
                                    .request_ms = 20000,
                                    .idle_ms = 60000,
                                    .fn = handle,
@@ -139,7 +141,8 @@ static void test_from_line_to_line(void **state)
     http_stop(g.h);
 }
 
-/* Both threads hash, as many wait as may: further logins are told so, writes and reads go on, and nothing is lost. */
+/* Both threads hash, as many wait as may: further logins are told so, but for who is known; writes and reads go on, and
+ * nothing is lost. */
 static void test_a_full_line_of_passwords(void **state)
 {
     struct rig g;
@@ -152,9 +155,12 @@ static void test_a_full_line_of_passwords(void **state)
         while (atomic_load(&g.asked) <= i)
             usleep(1000);
     }
-    int fd = connect_raw(g.port);
+    int fd = connect_raw(g.port), kept = connect_raw(g.port);
+    send_post(kept, "/known");
+    while (atomic_load(&g.asked) <= ARRAY_LEN(slow))
+        usleep(1000);
     for (int i = 0; i < 3; i++) {
-        send_post(fd, "/login");
+        send_post(fd, i == 2 ? "/known" : "/login"); /* there is one such place, and it is taken */
         expect(fd, 503, "crowded 2");
         send_post(fd, "/write");
         expect(fd, 200, "10 body");
@@ -167,6 +173,8 @@ static void test_a_full_line_of_passwords(void **state)
         expect(slow[i], 200, "12 body");
         close(slow[i]);
     }
+    expect(kept, 200, "12 body");
+    close(kept);
     send_post(fd, "/login");
     expect(fd, 200, "12 body");
     close(fd);
