@@ -367,9 +367,10 @@ void session_list_done(struct session_list *l)
     *l = (struct session_list){0};
 }
 
-/* Half ones count, too: a guesser of passwords is delayed long before there are so many. */
-static int make_room(const struct scope *s, const struct account *a, int64_t now)
+/* Half ones among themselves: who knows the password and has no code puts nobody out. */
+static int make_room(const struct scope *s, const struct account *a, bool half, int64_t now)
 {
+    size_t n = 0;
     struct listing l = {.s = s, .a = a, .now = now};
     struct rows rows;
     int r = list_all(&l, &rows);
@@ -378,8 +379,9 @@ static int make_room(const struct scope *s, const struct account *a, int64_t now
     const struct session *all = rows.items;
     if (rows.n > 0)
         qsort(rows.items, rows.n, sizeof *all, newest_first);
-    for (size_t i = SESSIONS_EACH - 1; r == 0 && i < rows.n; i++)
-        r = session_end(s, a->id, all[i].id);
+    for (size_t i = 0; r == 0 && i < rows.n; i++)
+        if (all[i].half == half && ++n >= SESSIONS_EACH)
+            r = session_end(s, a->id, all[i].id);
     free(rows.items);
     return r;
 }
@@ -395,7 +397,7 @@ int session_make(const struct scope *s, const struct account *a, struct session 
     t->created = t->seen = now;
     if (t->half)
         t->idle = t->life = SESSION_HALF_US;
-    int r = make_room(s, a, now);
+    int r = make_room(s, a, t->half, now);
     if (r == 0)
         r = crypto_random(t->id, ID_LEN);
     if (r == 0)

@@ -16,7 +16,7 @@
 #define SESSION_HALF_US (INT64_C(5) * 60 * 1000000)
 #define SESSION_ADDRESS_MAX 47
 #define SESSION_AGENT_MAX 120
-#define SESSIONS_EACH 32 /* of one account; the one that was idle longest makes room */
+#define SESSIONS_EACH 32 /* of one account, and as many half ones; the one that was idle longest makes room */
 
 struct session {
     uint8_t id[ID_LEN], account[ID_LEN], person[ID_LEN];

@@ -292,6 +292,16 @@ static void test_session_list(void **state)
     session_list_done(&l);
     assert_int_equal(session_check(w->f.c, w->db, first, t.created, &u), CLOUD_ABSENT); /* the oldest made room */
     assert_int_equal(session_check(w->f.c, w->db, cookie, t.created, &u), 0);
+    /* Who has the password alone puts nobody out. */
+    for (int i = 0; i < SESSIONS_EACH + 3; i++) {
+        half = (struct session){.half = true};
+        assert_int_equal(session_make(&w->s, &w->ada, &half, first), 0);
+    }
+    assert_int_equal(session_check(w->f.c, w->db, cookie, t.created, &u), 0);
+    assert_int_equal(session_check(w->f.c, w->db, first, half.created, &u), 0);
+    assert_int_equal(session_list(&w->s, &w->ada, t.created, &l), 0);
+    assert_int_equal(l.n, SESSIONS_EACH);
+    session_list_done(&l);
 }
 
 static void test_cookie(void **state)
