@@ -8,6 +8,7 @@
 #include "cloud/people.h"
 #include "cloud/scope.h"
 #include "cloud/support.h"
+#include "cloud/support_trail.h"
 
 #define HOUR (INT64_C(3600) * 1000000)
 #define MINUTE (INT64_C(60) * 1000000)
@@ -325,6 +326,29 @@ static void the_sweep_notices_each_end_once(void **state)
     assert_int_equal(due(x, T0 + 2, false), 1);
 }
 
+/* Whose trail is damaged, or whose summary cannot be made, keeps nobody else's from being noticed. */
+static void one_customer_keeps_no_other_waiting(void **state)
+{
+    struct rig *x = *state;
+    struct support p, q, r;
+    assert_int_equal(ask(x, "acme", asks(mira, DEVICES, HOUR), T0, &p), 0);
+    assert_int_equal(decide(x, "acme", &p, DEVICES, HOUR, T0, &p), 0);
+    assert_int_equal(ask(x, "globex", asks(paul, DEVICES, HOUR), T0, &q), 0);
+    assert_int_equal(decide(x, "globex", &q, DEVICES, HOUR, T0, &q), 0);
+    (void)begin(x, "acme");
+    assert_int_equal(end(x, db_script(x->db, "INSERT INTO audit_head(tenant_id, seq, head) VALUES('acme', 1, X'00')"
+                                             " ON CONFLICT(tenant_id) DO UPDATE SET head = excluded.head;")),
+                     0);
+    assert_int_equal(support_sweep(x->f.c, x->db, T0 + HOUR, false), 0);
+    assert_int_equal(support_get(begin(x, "acme"), p.id, &r), 0);
+    assert_int_equal(r.state, SUPPORT_ENDED);
+    cloud_rollback(x->f.c, x->db);
+    assert_int_not_equal(support_sweep(x->f.c, x->db, T0 + 2 * HOUR, false), 0); /* acme's summary */
+    assert_int_equal(support_get(begin(x, "globex"), q.id, &r), 0);
+    assert_true(r.told);
+    cloud_rollback(x->f.c, x->db);
+}
+
 static void a_clock_set_back_ends_what_is_active(void **state)
 {
     struct rig *x = *state;
@@ -417,6 +441,7 @@ int main(void)
         T(asks_within_its_limits),
         T(breaks_glass_in_twos_and_is_reviewed_by_a_third),
         T(the_sweep_notices_each_end_once),
+        T(one_customer_keeps_no_other_waiting),
         T(a_clock_set_back_ends_what_is_active),
         T(reaches_one_site_when_it_says_so),
         T(a_row_gives_no_more_than_there_is_to_give),
