@@ -252,4 +252,4 @@ def test(args, rng):
 
 
 if __name__ == "__main__":
-    main(test, __doc__, 240, rounds=7, events=0)
+    main(test, __doc__, 600, rounds=7, events=0)
