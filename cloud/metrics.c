@@ -121,7 +121,8 @@ static void write_store(struct buf *b, struct cloud *c)
     one(b, METRICS_GAUGE, "punchcloud_store_damaged_rows", "Rows found since the start that do not open; 256 at most.",
         cloud_damaged(c));
     one(b, METRICS_GAUGE, "punchcloud_epoch", "The store's epoch; it rises with each restore.", cloud_epoch(c));
-    one(b, METRICS_GAUGE, "punchcloud_keyrings", "Keyrings that are open, one a customer.", k.rings);
+    one(b, METRICS_GAUGE, "punchcloud_keyrings", "Keyrings that are open: one a customer, and the vendor's own.",
+        k.rings);
     one(b, METRICS_GAUGE, "punchcloud_keyring_keys", "Keys in all keyrings.", k.keys);
     one(b, METRICS_GAUGE, "punchcloud_keyring_generations",
         "Sum of the keyrings' generations; it rises with each erasure.", k.generations);
