@@ -88,7 +88,7 @@ static int note(struct admin_call *a, const struct scope *s, const struct accoun
     json_decref(detail);
     const struct mail_arg args[] = {
         {"what", a->args->cmd->verb}, {"reason", reason ? reason : ""}, {"time", mail_time(clock_real(), when)}};
-    return r == 0 && reason ? tell_holders(s, PERM_SUPPORT_APPROVE, MAIL_EMERGENCY, args, ARRAY_LEN(args)) : r;
+    return r == 0 && reason ? tell_holders(s, PERM_SUPPORT_APPROVE, NULL, MAIL_EMERGENCY, args, ARRAY_LEN(args)) : r;
 }
 
 /* fn says why when it gives anything but 0 that admin_failed() cannot tell from another. What it did is in the trail or

@@ -14,6 +14,7 @@
 #include "cloud/people.h"
 #include "cloud/scope.h"
 #include "cloud/settings_of.h"
+#include "cloud/tell.h"
 
 #define PEOPLE "/v1/people/"
 #define ID_TEXT ((size_t)ID_LEN * 2)
@@ -79,6 +80,15 @@ static int wanted(struct api_call *k, bool *ret_wanted)
     return r;
 }
 
+/* To those who may decide, at least somewhere: which request it is, and not whom it is about. */
+static int tell(const struct scope *s, const struct approval *a)
+{
+    char id[2 * ID_LEN + 1], what[96], until[MAIL_TIME];
+    snprintf(what, sizeof what, "%s (%s)", perm_name(a->perm), str_hex(a->id, ID_LEN, id));
+    const struct mail_arg args[] = {{"what", what}, {"until", mail_time(a->requested + APPROVAL_US, until)}};
+    return tell_holders(s, a->perm, a->account, MAIL_APPROVAL, args, ARRAY_LEN(args));
+}
+
 static int ask(struct api_call *k, struct approval *a)
 {
     struct scope s;
@@ -91,7 +101,9 @@ static int ask(struct api_call *k, struct approval *a)
     int r = scope_init(k->cloud, k->db, k->tenant, &s);
     if (r == 0)
         r = crypto_random(a->id, ID_LEN);
-    return r != 0 ? r : approval_ask(&s, a, k->q);
+    if (r == 0)
+        r = approval_ask(&s, a, k->q);
+    return r != 0 ? r : tell(&s, a);
 }
 
 bool api_asked(struct api_call *k)

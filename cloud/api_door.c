@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "base/whole.h"
 #include "cloud/api_impl.h"
+#include "cloud/outbox.h"
 #include "cloud/scope.h"
 #include "cloud/security_report.h"
 #include "cloud/settings_of.h"
@@ -92,6 +93,30 @@ static int vendor_scope(struct api_call *k, struct scope *ret)
     return scope_fenced(k->cloud, k->db, VENDOR_TENANT, ret, &key_gen);
 }
 
+/* To each contact that is a mail address, without a word of the report. A mail that cannot be queued takes nothing
+ * away from the report, which is in the list. */
+static int tell(const struct scope *s, const char *id)
+{
+    const struct settings *set = cloud_settings(s->c);
+    char *const *uris = set->contact.security.items;
+    char lang[3], when[MAIL_TIME];
+    int r = 0;
+    snprintf(lang, sizeof lang, "%s", set->contact.languages);
+    const struct mail_arg args[] = {{"report", id}, {"time", mail_time(clock_real(), when)}};
+    for (size_t i = 0; r == 0 && i < set->contact.security.n; i++) {
+        if (strncmp(uris[i], "mailto:", 7) != 0 || !mail_address_valid(uris[i] + 7))
+            continue;
+        const struct mail m = {
+            .to = uris[i] + 7, .lang = lang, .template = MAIL_SECURITY, .args = args, .n_args = ARRAY_LEN(args)};
+        r = outbox_mail(s, &m);
+        if (r == -EAGAIN) {
+            log_warn("mail.unqueued", "tenant=%s template=%s reason=\"too many wait\"", s->tenant, "security");
+            r = 0;
+        }
+    }
+    return r;
+}
+
 static int add(struct api_call *k, const json_t *told, uint8_t ret_id[ID_LEN])
 {
     struct scope s;
@@ -99,6 +124,8 @@ static int add(struct api_call *k, const json_t *told, uint8_t ret_id[ID_LEN])
     int r = vendor_scope(k, &s);
     if (r == 0)
         r = security_report_add(&s, told, clock_real(), ret_id);
+    if (r == 0)
+        r = tell(&s, str_hex(ret_id, ID_LEN, hex));
     if (r != 0)
         return r;
     const struct audit_event e = {.kind = "security.report",
@@ -106,7 +133,7 @@ static int add(struct api_call *k, const json_t *told, uint8_t ret_id[ID_LEN])
                                   .who = &k->who,
                                   .method = k->route->method,
                                   .route = k->route->pattern,
-                                  .resource = str_hex(ret_id, ID_LEN, hex)};
+                                  .resource = hex};
     return audit_put(&s, &e);
 }
 

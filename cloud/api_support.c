@@ -144,7 +144,7 @@ bool support_tell(struct api_call *k, const struct scope *s, const struct suppor
     struct scope theirs;
     int r = scope_init(k->cloud, k->db, VENDOR_TENANT, &theirs);
     if (r == 0 && (template == MAIL_SUPPORT_REQUEST || template == MAIL_BREAKGLASS))
-        r = tell_holders(s, PERM_SUPPORT_APPROVE, template, span, ARRAY_LEN(span));
+        r = tell_holders(s, PERM_SUPPORT_APPROVE, NULL, template, span, ARRAY_LEN(span));
     else if (r == 0)
         r = template == MAIL_SUPPORT_APPROVED
                 ? tell_account(&theirs, p->account, p->tenant, template, approved, ARRAY_LEN(approved))

@@ -151,7 +151,7 @@ static int mail(const struct scope *s, const struct checkpoint_text *t, int64_t 
     if (day_of(t->said.time) == day_of(before) || !outbox_mails(s->c))
         return 0;
     snprintf(events, sizeof events, "%llu", (unsigned long long)t->said.seq);
-    return tell_holders(s, PERM_AUDIT_READ, MAIL_CHECKPOINT, args, ARRAY_LEN(args));
+    return tell_holders(s, PERM_AUDIT_READ, NULL, MAIL_CHECKPOINT, args, ARRAY_LEN(args));
 }
 
 /* ---- making ---- */

@@ -19,6 +19,7 @@ enum mail_template {
     MAIL_APPROVAL,         /* name company what until */
     MAIL_ERASED,           /* name company erasure time */
     MAIL_EMERGENCY,        /* name company what reason time: done on the host, past the company's own people */
+    MAIL_SECURITY,         /* report time: to the operator's own contact */
     MAIL_TEMPLATES
 };
 

@@ -11,6 +11,7 @@ static const char *const summary[] = {"name", "company", "ticket", "from", "unti
 static const char *const checkpoint[] = {"company", "time", "events", "checkpoint", NULL};
 static const char *const approval[] = {"name", "company", "what", "until", NULL};
 static const char *const emergency[] = {"name", "company", "what", "reason", "time", NULL};
+static const char *const security[] = {"report", "time", NULL};
 static const char *const erased[] = {"name", "company", "erasure", "time", NULL};
 
 static const struct {
@@ -246,6 +247,18 @@ static const struct {
            "la {time} operatorul serviciului a modificat un cont la {company} fără oamenii companiei: {what}. Motivul "
            "indicat: {reason}\n\n"
            "Dacă niciunul dintre dumneavoastră nu a cerut acest lucru, verificați acum conturile și jurnalul."}}},
+    [MAIL_SECURITY] =
+        {"security",
+         security,
+         {{"A security report has come in",
+           "At {time} somebody reported a security problem: {report}. An operator's token reads it at "
+           "GET /v1/security-reports/{report}; what it says stands in no mail."},
+          {"Ein Sicherheitsproblem wurde gemeldet",
+           "Um {time} hat jemand ein Sicherheitsproblem gemeldet: {report}. Ein Token des Betreibers liest es unter "
+           "GET /v1/security-reports/{report}; in keiner Mail steht, was darin steht."},
+          {"A fost raportată o problemă de securitate",
+           "La {time} cineva a raportat o problemă de securitate: {report}. Un token al operatorului o citește la "
+           "GET /v1/security-reports/{report}; conținutul ei nu apare în niciun mesaj."}}},
 };
 
 const char *mail_template_name(enum mail_template t)

@@ -217,7 +217,7 @@ static int tell(const struct scope *s, const struct support *p)
                                     {"until", mail_time(p->ended, until)},
                                     {"reads", reads},
                                     {"changes", changes}};
-    r = tell_holders(s, PERM_SUPPORT_APPROVE, MAIL_SUPPORT_SUMMARY, args, ARRAY_LEN(args));
+    r = tell_holders(s, PERM_SUPPORT_APPROVE, NULL, MAIL_SUPPORT_SUMMARY, args, ARRAY_LEN(args));
     json_t *o = json_pack("{s:s}", "id", str_hex(p->id, ID_LEN, id));
     if (r == 0)
         r = o ? outbox_event(s, p->kind == SUPPORT_BREAK_GLASS ? "breakglass.summary" : "support.summary", o) : -ENOMEM;

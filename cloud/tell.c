@@ -57,8 +57,8 @@ static int tell_if_holder(const struct scope *s, const struct account *a, enum p
     return r == 0 && rights_any(&rights, perm) ? tell(s, a, t) : r;
 }
 
-int tell_holders(const struct scope *s, enum perm perm, enum mail_template template, const struct mail_arg *args,
-                 size_t n_args)
+int tell_holders(const struct scope *s, enum perm perm, const uint8_t *but, enum mail_template template,
+                 const struct mail_arg *args, size_t n_args)
 {
     const struct telling t = {.company = s->tenant, .template = template, .args = args, .n_args = n_args};
     uint8_t last[ID_LEN];
@@ -68,7 +68,8 @@ int tell_holders(const struct scope *s, enum perm perm, enum mail_template templ
         struct account_list l = {0};
         r = account_list(s, begun ? last : NULL, PAGE, &l);
         for (size_t i = 0; r == 0 && i < l.n; i++)
-            r = tell_if_holder(s, &l.items[i], perm, &t);
+            if (!but || memcmp(l.items[i].id, but, ID_LEN) != 0)
+                r = tell_if_holder(s, &l.items[i], perm, &t);
         more = l.more && l.n > 0;
         if (more)
             memcpy(last, l.items[l.n - 1].id, ID_LEN);
