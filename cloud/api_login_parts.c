@@ -172,7 +172,7 @@ void login_failed(struct api_call *k, const struct scope *s, const struct accoun
         r = login_mail(s, a, LOGIN_MAIL_LOCKED, NULL, now + (int64_t)wait * 1000000, &sent);
         r = r > 0 ? 0 : r; /* a mail that cannot be written leaves the attempt counted */
     }
-    if (r == 0 && a)
+    if (r == 0 && s && a)
         r = login_audit(k, s, a, kind, AUDIT_FAILED);
     if (!login_end(k, r, "login"))
         return;

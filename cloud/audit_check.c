@@ -218,6 +218,7 @@ static int core_text(struct audit_check *k, const json_t *o, uint64_t *ret_seq, 
 static int take_leaf(struct audit_check *k, const json_t *o, uint64_t seq, const char *core)
 {
     uint8_t leaf[CRYPTO_HASH], said[CRYPTO_HASH];
+    ASSERT(core);
     struct audit_parts p = {.core = BYTES_STR(core)};
     int r = read_whose(k, json_object_get(o, "whose"), seq, &p);
     if (r == 0)

@@ -38,7 +38,7 @@ struct audit_journal {
 
 static void header(uint64_t generation, uint8_t ret[AUDIT_JOURNAL_HEADER])
 {
-    memcpy(ret, magic, MAGIC);
+    memcpy(ret, magic, MAGIC); /* NOLINT(bugprone-not-null-terminated-result): no string */
     be_put(ret + MAGIC, generation, 8);
 }
 

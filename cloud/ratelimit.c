@@ -73,6 +73,7 @@ static uint64_t divide_up(uint64_t a, uint64_t b)
 static bool take(struct bucket *b, const struct ratelimit_policy *p, int64_t now, struct ratelimit_state *ret)
 {
     const uint64_t full = p->requests * UNIT, window_ms = p->window_s * 1000;
+    ASSERT(window_ms > 0);
     uint64_t passed = b->at != 0 && now > b->at ? (uint64_t)(now - b->at) : 0;
     passed = passed < window_ms ? passed : window_ms;
     uint64_t left = b->left + full * passed / window_ms;
