@@ -410,30 +410,29 @@ static bool clock_set_back(struct ingest *in, int64_t now)
     return back;
 }
 
+static int sweep_used(struct cloud *c, struct db *db, int64_t now)
+{
+    return used_flush(cloud_used(c), c, db);
+}
+
 int ingest_sweep(struct ingest *in, int64_t now)
 {
     uint64_t n = 0;
     cloud_heal(in->c);
-    int e = erasure_resume(in->c, in->db, false), r = clockbook_sweep(in->c, in->db, now, &n);
+    static int (*const sweeps[])(struct cloud * c, struct db * db, int64_t now) = {
+        once_sweep, invitation_sweep, session_sweep, link_sweep, throttle_sweep, approval_sweep, sweep_used,
+    };
+    int first = erasure_resume(in->c, in->db, false);
+    int r = clockbook_sweep(in->c, in->db, now, &n);
     holders_forget(in->holders);
     atomic_fetch_add(&in->counts[INGEST_SETTLED], n);
-    if (r == 0)
-        r = once_sweep(in->c, in->db, now);
-    if (r == 0)
-        r = invitation_sweep(in->c, in->db, now);
-    if (r == 0)
-        r = session_sweep(in->c, in->db, now);
-    if (r == 0)
-        r = link_sweep(in->c, in->db, now);
-    if (r == 0)
-        r = throttle_sweep(in->c, in->db, now);
-    if (r == 0)
-        r = approval_sweep(in->c, in->db, now);
-    if (r == 0)
-        r = support_sweep(in->c, in->db, now, clock_set_back(in, now));
-    if (r == 0)
-        r = used_flush(cloud_used(in->c), in->c, in->db);
-    return r != 0 ? r : e;
+    first = first != 0 ? first : r;
+    for (size_t i = 0; i < ARRAY_LEN(sweeps); i++) { /* the trouble of one is not another's */
+        r = sweeps[i](in->c, in->db, now);
+        first = first != 0 ? first : r;
+    }
+    r = support_sweep(in->c, in->db, now, clock_set_back(in, now));
+    return first != 0 ? first : r;
 }
 
 int ingest_new(struct cloud *c, ingest_publish_fn *publish, void *arg, struct ingest **ret_ingest)
