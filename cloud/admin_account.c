@@ -9,6 +9,7 @@
 #include "base/whole.h"
 #include "cloud/account.h"
 #include "cloud/admin.h"
+#include "cloud/archive.h"
 #include "cloud/audit.h"
 #include "cloud/granted.h"
 #include "cloud/link.h"
@@ -261,16 +262,9 @@ static int named(struct admin_call *a, const struct scope *s, struct account *ac
 static int archive(struct admin_call *a, const struct scope *s, struct account *acc, json_t **out)
 {
     int r = named(a, s, acc, out);
-    if (r == 0 && (r = granted_may_go(s, acc->id, NULL, clock_real())) == CLOUD_CONFLICT)
+    if (r == 0 && (r = archive_account(s, acc)) == ARCHIVE_OWNER)
         (void)say(a, "this is the last Owner, who stays; make another one first");
-    if (r == 0)
-        r = session_end_all(s, acc->id, NULL);
-    if (r == 0)
-        r = link_end_all(s, acc->id);
-    if (r == 0)
-        r = token_end_account(s, acc->id);
-    acc->state = ACCOUNT_ARCHIVED;
-    return r == 0 ? account_put(s, acc) : r;
+    return r;
 }
 
 int admin_account_archive(struct admin_call *a)

@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "base/whole.h"
 #include "cloud/api_login_impl.h"
+#include "cloud/archive.h"
 #include "cloud/granted.h"
 #include "cloud/people.h"
 #include "cloud/settings_of.h"
@@ -225,20 +226,6 @@ static bool may_take_over(struct api_call *k, const struct account *a)
     return r == 0 && covers;
 }
 
-/* It cannot log in from here on, nor can its tokens be used. */
-static int archive(const struct scope *s, struct account *a)
-{
-    int r = granted_may_go(s, a->id, NULL, clock_real());
-    if (r == 0)
-        r = session_end_all(s, a->id, NULL);
-    if (r == 0)
-        r = link_end_all(s, a->id);
-    if (r == 0)
-        r = token_end_account(s, a->id);
-    a->state = ACCOUNT_ARCHIVED;
-    return r;
-}
-
 static void patch(struct api_call *k, const struct body_value v[3])
 {
     struct scope s;
@@ -249,12 +236,12 @@ static void patch(struct api_call *k, const struct body_value v[3])
     json_t *old = api_account_json(&a);
     bool fits = call_match(k, old, NULL) && api_account_texts(k, &v[0], &v[1], &a);
     if (fits && v[2].set && v[2].i && a.state != ACCOUNT_ARCHIVED)
-        r = archive(&s, &a);
+        r = archive_account(&s, &a);
     else if (fits && v[2].set && !v[2].i && a.state == ACCOUNT_ARCHIVED)
         a.state = a.has_password ? ACCOUNT_ACTIVE : ACCOUNT_INVITED;
-    if (fits && r == CLOUD_CONFLICT)
+    if (fits && r == ARCHIVE_OWNER)
         problem_reply(k->r, PROBLEM_LAST_OWNER, "this is the last Owner; make another one first");
-    fits = fits && r != CLOUD_CONFLICT;
+    fits = fits && r != ARCHIVE_OWNER;
     if (fits && r == 0)
         r = account_put(&s, &a);
     json_t *now = api_account_json(&a);

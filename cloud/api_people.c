@@ -7,6 +7,7 @@
 #include "cloud/api_impl.h"
 #include "cloud/archive.h"
 #include "cloud/people.h"
+#include "cloud/scope.h"
 #include "cloud/unit.h"
 
 /* Classes of fields, as the audit trail names them. */
@@ -232,6 +233,8 @@ static void failed(struct api_call *k, int r)
 {
     if (r == CLOUD_CONFLICT)
         problem_reply(k->r, PROBLEM_CONFLICT, "another person has this personnel number");
+    else if (r == ARCHIVE_OWNER)
+        problem_reply(k->r, PROBLEM_LAST_OWNER, "this is the last Owner; make another one first");
     else if (r == CLOUD_INVALID)
         problem_reply(k->r, PROBLEM_INVALID, "an email has one @, and valid_until is after valid_from");
     else
@@ -284,9 +287,34 @@ void api_people_get(struct api_call *k)
         call_resource(k, api_person_json(&p), NULL);
 }
 
+/* With the person the account is archived: nobody puts out who may more than he does. */
+static bool may_archive(struct api_call *k, const struct person *p)
+{
+    struct scope s;
+    struct account CLEANUP(account_wipe) a = {0};
+    bool covers = true;
+    int r = scope_init(k->cloud, k->db, k->tenant, &s);
+    if (r == 0)
+        r = account_by_key(&s, p->key, &a);
+    if (r == 0)
+        r = api_covers(k, a.id, &covers);
+    if (r != 0 && r != CLOUD_ABSENT && r != CLOUD_DAMAGED)
+        call_outcome(k, r, "account");
+    else if (!covers)
+        problem_reply(k->r, PROBLEM_FORBIDDEN,
+                      "this person's account may more than you; one who may as much can do this");
+    else
+        return true;
+    return false;
+}
+
 /* What is not given stays; what is null goes. `old` is stolen. */
 static void patch(struct api_call *k, struct person *p, const struct wanted *w, json_t *old)
 {
+    if (w->has_archived && w->archived && p->archived == 0 && !may_archive(k, p)) {
+        json_decref(old);
+        return;
+    }
     int r = people_update(k->cloud, k->db, k->tenant, p->id, &w->set, p);
     if (r == 0 && w->has_archived)
         r = archive_person(k->cloud, k->db, k->tenant, p->id, w->archived, p);

@@ -3,7 +3,11 @@
 
 #include "base/clock.h"
 #include "cloud/credential.h"
+#include "cloud/granted.h"
+#include "cloud/link.h"
 #include "cloud/people_impl.h"
+#include "cloud/session.h"
+#include "cloud/token.h"
 
 /* A damaged one tells no time, and takes no punch. */
 static int end_card(const struct scope *s, const struct credential *c, int64_t now)
@@ -24,6 +28,31 @@ static int end_cards(const struct scope *s, const uint8_t person[ID_LEN], int64_
     return r;
 }
 
+int archive_account(const struct scope *s, struct account *a)
+{
+    int r = granted_may_go(s, a->id, NULL, clock_real());
+    if (r == CLOUD_CONFLICT)
+        return ARCHIVE_OWNER;
+    if (r == 0)
+        r = session_end_all(s, a->id, NULL);
+    if (r == 0)
+        r = link_end_all(s, a->id);
+    if (r == 0)
+        r = token_end_account(s, a->id);
+    a->state = ACCOUNT_ARCHIVED;
+    return r == 0 ? account_put(s, a) : r;
+}
+
+/* A damaged one lets nobody in. */
+static int end_account(const struct scope *s, const struct person *p)
+{
+    struct account CLEANUP(account_wipe) a = {0};
+    int r = account_by_key(s, p->key, &a);
+    if (r == CLOUD_ABSENT || r == CLOUD_DAMAGED || (r == 0 && a.state == ACCOUNT_ARCHIVED))
+        return 0;
+    return r != 0 ? r : archive_account(s, &a);
+}
+
 static int archive(const struct scope *s, const uint8_t id[ID_LEN], bool archived, struct person *p)
 {
     int r = people_find(s, id, p);
@@ -31,7 +60,9 @@ static int archive(const struct scope *s, const uint8_t id[ID_LEN], bool archive
         return r;
     p->archived = archived ? clock_real() : 0;
     r = people_put(s, p);
-    return r == 0 && archived ? end_cards(s, id, p->archived) : r;
+    if (r == 0 && archived)
+        r = end_cards(s, id, p->archived);
+    return r == 0 && archived ? end_account(s, p) : r;
 }
 
 int archive_person(struct cloud *c, struct db *db, const char *tenant, const uint8_t id[ID_LEN], bool archived,

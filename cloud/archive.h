@@ -1,9 +1,14 @@
 /* Who leaves is archived, not deleted: the person stays, with all that was, and holds no card any more. */
 #pragma once
 
+#include "cloud/account.h"
 #include "cloud/people.h"
 
-/* The person's cards end now; those of the future never begin. Taking it back brings no card back. One that is archived
- * already stays as it is. CLOUD_ABSENT, CLOUD_DAMAGED. Own transaction. */
+/* The person's cards end now, those of the future never begin, and nobody logs in as this person any more. Taking it
+ * back brings neither back. One that is archived already stays as it is. CLOUD_ABSENT, CLOUD_DAMAGED. ARCHIVE_OWNER:
+ * it is the last Owner. Own transaction. */
+enum { ARCHIVE_OWNER = 16 };
 int archive_person(struct cloud *c, struct db *db, const char *tenant, const uint8_t id[ID_LEN], bool archived,
                    struct person *ret_person);
+/* Ends its sessions, links and tokens, and writes it. ARCHIVE_OWNER. In the caller's transaction. */
+int archive_account(const struct scope *s, struct account *a);

@@ -1,7 +1,7 @@
 /* People and units, as users of the API meet them. */
 #include "cloud/api.h"
 
-#include "tests/unit/cloud_fixture.h"
+#include "tests/unit/cloud_human.h"
 
 static struct fixture f;
 static struct api *api;
@@ -223,6 +223,33 @@ static void test_archived(void **state)
     assert_int_equal(listed("/v1/people?limit=1000"), before);
 }
 
+/* Whoever leaves is out at once; nobody puts out who may more than he does, and the last Owner stays. */
+static void test_archived_logs_in_no_more(void **state)
+{
+    struct db *db = NULL;
+    struct human owner, hr, leaver;
+    char id[33], path[80];
+    static const char archive[] = "{\"archived\":true}";
+    assert_int_equal(cloud_db_take(f.c, &db), 0);
+    human_make(&f, db, "acme", "owner", &owner);
+    human_make(&f, db, "acme", "hr", &hr);
+    human_make(&f, db, "acme", "leaver", &leaver);
+    (void)human_grant(&f, db, &owner, ROLE_OWNER, NULL, 0);
+    (void)human_grant(&f, db, &hr, ROLE_HR, NULL, 0);
+    cloud_db_give(f.c, db);
+    snprintf(path, sizeof path, "/v1/people/%s", str_hex(owner.account.person, ID_LEN, id));
+    human_expect(&f, &hr, "PATCH", path, archive, 403, "forbidden");
+    human_expect(&f, &owner, "PATCH", path, archive, 409, "last-owner");
+    human_expect(&f, &owner, "GET", "/v1/me", NULL, 200, NULL);
+
+    snprintf(path, sizeof path, "/v1/people/%s", str_hex(leaver.account.person, ID_LEN, id));
+    human_expect(&f, &leaver, "GET", "/v1/me", NULL, 200, NULL);
+    human_expect(&f, &hr, "PATCH", path, archive, 200, NULL);
+    human_expect(&f, &leaver, "GET", "/v1/me", NULL, 401, NULL);
+    human_expect(&f, &hr, "PATCH", path, "{\"archived\":false}", 200, NULL);
+    human_expect(&f, &leaver, "GET", "/v1/me", NULL, 401, NULL);
+}
+
 static void test_units(void **state)
 {
     char unit[33], site[33], path[80], body[120], tag[64], id[33];
@@ -269,6 +296,7 @@ int main(void)
         cmocka_unit_test(test_a_personnel_number_is_one_person_s),
         cmocka_unit_test(test_lists_by_unit),
         cmocka_unit_test(test_archived),
+        cmocka_unit_test(test_archived_logs_in_no_more),
         cmocka_unit_test(test_units),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
