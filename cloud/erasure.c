@@ -12,6 +12,7 @@
 #include "cloud/erasure_impl.h"
 #include "cloud/outbox.h"
 #include "cloud/rows.h"
+#include "cloud/tell.h"
 #include "cloud/tenant.h"
 
 #define SCRUB_AT_ONCE (64LL << 20) /* a larger store is scrubbed by the sweep, once for all erasures since */
@@ -406,15 +407,19 @@ static int id_from_row(struct db_stmt *st, void *arg, void *item)
     return db_fixed(st, 0, item, ID_LEN) == 0 ? 0 : CLOUD_ABSENT;
 }
 
-/* The trail and the customer's programs hear of it; by its id, whose it was nobody knows any more. */
+/* The trail, the customer's programs and those who may erase hear of it; by its id, whose it was nobody knows any more.
+ */
 static int tell_one(const struct scope *s, const uint8_t id[ID_LEN])
 {
-    char hex[2 * ID_LEN + 1];
+    char hex[2 * ID_LEN + 1], now[MAIL_TIME];
     const struct audit_event e = {
         .kind = "erasure.done", .outcome = AUDIT_DONE, .who = &us, .resource = str_hex(id, ID_LEN, hex)};
     json_t *data = json_pack("{s:s}", "erasure", hex);
     int r = data ? outbox_event(s, "erasure.done", data) : -ENOMEM;
     json_decref(data);
+    const struct mail_arg args[] = {{"erasure", hex}, {"time", mail_time(clock_real(), now)}};
+    if (r == 0)
+        r = tell_holders(s, PERM_PEOPLE_ERASE, NULL, MAIL_ERASED, args, ARRAY_LEN(args));
     return r == 0 ? audit_put_anyway(s, &e) : r;
 }
 

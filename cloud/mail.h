@@ -9,7 +9,6 @@ enum mail_template {
     MAIL_INVITATION,       /* name company link until */
     MAIL_RESET,            /* name company link until */
     MAIL_LOCKED,           /* name company time until: failed logins, the next one has to wait */
-    MAIL_NEW_DEVICE,       /* name company time */
     MAIL_SUPPORT_REQUEST,  /* name company ticket from until */
     MAIL_SUPPORT_APPROVED, /* name company ticket until */
     MAIL_SUPPORT_DENIED,   /* name company ticket */

@@ -3,7 +3,6 @@
 
 static const char *const name_link[] = {"name", "company", "link", "until", NULL};
 static const char *const locked[] = {"name", "company", "time", "until", NULL};
-static const char *const device[] = {"name", "company", "time", NULL};
 static const char *const span[] = {"name", "company", "ticket", "from", "until", NULL};
 static const char *const approved[] = {"name", "company", "ticket", "until", NULL};
 static const char *const denied[] = {"name", "company", "ticket", NULL};
@@ -75,26 +74,6 @@ static const struct {
            "mai multe autentificări în contul dumneavoastră la {company} au eșuat, ultima la {time}. Pentru ca nimeni "
            "să nu poată încerca la nesfârșit, următoarea nu va fi verificată înainte de {until}.\n\n"
            "Dacă nu ați fost dumneavoastră, anunțați administratorul și alegeți altă parolă."}}},
-    [MAIL_NEW_DEVICE] =
-        {"new-device",
-         device,
-         {{"A new login to your account with {company}",
-           "Hello {name},\n\n"
-           "at {time} somebody logged in to your account with {company} from a device that had not been used "
-           "before.\n\n"
-           "If that was not you, end that session, choose another password and tell your administrator."},
-          {"Eine neue Anmeldung bei {company}",
-           "Guten Tag {name},\n\n"
-           "um {time} hat sich jemand an Ihrem Konto bei {company} von einem Gerät angemeldet, das bisher nicht "
-           "benutzt wurde.\n\n"
-           "Wenn Sie das nicht waren, beenden Sie diese Sitzung, wählen Sie ein anderes Passwort und sagen Sie es "
-           "Ihrer Verwaltung."},
-          {"O nouă autentificare la {company}",
-           "Bună ziua, {name},\n\n"
-           "la {time} cineva s-a autentificat în contul dumneavoastră la {company} de pe un dispozitiv nefolosit până "
-           "acum.\n\n"
-           "Dacă nu ați fost dumneavoastră, închideți acea sesiune, alegeți altă parolă și anunțați "
-           "administratorul."}}},
     [MAIL_SUPPORT_REQUEST] =
         {"support-request",
          span,

@@ -9,7 +9,6 @@ once; delays after failed logins went on; and the audit trail is whole and knows
 import collections
 import http.server
 import json
-import re
 import ssl
 import threading
 import time
@@ -19,7 +18,8 @@ import requests
 
 import pki
 from human import PASSWORD, Human, role_id, totp
-from lab import PATIENCE, SIM, Lab, main
+from lab import PATIENCE, Lab, main
+from postbox import Mailbox
 from proc import check, free_port, wait_for
 
 TENANT = "acme"
@@ -125,36 +125,6 @@ class Receiver:
 
     def url(self, name):
         return f"https://localhost:{self.port}/{name}"
-
-
-class Mailbox:
-    """The SMTP server of the tests, and what came."""
-
-    def __init__(self, lab):
-        self.log = lab.path("smtpd.jsonl")
-        argv = ["/usr/bin/python3", f"{SIM}/smtpd.py", "--mode", "starttls", "--log", self.log, "--cert",
-                f"{lab.cloud.pki}/api.crt", "--key", f"{lab.cloud.pki}/api.key"]
-        self.proc = lab.proc("smtpd", argv, commands=True, errors=lab.path("logs", "smtpd.errors"))
-        self.proc.start()
-        self.port = int(wait_for("the SMTP server", self.proc.log_text, 20 * PATIENCE))
-
-    def messages(self):
-        try:
-            with open(self.log, encoding="utf-8") as f:
-                lines = [json.loads(line) for line in f if line.endswith("\n")]
-        except FileNotFoundError:
-            return []
-        return [m for m in lines if m["what"] == "data"]
-
-    def ids(self, to):
-        return {m["headers"]["Message-ID"] for m in self.messages() if m["to"] == [to]}
-
-    def link(self, to, kind):
-        """The last one that came."""
-        wait_for(f"a mail to {to}", lambda: any(m["to"] == [to] and f"#{kind}=" in m["text"] for m in self.messages()),
-                 60 * PATIENCE)
-        found = [m["text"] for m in self.messages() if m["to"] == [to] and f"#{kind}=" in m["text"]]
-        return re.search(rf"#{kind}=([A-Za-z0-9_-]+)", found[-1]).group(1)
 
 
 class Model:
