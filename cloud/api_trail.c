@@ -99,7 +99,7 @@ static int look(void *arg, const struct audit_row *row)
 static int look_from(struct api_call *k, struct looking *x, const char *pos, bool *ret_more)
 {
     struct audit_reader *reader = NULL;
-    struct audit_head h;
+    struct audit_head h = {0};
     struct scope s;
     uint64_t key_gen, from = 1, next = 0;
     int r = scope_fenced(k->cloud, k->db, k->tenant, &s, &key_gen);

@@ -229,7 +229,7 @@ static bool read_footer(struct bytes f, struct rule *ret)
 
 static bool read_second(struct bytes f, struct zone *z)
 {
-    struct counts c;
+    struct counts c = {0};
     uint64_t size;
     /* with leap seconds in it, times are none that anybody else here knows */
     if (!read_header(f, 8, &c, &size) || c.leap != 0 || c.type == 0 || c.type > TYPES_MAX)
@@ -244,7 +244,7 @@ static bool read_second(struct bytes f, struct zone *z)
 
 int zone_read(struct bytes file, struct zone **ret_zone)
 {
-    struct counts c;
+    struct counts c = {0};
     uint64_t size;
     if (!read_header(file, 4, &c, &size))
         return ZONE_UNKNOWN;
