@@ -41,9 +41,11 @@ def wait_for(what, predicate, seconds=30.0, every=0.05):
 
 
 def free_port(rng=random.SystemRandom()):
-    """A loopback TCP port that nobody uses now, outside the range that outgoing connections take theirs from."""
-    for _ in range(200):
-        port = rng.randrange(20000, 32000)
+    """A loopback TCP port that nobody uses now, outside the range that outgoing connections take theirs from. Each process
+    has fifty of its own, so that no two tests at one time find the same one free."""
+    first = 20000 + os.getpid() % 240 * 50
+    for _ in range(400):
+        port = rng.randrange(first, first + 50)
         with socket.socket() as s:
             s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -47,11 +47,12 @@ class Post:
         return self.store("SELECT count(*) FROM mail")[0][0]
 
     def arrive(self, n):
-        """Killed with n mails in the queue; started again where a mail server is, it delivers them."""
+        """Killed with n mails in the queue, or more: the day's first checkpoint of the trail is mailed whenever it is
+        made. Started again where a mail server is, it delivers them."""
         wait_for(f"{n} mails to wait", lambda: self.waiting() >= n, 90 * PATIENCE, 0.5)
         self.cloud.proc.kill()
         self.store("UPDATE mail SET due = 0")  # nobody listened: its next try would come in a minute
-        check(self.waiting() == n, f"{self.waiting()} mails wait, not {n}")
+        n = self.waiting()
         self.boxes += 1
         self.box = Mailbox(self.lab, f"smtpd{self.boxes}")
         self.address = f"localhost:{self.box.port}"
