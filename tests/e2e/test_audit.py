@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import serialization
 
 import pyaudit
 from lab import PATIENCE, Lab, main
-from proc import check, wait_for
+from proc import check
 from searcher import Searcher
 
 TENANT = "acme"
