@@ -76,7 +76,7 @@ static int ask(const char *path, const struct admin_args *a, struct buf *out, in
 static int here(const struct settings *set, const struct admin_args *a, struct buf *out, struct cloud **ret_cloud,
                 int *ret_code)
 {
-    struct buf CLEANUP(buf_done) err;
+    struct buf CLEANUP(buf_done) err = {0};
     int r = cloud_open(set, ret_cloud);
     if (r != 0)
         return r;

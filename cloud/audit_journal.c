@@ -142,7 +142,7 @@ static int take_file(struct audit_journal *j, struct bytes image)
 
 int audit_journal_open(const char *path, uint64_t max, struct audit_journal **ret_journal)
 {
-    struct buf CLEANUP(buf_done) image;
+    struct buf CLEANUP(buf_done) image = {0};
     struct audit_journal *j = calloc(1, sizeof *j);
     if (j == NULL)
         return -ENOMEM;
@@ -226,7 +226,7 @@ static int wait_durable(struct audit_journal *j, uint64_t end)
 
 int audit_journal_add(struct audit_journal *j, struct bytes body, uint64_t *ret_end)
 {
-    struct buf CLEANUP(buf_done) b;
+    struct buf CLEANUP(buf_done) b = {0};
     uint8_t frame[AUDIT_JOURNAL_FRAME];
     if (body.n == 0 || body.n > AUDIT_JOURNAL_ENTRY_MAX)
         return -EINVAL;

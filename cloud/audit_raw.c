@@ -207,7 +207,7 @@ static int add_detail(struct keyring *ring, const char *tenant, const struct sub
                       struct audit_raw *w)
 {
     struct audit_raw_detail *d = &w->details[w->n_details];
-    struct buf CLEANUP(buf_wipe) plain;
+    struct buf CLEANUP(buf_wipe) plain = {0};
     uint8_t salt[AUDIT_SALT], key[CRYPTO_KEY];
     if (o == NULL)
         return -ENOMEM;
