@@ -93,7 +93,8 @@ static bool read_ranges(struct api_call *k, const json_t *list, char *ret, size_
     json_array_foreach(list, i, j)
     {
         const char *s = json_string_value(j);
-        if (strlen(s) >= RANGE_TEXT_MAX || !range_valid(s)) {
+        struct address_net net;
+        if (strlen(s) >= TOKEN_RANGE_MAX || address_net(s, &net) != 0) {
             call_invalid(k, "ranges", "\"%.60s\" is not of the form 192.0.2.0/24 or 2001:db8::/32", s);
             return false;
         }

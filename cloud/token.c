@@ -280,16 +280,20 @@ int token_get(struct db *db, const char *tenant, const uint8_t id[TOKEN_ID_LEN],
 
 bool token_from(const struct token *t, const char *address)
 {
-    char range[RANGE_TEXT_MAX];
+    char range[TOKEN_RANGE_MAX];
+    struct address from;
+    struct address_net net;
     const char *p = t->ranges;
     if (*p == '\0')
         return true;
+    if (address_parse(address, strlen(address), &from) != 0)
+        return false;
     while (*p) {
         size_t n = strcspn(p, " ");
         if (n < sizeof range) {
             memcpy(range, p, n);
             range[n] = '\0';
-            if (range_has(range, address))
+            if (address_net(range, &net) == 0 && address_in(&from, &net))
                 return true;
         }
         p += n + strspn(p + n, " ");

@@ -4,16 +4,17 @@
  *   the operator's  administers the installation, and reads neither people nor punches */
 #pragma once
 
+#include "cloud/address.h"
 #include "cloud/cloud.h"
-#include "cloud/range.h"
 
 struct scope;
 
 #define TOKEN_TEXT_MAX 64
 #define TOKEN_ID_LEN 8
-#define TOKEN_RANGES 8      /* ranges of one token */
-#define TOKENS_EACH 50      /* of one account that are neither over nor revoked */
-#define TOKEN_LIFE_DAYS 366 /* at most, of an account's or a bootstrap token */
+#define TOKEN_RANGES 8                     /* ranges of one token */
+#define TOKEN_RANGE_MAX (ADDRESS_TEXT + 4) /* a network of IPv6, with NUL */
+#define TOKENS_EACH 50                     /* of one account that are neither over nor revoked */
+#define TOKEN_LIFE_DAYS 366                /* at most, of an account's or a bootstrap token */
 #define TOKEN_BOOTSTRAP_DAYS 90
 struct token {
     uint8_t id[TOKEN_ID_LEN];
@@ -24,8 +25,8 @@ struct token {
     bool has_account;                  /* what follows is an account's */
     uint8_t account[ID_LEN];
     uint64_t perms;
-    char ranges[TOKEN_RANGES * RANGE_TEXT_MAX]; /* with blanks between; "": from everywhere */
-    int64_t used;                               /* the UTC day of the last request, 0: none yet */
+    char ranges[TOKEN_RANGES * TOKEN_RANGE_MAX]; /* with blanks between; "": from everywhere */
+    int64_t used;                                /* the UTC day of the last request, 0: none yet */
 };
 struct token_list {
     struct token *items;
