@@ -117,8 +117,7 @@ def check_request(doc, operation, x, errors):
         if body and body.get("required"):
             errors.append("no body was accepted where one is documented as required")
     elif not body:
-        if x["request"].strip() != "{}":  # which says nothing
-            errors.append("a body was accepted where none is documented")
+        errors.append("a body was accepted where none is documented")
     elif "application/json" in body["content"]:
         value = parse_json(x["request"], errors, "the accepted request")
         if value is not None:

@@ -128,9 +128,9 @@ def everything(post, owner, ana, mira, paul):
     support = "/v1/support-requests/" + mira.post("/v1/support-requests", ASK)["id"]
     owner.step_up()
     owner.post(support + "/decision", {"approve": True}, 200)
-    owner.post(support + "/end", {}, 200)
+    owner.post(support + "/end", None, 200)
     glass = mira.step_up().post("/v1/break-glass", GLASS)["id"]
-    paul.step_up().post(f"/v1/break-glass/{glass}/second", {}, 200)
+    paul.step_up().post(f"/v1/break-glass/{glass}/second", None, 200)
     cloud.ctl("account", "reset-second-factor", "ana", "--tenant", TENANT, "--emergency", "telephone lost")
     owner.step_up()
     leaver = owner.post("/v1/people", {"name": "Leaver"})["id"]

@@ -198,7 +198,7 @@ class Model:
                 "reach_id": self.one_of("/v1/sites"), "reason": f"Reason {n}"}
         grant = self.create("/v1/grants", body, "reason")
         if self.rng.random() < 0.3:
-            self.post(self.owner, "/v1/grants/{id}/revocation", {}, 200, id=grant)
+            self.post(self.owner, "/v1/grants/{id}/revocation", None, 200, id=grant)
 
     def token(self, n):
         until = time.strftime("%Y-%m-%dT00:00:00Z", time.gmtime(time.time() + 30 * 86400))
@@ -213,7 +213,7 @@ class Model:
 
     def ping(self, _n):
         path = self.rng.choice(list(self.told))
-        delivery = self.post(self.owner, "/v1/webhooks/{id}/ping", {}, 202, id=self.told[path])["id"]
+        delivery = self.post(self.owner, "/v1/webhooks/{id}/ping", None, 202, id=self.told[path])["id"]
         self.events[path].append(("ping", delivery))
 
     def correction(self, n):
@@ -235,7 +235,7 @@ class Model:
             self.mails["owner@example.com"] += 1
             self.of_access("support.requested")
         elif self.access[1] == "support.requested" and self.rng.random() < 0.3:
-            self.post(self.support, "/v1/support-requests/{id}/withdraw", {}, 200, id=self.access[0])
+            self.post(self.support, "/v1/support-requests/{id}/withdraw", None, 200, id=self.access[0])
             self.of_access("support.withdrawn")
             self.access = None
         elif self.access[1] == "support.requested":
@@ -245,7 +245,7 @@ class Model:
             self.of_access("support.approved" if approve else "support.denied")
             self.access = self.access if approve else None
         else:
-            self.post(self.owner, "/v1/support-requests/{id}/end", {}, 200, id=self.access[0])
+            self.post(self.owner, "/v1/support-requests/{id}/end", None, 200, id=self.access[0])
             self.of_access("support.ended")
             self.access = None
 

@@ -130,11 +130,11 @@ def break_glass(scene):
     path = "/v1/break-glass/" + mira.step_up().post("/v1/break-glass", ask)["id"]
     refused(mira, "POST", path + "/second", "forbidden")
     refused(mira, "GET", "/v1/people", "forbidden", acts_in=TENANT)
-    paul.step_up().post(path + "/second", {}, 200)
+    paul.step_up().post(path + "/second", None, 200)
     check(reads(mira)["items"], "two human beings opened it, and it is shut")
     check([b["state"] for b in owner.get("/v1/break-glass")["items"]] == ["active"], "the customer does not see it")
     refused(paul, "POST", "/v1/break-glass", "review-owed", 409, ask)
-    owner.post(path + "/end", {}, 200)
+    owner.post(path + "/end", None, 200)
     refused(mira, "GET", "/v1/people", "forbidden", acts_in=TENANT)
     refused(mira, "POST", path + "/review", "forbidden", body={"findings": "all well"})
     rosa = account(scene.cloud, VENDOR, "rosa", "owner")

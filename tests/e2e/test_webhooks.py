@@ -176,7 +176,7 @@ class Hooks:
         return self.api.post("/v1/webhooks", {"url": f"https://{name}.hooks.test:{port}{path}", "types": list(types)})
 
     def ping(self, hook):
-        return self.api.post(f"/v1/webhooks/{hook['id']}/ping", {}, expect=202)["id"]
+        return self.api.post(f"/v1/webhooks/{hook['id']}/ping", None, expect=202)["id"]
 
     def delivery(self, hook, delivery):
         return self.api.get(f"/v1/webhooks/{hook['id']}/deliveries/{delivery}")
@@ -202,7 +202,7 @@ def arrives(hooks, receiver):
     check(event["id"] == headers["Punch-Delivery"] == delivery and event["tenant"] == "acme", f"{headers} {body}")
     check(genuine(hook["secret"], headers["Punch-Signature"], body), "the signature is not ours")
     check(not genuine(hook["secret"], headers["Punch-Signature"], body + b" "), "it signs anything")
-    new = hooks.api.post(f"/v1/webhooks/{hook['id']}/secret", {}, expect=200)["secret"]
+    new = hooks.api.post(f"/v1/webhooks/{hook['id']}/secret", None, expect=200)["secret"]
     hooks.tried(hook, hooks.ping(hook))
     _, headers, body = receiver.got[-1]
     for secret in (hook["secret"], new):
