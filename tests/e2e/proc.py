@@ -15,6 +15,7 @@ import time
 
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
+_claims = []  # of ports, held until this process ends
 # What a sanitizer writes when it found something; any of these in a log fails the test that made it.
 SANITIZER_MARKS = (b"AddressSanitizer", b"LeakSanitizer", b"ThreadSanitizer", b"runtime error:", b"ASSERT")
 
@@ -41,18 +42,20 @@ def wait_for(what, predicate, seconds=30.0, every=0.05):
 
 
 def free_port(rng=random.SystemRandom()):
-    """A loopback TCP port that nobody uses now, outside the range that outgoing connections take theirs from. Each process
-    has fifty of its own, so that no two tests at one time find the same one free."""
-    first = 20000 + os.getpid() % 240 * 50
+    """A loopback TCP port that nobody uses now, outside the range that outgoing connections take theirs from. It is this
+    process's until it ends: an abstract socket of its name holds it against tests that run at the same time."""
     for _ in range(400):
-        port = rng.randrange(first, first + 50)
+        port, claim = rng.randrange(20000, 32000), socket.socket(socket.AF_UNIX)
         with socket.socket() as s:
             s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
+                claim.bind(f"\0punch-port-{port}")
                 s.bind(("127.0.0.1", port))
             except OSError:
+                claim.close()
                 continue
-            return port
+        _claims.append(claim)
+        return port
     raise Failure("no free port found")
 
 
