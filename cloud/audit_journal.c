@@ -30,9 +30,11 @@ struct audit_journal {
     pthread_cond_t synced_more;
     int fd;
     uint64_t generation;
-    uint64_t end;    /* of what is written */
-    uint64_t synced; /* of what is durable */
-    bool syncing;    /* a thread is at it, for all that was written before it began */
+    uint64_t end;                 /* of what is written */
+    uint64_t synced;              /* of what is durable */
+    bool syncing;                 /* a thread is at it, for all that was written before it began */
+    uint64_t written_n, synced_n; /* entries in all files together: written; durable, as long as `losses` is the same */
+    uint64_t losses;              /* files that were left behind with entries that may never have been durable */
     bool broken;
 };
 
@@ -78,6 +80,10 @@ static int begin_file(struct audit_journal *j, uint64_t generation)
     }
     if (r != 0)
         return r;
+    if (j->broken || j->synced < j->end) {
+        j->losses++;
+        j->synced_n = j->written_n;
+    }
     if (j->fd >= 0)
         close(j->fd);
     j->fd = fd;
@@ -193,35 +199,38 @@ static int write_entry(struct audit_journal *j, const uint8_t *p, size_t n)
         at += (uint64_t)k;
     }
     j->end = at;
+    j->written_n++;
     return 0;
 }
 
-/* One thread syncs for all whose entry was written before it began; the others wait for it. */
-static int wait_durable(struct audit_journal *j, uint64_t end)
+/* One thread syncs for all whose entry was written before it began; the others wait for it, and may wake when the file
+ * has been begun anew: theirs was durable then, and moved. */
+static int wait_durable(struct audit_journal *j, uint64_t entry)
 {
-    uint64_t generation = j->generation;
-    while (j->generation == generation && j->synced < end && !j->broken) {
+    uint64_t losses = j->losses;
+    while (j->losses == losses && j->synced_n < entry && !j->broken) {
         if (j->syncing) {
             pthread_cond_wait(&j->synced_more, &j->lock);
             continue;
         }
-        uint64_t upto = j->end;
+        uint64_t upto = j->end, upto_n = j->written_n;
         int fd = j->fd;
         j->syncing = true;
         pthread_mutex_unlock(&j->lock);
         int r = fdatasync(fd) == 0 ? 0 : -errno;
         pthread_mutex_lock(&j->lock);
         j->syncing = false;
-        if (r == 0)
+        if (r == 0) {
             j->synced = upto;
-        else
+            j->synced_n = upto_n;
+        } else {
             j->broken = true; /* the kernel may have dropped what it could not write */
-        if (r != 0)
             log_error("audit.journal", "file=%s error=%s action=\"personal data is refused until it begins anew\"",
                       log_q(j->path), log_q(error_str(r)));
+        }
         pthread_cond_broadcast(&j->synced_more);
     }
-    return j->generation == generation && j->synced >= end ? 0 : -EIO;
+    return j->losses == losses && j->synced_n >= entry ? 0 : -EIO;
 }
 
 int audit_journal_add(struct audit_journal *j, struct bytes body, uint64_t *ret_end)
@@ -248,7 +257,7 @@ int audit_journal_add(struct audit_journal *j, struct bytes body, uint64_t *ret_
     uint64_t end = j->end;
     FAULT_KILL("audit-written");
     if (r == 0)
-        r = wait_durable(j, end);
+        r = wait_durable(j, j->written_n);
     pthread_mutex_unlock(&j->lock);
     FAULT_KILL("audit-synced");
     if (r == 0 && ret_end != NULL)

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <glob.h>
+#include <stdatomic.h>
 
 #include "cloud/audit_form.h"
 #include "cloud/audit_journal.h"
@@ -410,6 +411,50 @@ static void a_torn_tail_is_cut(void **state)
     }
 }
 
+/* What one thread has synced for all is begun anew at once, before the others have woken. */
+struct adding {
+    struct audit_journal *j;
+    _Atomic int failed, left;
+};
+
+static void *add_many(void *arg)
+{
+    struct adding *a = arg;
+    for (int i = 0; i < 1000;) {
+        int r = audit_journal_add(a->j, BYTES_STR("one"), NULL);
+        if (r < 0)
+            atomic_fetch_add(&a->failed, 1);
+        i += r != AUDIT_JOURNAL_FULL;
+    }
+    atomic_fetch_sub(&a->left, 1);
+    return NULL;
+}
+
+static void who_wakes_after_the_file_began_anew_is_durable(void **state)
+{
+    enum { THREADS = 6 };
+    char path[4096];
+    struct adding a = {.left = THREADS};
+    pthread_t t[THREADS];
+    unsigned renewed = 0;
+    snprintf(path, sizeof path, "%s/journal-threads", fx.s.dir);
+    assert_int_equal(audit_journal_open(path, 1 << 12, &a.j), 0);
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&t[i], NULL, add_many, &a), 0);
+    while (atomic_load(&a.left) > 0) {
+        struct audit_journal_place place;
+        audit_journal_place(a.j, &place);
+        int r = audit_journal_renew(a.j, place.end);
+        renewed += r == 0;
+        assert_true(r == 0 || r == -EAGAIN);
+    }
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(t[i], NULL);
+    audit_journal_close(a.j);
+    assert_int_equal(a.failed, 0);
+    assert_true(renewed > 10);
+}
+
 static void a_full_journal_refuses(void **state)
 {
     (void)state;
@@ -632,6 +677,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_event_shares_the_fate_of_its_transaction, make, unmake),
         cmocka_unit_test_setup_teardown(a_kill_loses_nothing_and_doubles_nothing, make, unmake),
         cmocka_unit_test_setup_teardown(a_torn_tail_is_cut, make, unmake),
+        cmocka_unit_test_setup_teardown(who_wakes_after_the_file_began_anew_is_durable, make, unmake),
+        cmocka_unit_test_setup_teardown(who_wakes_after_the_file_began_anew_is_durable, make, unmake),
         cmocka_unit_test_setup_teardown(a_full_journal_refuses, make, unmake),
         cmocka_unit_test_setup_teardown(more_subjects_than_an_entry_takes, make, unmake),
         cmocka_unit_test_setup_teardown(a_broken_chain_is_its_own, make, unmake),
