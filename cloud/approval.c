@@ -45,14 +45,14 @@ static int take_keys(const struct scope *s, const uint8_t key[ID_LEN], struct ro
     return r == KEYRING_ABSENT ? CLOUD_ABSENT : r;
 }
 
-static int seal_request(const struct scope *s, const struct approval *a, const struct http_request *q, struct buf *ret)
+static int seal_request(const struct scope *s, const struct approval *a, const struct approval_asked *q,
+                        struct buf *ret)
 {
     uint8_t mem[APPROVAL_REQUEST_MAX + 256];
     struct cbor_w w = CBOR_W(mem, sizeof mem);
     struct row_keys keys;
     struct seal_place at = place(s, a->id);
-    if ((q->body.n > 0 && (!q->content_type || strncasecmp(q->content_type, "application/json", 16) != 0)) ||
-        strlen(q->method) > METHOD_MAX || q->n_query != 0 || strlen(q->path) + q->body.n > APPROVAL_REQUEST_MAX ||
+    if (strlen(q->method) > METHOD_MAX || strlen(q->path) + q->body.n > APPROVAL_REQUEST_MAX ||
         (q->if_match && strlen(q->if_match) > TAG_TEXT_MAX))
         return CLOUD_INVALID;
     cbor_put_array(&w, 5);
@@ -101,13 +101,10 @@ static int open_request(const struct scope *s, const struct approval *a, struct 
                  match = cbor_get_text(&c, 0, TAG_TEXT_MAX), body = cbor_get_bytes(&c, 0, APPROVAL_REQUEST_MAX);
     bool good = r == 0 && cbor_done(&c);
     if (good) {
-        memset(&ret->q, 0, sizeof ret->q);
-        ret->q.method = keep(ret, method, &used);
-        ret->q.path = keep(ret, path, &used);
-        ret->q.if_match = match.n ? keep(ret, match, &used) : NULL;
-        ret->q.body = BYTES(keep(ret, body, &used), body.n);
-        ret->q.content_type = "application/json";
-        ret->q.line = HTTP_LINE_WRITE;
+        ret->asked.method = keep(ret, method, &used);
+        ret->asked.path = keep(ret, path, &used);
+        ret->asked.if_match = match.n ? keep(ret, match, &used) : NULL;
+        ret->asked.body = BYTES(keep(ret, body, &used), body.n);
     } else if (r >= 0) {
         scope_damaged(s, "approval", BYTES(a->id, ID_LEN), SHOWN_DAMAGED);
     }
@@ -139,7 +136,7 @@ static int from_row(struct db_stmt *st, void *arg, void *item)
     return 0;
 }
 
-int approval_ask(const struct scope *s, const struct approval *a, const struct http_request *q)
+int approval_ask(const struct scope *s, const struct approval *a, const struct approval_asked *q)
 {
     struct db_stmt *st;
     struct buf CLEANUP(buf_done) sealed;

@@ -2,7 +2,7 @@
  * most, and what became of it. A request that is about a person is under that person's key and dies with it. */
 #pragma once
 
-#include "cloud/http.h"
+#include "base/buf.h"
 #include "cloud/who.h"
 
 struct scope;
@@ -32,15 +32,20 @@ struct approval_list {
     bool more;
 };
 
-/* The request, with memory of its own; q borrows from it. */
+/* What was asked for: a write whose body is JSON, or that has none. */
+struct approval_asked {
+    const char *method, *path;
+    const char *if_match; /* NULL: none */
+    struct bytes body;
+};
+/* The same with memory of its own, from which `asked` borrows. */
 struct approval_request {
-    struct http_request q;
+    struct approval_asked asked;
     char text[APPROVAL_REQUEST_MAX + 256];
 };
 
-/* Inserts one that waits; inside the caller's transaction, as everything that writes. CLOUD_INVALID: too large, with a
- * query, or a body that is not JSON. */
-int approval_ask(const struct scope *s, const struct approval *a, const struct http_request *q);
+/* Inserts one that waits; inside the caller's transaction, as everything that writes. CLOUD_INVALID: too large. */
+int approval_ask(const struct scope *s, const struct approval *a, const struct approval_asked *asked);
 int approval_get(const struct scope *s, const uint8_t id[ID_LEN], int64_t now, struct approval *ret); /* CLOUD_ABSENT */
 /* CLOUD_ABSENT: it waits no more, or the person it was about is erased. CLOUD_DAMAGED. */
 int approval_request(const struct scope *s, const struct approval *a, struct approval_request *ret);

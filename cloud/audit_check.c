@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/str.h"
-#include "cloud/body.h"
+#include "cloud/jsontext.h"
 
 #define DEPTH_MAX 8
 
@@ -289,7 +289,7 @@ static int take(struct audit_check *k, const json_t *o)
 int audit_check_line(struct audit_check *k, const char *line, size_t n)
 {
     k->line++;
-    if (n > AUDIT_LINE_MAX || body_depth(BYTES(line, n)) > DEPTH_MAX)
+    if (n > AUDIT_LINE_MAX || jsontext_depth(BYTES(line, n)) > DEPTH_MAX)
         return wrong(k, "this is no line of a trail");
     json_t *o = json_loadb(line, n, JSON_REJECT_DUPLICATES, NULL);
     if (!json_is_object(o)) {
@@ -357,7 +357,7 @@ int audit_check_parse(struct bytes text, const uint8_t point[CRYPTO_POINT], stru
     struct checkpoint best = {0};
     int r;
     if (text.n > 0 && text.p[0] == '{') {
-        json_t *o = body_depth(text) > DEPTH_MAX ? NULL : json_loadb((const char *)text.p, text.n, 0, NULL);
+        json_t *o = jsontext_depth(text) > DEPTH_MAX ? NULL : json_loadb((const char *)text.p, text.n, 0, NULL);
         r = o == NULL ? CHECKPOINT_BAD : parse_json(o, point, &best);
         json_decref(o);
     } else {

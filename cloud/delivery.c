@@ -10,8 +10,8 @@
 #include "base/str.h"
 #include "base/whole.h"
 #include "cloud/holder.h"
+#include "cloud/jsontext.h"
 #include "cloud/outbox.h"
-#include "cloud/problem.h"
 #include "cloud/rows.h"
 
 #define DELIVERY_UNIT 512
@@ -106,8 +106,8 @@ static int seal(const struct scope *s, const uint8_t webhook[ID_LEN], const stru
     struct buf CLEANUP(buf_done) plain;
     struct seal_place at = place(s, webhook, d->id);
     buf_init(&plain, SEAL_PLAIN_MAX);
-    problem_dump(&plain,
-                 json_pack("{s:s, s:o, s:O}", "type", d->type, "error", problem_text(d->error), "data", d->data));
+    jsontext_put(&plain,
+                 json_pack("{s:s, s:o, s:O}", "type", d->type, "error", jsontext_of(d->error), "data", d->data));
     if (plain.failed)
         return -ENOBUFS;
     int r = holder_tenant_key(s, key);

@@ -8,7 +8,7 @@
 #include "base/str.h"
 #include "base/whole.h"
 #include "cloud/holder.h"
-#include "cloud/problem.h"
+#include "cloud/jsontext.h"
 
 #define MAIL_UNIT 512
 
@@ -121,7 +121,7 @@ int outbox_mail(const struct scope *s, const struct mail *m)
     json_t *o = mail_address_valid(m->to) ? to_json(m) : NULL;
     if (!o)
         return CLOUD_INVALID;
-    problem_dump(&plain, o);
+    jsontext_put(&plain, o);
     if (plain.failed)
         return CLOUD_INVALID;
     int r = count_waiting(s, &waiting);

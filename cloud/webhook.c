@@ -10,7 +10,7 @@
 #include "base/str.h"
 #include "cloud/changes.h"
 #include "cloud/holder.h"
-#include "cloud/problem.h"
+#include "cloud/jsontext.h"
 #include "cloud/rows.h"
 
 #define WEBHOOK_UNIT 1000 /* url, name and secrets at their longest, mostly */
@@ -161,7 +161,7 @@ static int seal(const struct scope *s, const struct webhook *w, struct buf *ret_
     struct buf CLEANUP(buf_wipe) plain;
     struct seal_place at = place(s, w->id);
     buf_init(&plain, SEAL_PLAIN_MAX);
-    problem_dump(&plain, json_pack("{s:s, s:s, s:s, s:s, s:I}", "url", w->url, "name", w->name, "secret", w->secret,
+    jsontext_put(&plain, json_pack("{s:s, s:s, s:s, s:s, s:I}", "url", w->url, "name", w->name, "secret", w->secret,
                                    "old", w->old, "until", (json_int_t)w->old_until));
     if (plain.failed)
         return -ENOMEM;

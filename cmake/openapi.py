@@ -30,7 +30,7 @@ def main(source, out):
         document = yaml.load(f, Loader)
     data = json.dumps(document, separators=(",", ":")).encode("ascii")
     with open(out, "w", encoding="ascii") as f:
-        f.write(f'#include "cloud/openapi.h"\n\nconst char openapi_json[] =\n{c_string(data)};\n'
+        f.write(f'#include "api/openapi.h"\n\nconst char openapi_json[] =\n{c_string(data)};\n'
                 f"const size_t openapi_json_n = {len(data)};\n")
 
 

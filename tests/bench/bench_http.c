@@ -1,12 +1,12 @@
 /* libmicrohttpd alone: answers every request with the bytes of one file, over TLS, with the ciphers and the memory of
- * cloud/http.c. `bench_http CRT KEY BODY THREADS` prints `port N` and serves until its standard input ends. */
+ * api/http.c. `bench_http CRT KEY BODY THREADS` prints `port N` and serves until its standard input ends. */
 #include <microhttpd.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "tests/bench/bench.h"
 
-/* As in cloud/http.c. */
+/* As in api/http.c. */
 #define PRIORITY                                                                                                \
     "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-RSA:-DHE-RSA:-CIPHER-ALL:+AES-256-GCM:+AES-128-GCM:+CHACHA20-" \
     "POLY1305"

@@ -27,7 +27,7 @@ KINDS = ("alloc", "io", "lmdb", "sqlite", "other")
 NOTICED = 99  # strike.h
 REPORT = re.compile(rb"ERROR: \w+Sanitizer|runtime error:|^bug: |SUMMARY: \w+Sanitizer", re.M)
 SANITIZER = "handle_segv=2:handle_sigbus=2:handle_sigfpe=2:handle_sigill=2:handle_abort=1:exitcode=77:"
-ROOMS = ("base/", "wire/", "readers/", "daemon/", "cloud/")
+ROOMS = ("base/", "wire/", "readers/", "daemon/", "cloud/", "api/")
 TRIES = 3  # at a place that was not reached again: threads
 Unit = collections.namedtuple("Unit", "program test")
 # pick: in which way it fails; reach: the tests that come by, and the line (PUNCH_FAIL_PLACE) by which each knows it

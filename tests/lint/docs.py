@@ -13,7 +13,7 @@ import subprocess
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-ROOMS = {"base": "both", "wire": "both", "readers": "punchgate", "daemon": "punchgate", "cloud": "punchcloud"}
+ROOMS = {"base": "both", "wire": "both", "readers": "punchgate", "daemon": "punchgate", "cloud": "punchcloud", "api": "punchcloud"}
 CALL = re.compile(r'\blog_(error|warn|note|info)\(\s*"([^"]+)"\s*,\s*((?:"(?:[^"\\]|\\.)*"\s*)+)')
 STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
 VALUE = r'(?:"[^"=]*"|(?:%[a-z0-9.]+|[A-Za-z0-9_.-]+)+)'
@@ -71,7 +71,7 @@ def parts(usage):
 
 def helped(program, build):
     """{"token add": {"[--tenant NAME]", ...}}"""
-    path = os.path.join(build, {"punchgate": "daemon", "punchcloud": "cloud"}[program], program)
+    path = os.path.join(build, {"punchgate": "daemon", "punchcloud": "api"}[program], program)
     text = subprocess.run([path, "--help"], stdout=subprocess.PIPE, text=True, check=True).stdout
     found = {}
     for line in text.splitlines():

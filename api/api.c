@@ -1,0 +1,676 @@
+/* Routes, authorisation, health. One table says who may do what; what it does not say is denied.
+ *
+ * A request is answered in this order: route (404, 405), token (401), right (403), query parameters (400), then its
+ * handler. So nobody without a token learns anything but which routes exist, and those are public. One that writes gets
+ * so far twice: before it waits for its turn, so that nobody without a right keeps others waiting, and in its turn,
+ * when its token may have been revoked. */
+#include "api/api_impl.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "api/openapi.h"
+#include "api/report.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "cloud/address.h"
+#include "cloud/import.h"
+
+/* Anybody may ask for readiness, and the store's check takes its one write lock: so at most once in so many ms. */
+#define READY_MS 500
+
+/* A password takes some 0.1 s of a core: who would wait longer than a few seconds is told so. */
+#define PASSWORDS_WAITING 32
+/* Beside these, for who has a session, or a browser that got in before: a flood of strangers does not keep them out. */
+#define PASSWORDS_KEPT 16
+
+/* Security reports an hour: of one address, and of all together, because anybody may send one. */
+#define REPORTS_EACH 5
+#define REPORTS_ALL 60
+
+#define ROUTES_MAX 192
+
+struct api {
+    _Atomic uint64_t requests[ROUTES_MAX + 1][6]; /* by route, the last for none, and status / 100 */
+    struct cloud *cloud;
+    struct ingest *ingest;
+    struct http *http;
+    uint8_t cursor_key[CRYPTO_KEY];
+    struct ratelimit *limits;
+    struct address_net *proxies;
+    size_t n_proxies;
+
+    pthread_mutex_t ready_lock; /* of what follows */
+    int64_t ready_at;           /* clock_ms() of the last check; 0: none yet */
+    bool checking, store_ok, keys_ok;
+};
+
+static void get_health(struct api_call *k)
+{
+    problem_json(k->r, 200, json_pack("{s:s}", "status", "ok"));
+}
+
+static bool store_writable(struct cloud *c)
+{
+    struct db *db = NULL;
+    int r = cloud_db_take(c, &db);
+    if (r == 0)
+        r = db_probe(db);
+    cloud_db_give(c, db);
+    return r == 0;
+}
+
+/* A check may wait for another process that writes: one thread does, the others say what they know. */
+static void check_ready(struct api *a, bool *ret_store, bool *ret_keys)
+{
+    pthread_mutex_lock(&a->ready_lock);
+    if (!a->checking && (a->ready_at == 0 || clock_ms() - a->ready_at >= READY_MS)) {
+        a->checking = true;
+        pthread_mutex_unlock(&a->ready_lock);
+        bool store = store_writable(a->cloud), keys = store && cloud_ready(a->cloud); /* which also reads the store */
+        pthread_mutex_lock(&a->ready_lock);
+        a->checking = false;
+        a->store_ok = store;
+        a->keys_ok = keys;
+        a->ready_at = clock_ms();
+    }
+    *ret_store = a->store_ok;
+    *ret_keys = a->keys_ok;
+    pthread_mutex_unlock(&a->ready_lock);
+}
+
+static void get_ready(struct api_call *k)
+{
+    bool store, keys, broker = k->api->ingest && ingest_connected(k->api->ingest);
+    check_ready(k->api, &store, &keys);
+    bool ready = store && keys && broker;
+    problem_json(k->r, ready ? 200 : 503,
+                 json_pack("{s:s, s:{s:s, s:s, s:s}}", "status", ready ? "ready" : "not ready", "checks", "store",
+                           store ? "ok" : "not writable", "keys", keys ? "ok" : "not in escrow", "broker",
+                           broker ? "ok" : "not connected"));
+}
+
+static void get_status(struct api_call *k)
+{
+    json_t *o = NULL;
+    int r = report_status(k->cloud, k->db, k->api->ingest, &o);
+    if (r != 0)
+        call_outcome(k, r, "status");
+    else
+        problem_json(k->r, 200, o);
+}
+
+static void get_openapi(struct api_call *k)
+{
+    k->r->status = 200;
+    k->r->type = "application/json";
+    buf_add(&k->r->body, openapi_json, openapi_json_n);
+}
+
+static const char *const page_query[] = {"limit", "cursor", NULL};
+static const char *const people_query[] = {"personnel_number", "unit", "archived", "limit", "cursor", NULL};
+static const char *const corrections_query[] = {"person", "state", "from", "to", "limit", "cursor", NULL};
+static const char *const imports_query[] = {"mode", NULL};
+static const char *const requests_query[] = {"state", "limit", "cursor", NULL};
+static const char *const units_query[] = {"archived", "limit", "cursor", NULL};
+static const char *const grants_query[] = {"account", "limit", "cursor", NULL};
+static const char *const tokens_query[] = {"all", "limit", "cursor", NULL};
+static const char *const contact_query[] = {"tenant", NULL};
+static const char *const audit_query[] = {"from", "to", "kind", "actor", "limit", "cursor", NULL};
+static const char *const span_query[] = {"from", "to", NULL};
+static const char *const changes_query[] = {"after", "limit", NULL};
+static const char *const stream_query[] = {"after", NULL};
+static const char *const punches_query[] = {"person", "site", "reader", "from", "to", "state", "limit", "cursor", NULL};
+
+/* Of two patterns that fit, the earlier counts. */
+static const struct api_route routes[] = {
+    {"GET", "/healthz", SCOPE_OPEN, READS, get_health, NULL, PERM_NONE, 0},
+    {"GET", "/readyz", SCOPE_OPEN, READS, get_ready, NULL, PERM_NONE, 0},
+    {"GET", "/v1/openapi.json", SCOPE_OPEN, READS, get_openapi, NULL, PERM_NONE, 0},
+    {"GET", "/.well-known/security.txt", SCOPE_OPEN, READS, api_security_txt, NULL, PERM_NONE, 0},
+    {"GET", "/v1/contact", SCOPE_OPEN, READS, api_contact, contact_query, PERM_NONE, 0},
+    {"GET", "/v1/security-reports", SCOPE_OPERATOR, READS, api_security_reports_list, page_query, PERM_NONE, 0},
+    {"POST", "/v1/security-reports", SCOPE_OPEN, WRITES_ALONE, api_security_reports_create, NULL, PERM_NONE, 0},
+    {"GET", "/v1/security-reports/{id}", SCOPE_OPERATOR, READS, api_security_reports_get, NULL, PERM_NONE, PERSONAL},
+    {"PATCH", "/v1/security-reports/{id}", SCOPE_OPERATOR, WRITES, api_security_reports_patch, NULL, PERM_NONE,
+     PERSONAL},
+    {"GET", "/v1/status", SCOPE_OPERATOR, READS, get_status, NULL, PERM_NONE, 0},
+    {"POST", "/v1/sessions", SCOPE_OPEN, WRITES_ALONE, api_login, NULL, PERM_NONE, PASSWORD},
+    {"POST", "/v1/sessions/second-factor", SCOPE_OPEN, WRITES_ALONE, api_login_second, NULL, PERM_NONE, 0},
+    {"GET", "/v1/sessions", SCOPE_SELF, READS, api_sessions_list, NULL, PERM_NONE, PERSONAL},
+    {"DELETE", "/v1/sessions/{id}", SCOPE_SELF, WRITES, api_sessions_delete, NULL, PERM_NONE, ENROL},
+    {"GET", "/v1/session", SCOPE_SELF, READS, api_session_get, NULL, PERM_NONE, ENROL},
+    {"DELETE", "/v1/session", SCOPE_SELF, WRITES, api_session_delete, NULL, PERM_NONE, ENROL},
+    {"POST", "/v1/session/step-up", SCOPE_SELF, WRITES_ALONE, api_session_step_up, NULL, PERM_NONE, PASSWORD | ENROL},
+    {"POST", "/v1/invitations/accept", SCOPE_OPEN, WRITES_ALONE, api_invitation_accept, NULL, PERM_NONE, PASSWORD},
+    {"POST", "/v1/password-resets", SCOPE_OPEN, WRITES_ALONE, api_reset_ask, NULL, PERM_NONE, 0},
+    {"POST", "/v1/password-resets/accept", SCOPE_OPEN, WRITES_ALONE, api_reset_accept, NULL, PERM_NONE, PASSWORD},
+    {"GET", "/v1/me", SCOPE_SELF, READS, api_me_get, NULL, PERM_NONE, PERSONAL | ENROL},
+    {"PATCH", "/v1/me", SCOPE_SELF, WRITES, api_me_patch, NULL, PERM_NONE, STEP_UP},
+    {"POST", "/v1/me/password", SCOPE_SELF, WRITES_ALONE, api_me_password, NULL, PERM_NONE, PASSWORD | ENROL},
+    {"POST", "/v1/me/second-factor", SCOPE_SELF, WRITES, api_me_factor_begin, NULL, PERM_NONE, STEP_UP | ENROL},
+    {"POST", "/v1/me/second-factor/confirm", SCOPE_SELF, WRITES_ALONE, api_me_factor_confirm, NULL, PERM_NONE,
+     STEP_UP | ENROL},
+    {"DELETE", "/v1/me/second-factor", SCOPE_SELF, WRITES, api_me_factor_delete, NULL, PERM_NONE, STEP_UP},
+    {"POST", "/v1/me/recovery-codes", SCOPE_SELF, WRITES, api_me_codes, NULL, PERM_NONE, STEP_UP},
+    {"GET", "/v1/accounts", SCOPE_TENANT, READS, api_accounts_list, page_query, PERM_ACCOUNTS_READ, PERSONAL},
+    {"POST", "/v1/accounts", SCOPE_TENANT, WRITES, api_accounts_invite, NULL, PERM_ACCOUNTS_CHANGE, 0},
+    {"GET", "/v1/accounts/{id}", SCOPE_TENANT, READS, api_accounts_get, NULL, PERM_ACCOUNTS_READ, PERSONAL},
+    {"PATCH", "/v1/accounts/{id}", SCOPE_TENANT, WRITES, api_accounts_patch, NULL, PERM_ACCOUNTS_CHANGE, STEP_UP},
+    {"POST", "/v1/accounts/{id}/invitation", SCOPE_TENANT, WRITES, api_accounts_invitation, NULL, PERM_ACCOUNTS_CHANGE,
+     STEP_UP},
+    {"POST", "/v1/accounts/{id}/password-reset", SCOPE_TENANT, WRITES, api_accounts_reset, NULL, PERM_ACCOUNTS_CHANGE,
+     STEP_UP},
+    {"DELETE", "/v1/accounts/{id}/second-factor", SCOPE_TENANT, WRITES, api_accounts_factor, NULL, PERM_ACCOUNTS_CHANGE,
+     STEP_UP},
+    {"GET", "/v1/people", SCOPE_TENANT, READS, api_people_list, people_query, PERM_PEOPLE_READ, PERSONAL | REACHES},
+    {"POST", "/v1/people", SCOPE_TENANT, WRITES, api_people_create, NULL, PERM_PEOPLE_CHANGE, REACHES},
+    {"GET", "/v1/people/{id}", SCOPE_TENANT, READS, api_people_get, NULL, PERM_PEOPLE_READ, PERSONAL | REACHES},
+    {"PATCH", "/v1/people/{id}", SCOPE_TENANT, WRITES, api_people_patch, NULL, PERM_PEOPLE_CHANGE, REACHES},
+    {"GET", "/v1/people/{id}/export", SCOPE_TENANT, READS, api_people_export, NULL, PERM_PEOPLE_EXPORT,
+     PERSONAL | STEP_UP | REACHES},
+    {"GET", "/v1/people/{id}/credentials", SCOPE_TENANT, READS, api_credentials_of, NULL, PERM_CREDENTIALS_READ,
+     PERSONAL | REACHES},
+    {"POST", "/v1/people/{id}/credentials", SCOPE_TENANT, WRITES, api_credentials_assign, NULL, PERM_CREDENTIALS_CHANGE,
+     REACHES},
+    {"POST", "/v1/people/{id}/erasure", SCOPE_TENANT, WRITES_ALONE, api_erasures_make, NULL, PERM_PEOPLE_ERASE,
+     STEP_UP | REACHES},
+    {"GET", "/v1/erasures", SCOPE_TENANT, READS, api_erasures_list, page_query, PERM_PEOPLE_ERASE, 0},
+    {"GET", "/v1/erasures/{id}", SCOPE_TENANT, READS, api_erasures_get, NULL, PERM_PEOPLE_ERASE, 0},
+    {"GET", "/v1/credentials/waiting", SCOPE_TENANT, READS, api_credentials_waiting, page_query, PERM_CREDENTIALS_READ,
+     PERSONAL},
+    {"GET", "/v1/credentials/{id}", SCOPE_TENANT, READS, api_credentials_get, NULL, PERM_CREDENTIALS_READ,
+     PERSONAL | REACHES},
+    {"POST", "/v1/credentials/{id}/unassign", SCOPE_TENANT, WRITES, api_credentials_unassign, NULL,
+     PERM_CREDENTIALS_CHANGE, REACHES},
+    {"POST", "/v1/gateways/enrol", SCOPE_OPEN, WRITES_ALONE, api_gateways_enrol, NULL, PERM_NONE, 0},
+    {"GET", "/v1/gateway-invitations", SCOPE_TENANT, READS, api_invitations_list, page_query, PERM_GATEWAYS_READ,
+     REACHES},
+    {"POST", "/v1/gateway-invitations", SCOPE_TENANT, WRITES, api_invitations_create, NULL, PERM_GATEWAYS_CHANGE,
+     REACHES},
+    {"GET", "/v1/gateway-invitations/{id}", SCOPE_TENANT, READS, api_invitations_get, NULL, PERM_GATEWAYS_READ,
+     REACHES},
+    {"DELETE", "/v1/gateway-invitations/{id}", SCOPE_TENANT, WRITES, api_invitations_revoke, NULL, PERM_GATEWAYS_CHANGE,
+     REACHES},
+    {"GET", "/v1/gateways", SCOPE_TENANT, READS, api_gateways_list, page_query, PERM_GATEWAYS_READ, REACHES},
+    {"GET", "/v1/gateways/{id}", SCOPE_TENANT, READS, api_gateways_get, NULL, PERM_GATEWAYS_READ, REACHES},
+    {"PATCH", "/v1/gateways/{id}", SCOPE_TENANT, WRITES, api_gateways_patch, NULL, PERM_GATEWAYS_CHANGE, REACHES},
+    {"POST", "/v1/gateways/{id}/revocation", SCOPE_TENANT, WRITES, api_gateways_revoke, NULL, PERM_GATEWAYS_CHANGE,
+     REACHES},
+    {"GET", "/v1/gateways/{id}/generations", SCOPE_TENANT, READS, api_gateway_generations, NULL, PERM_GATEWAYS_READ,
+     REACHES},
+    {"GET", "/v1/gateways/{id}/events", SCOPE_TENANT, READS, api_gateway_events, page_query, PERM_GATEWAYS_READ,
+     REACHES},
+    {"GET", "/v1/readers", SCOPE_TENANT, READS, api_readers_list, page_query, PERM_READERS_READ, REACHES},
+    {"GET", "/v1/readers/{id}", SCOPE_TENANT, READS, api_readers_get, NULL, PERM_READERS_READ, REACHES},
+    {"PATCH", "/v1/readers/{id}", SCOPE_TENANT, WRITES, api_readers_patch, NULL, PERM_READERS_CHANGE, REACHES},
+    {"GET", "/v1/permissions", SCOPE_OPEN, READS, api_permissions_list, NULL, PERM_NONE, 0},
+    {"GET", "/v1/roles", SCOPE_TENANT, READS, api_roles_list, NULL, PERM_ACCOUNTS_READ, 0},
+    {"POST", "/v1/roles", SCOPE_TENANT, WRITES, api_roles_create, NULL, PERM_GRANTS_CHANGE, STEP_UP},
+    {"GET", "/v1/roles/{id}", SCOPE_TENANT, READS, api_roles_get, NULL, PERM_ACCOUNTS_READ, 0},
+    {"PATCH", "/v1/roles/{id}", SCOPE_TENANT, WRITES, api_roles_patch, NULL, PERM_GRANTS_CHANGE, STEP_UP},
+    {"GET", "/v1/grants", SCOPE_TENANT, READS, api_grants_list, grants_query, PERM_ACCOUNTS_READ, 0},
+    {"POST", "/v1/grants", SCOPE_TENANT, WRITES, api_grants_create, NULL, PERM_GRANTS_CHANGE, STEP_UP | REACHES},
+    {"GET", "/v1/grants/{id}", SCOPE_TENANT, READS, api_grants_get, NULL, PERM_ACCOUNTS_READ, 0},
+    {"POST", "/v1/grants/{id}/revocation", SCOPE_TENANT, WRITES, api_grants_revoke, NULL, PERM_GRANTS_CHANGE,
+     STEP_UP | REACHES},
+    {"GET", "/v1/tokens", SCOPE_SELF, READS, api_tokens_list, tokens_query, PERM_NONE, 0},
+    {"POST", "/v1/tokens", SCOPE_SELF, WRITES, api_tokens_create, NULL, PERM_NONE, STEP_UP},
+    {"GET", "/v1/tokens/{id}", SCOPE_SELF, READS, api_tokens_get, NULL, PERM_NONE, 0},
+    {"POST", "/v1/tokens/{id}/revocation", SCOPE_SELF, WRITES, api_tokens_revoke, NULL, PERM_NONE, 0},
+    {"GET", "/v1/settings", SCOPE_TENANT, READS, api_settings_get, NULL, PERM_SETTINGS_READ, 0},
+    {"PATCH", "/v1/settings", SCOPE_TENANT, WRITES, api_settings_patch, NULL, PERM_SETTINGS_CHANGE, STEP_UP},
+    {"GET", "/v1/approvals", SCOPE_SELF, READS, api_approvals_list, page_query, PERM_NONE, 0},
+    {"GET", "/v1/approvals/{id}", SCOPE_SELF, READS, api_approvals_get, NULL, PERM_NONE, PERSONAL},
+    {"POST", "/v1/approvals/{id}/decision", SCOPE_SELF, WRITES_ALONE, api_approvals_decide, NULL, PERM_NONE, 0},
+    {"GET", "/v1/sites", SCOPE_TENANT, READS, api_sites_list, page_query, PERM_SITES_READ, REACHES},
+    {"POST", "/v1/sites", SCOPE_TENANT, WRITES, api_sites_create, NULL, PERM_SITES_CHANGE, 0},
+    {"GET", "/v1/sites/{id}", SCOPE_TENANT, READS, api_sites_get, NULL, PERM_SITES_READ, REACHES},
+    {"PATCH", "/v1/sites/{id}", SCOPE_TENANT, WRITES, api_sites_patch, NULL, PERM_SITES_CHANGE, REACHES},
+    {"DELETE", "/v1/sites/{id}", SCOPE_TENANT, WRITES, api_sites_delete, NULL, PERM_SITES_CHANGE, REACHES},
+    {"GET", "/v1/units", SCOPE_TENANT, READS, api_units_list, units_query, PERM_SITES_READ, REACHES},
+    {"POST", "/v1/units", SCOPE_TENANT, WRITES, api_units_create, NULL, PERM_SITES_CHANGE, REACHES},
+    {"GET", "/v1/units/{id}", SCOPE_TENANT, READS, api_units_get, NULL, PERM_SITES_READ, REACHES},
+    {"PATCH", "/v1/units/{id}", SCOPE_TENANT, WRITES, api_units_patch, NULL, PERM_SITES_CHANGE, REACHES},
+    {"GET", "/v1/webhooks", SCOPE_TENANT, READS, api_webhooks_list, NULL, PERM_WEBHOOKS_READ, 0},
+    {"POST", "/v1/webhooks", SCOPE_TENANT, WRITES, api_webhooks_create, NULL, PERM_WEBHOOKS_CHANGE, 0},
+    {"GET", "/v1/webhooks/{id}", SCOPE_TENANT, READS, api_webhooks_get, NULL, PERM_WEBHOOKS_READ, 0},
+    {"PATCH", "/v1/webhooks/{id}", SCOPE_TENANT, WRITES, api_webhooks_patch, NULL, PERM_WEBHOOKS_CHANGE, 0},
+    {"DELETE", "/v1/webhooks/{id}", SCOPE_TENANT, WRITES, api_webhooks_delete, NULL, PERM_WEBHOOKS_CHANGE, 0},
+    {"POST", "/v1/webhooks/{id}/secret", SCOPE_TENANT, WRITES, api_webhooks_secret, NULL, PERM_WEBHOOKS_CHANGE, 0},
+    {"POST", "/v1/webhooks/{id}/ping", SCOPE_TENANT, WRITES, api_webhooks_ping, NULL, PERM_WEBHOOKS_CHANGE, 0},
+    {"GET", "/v1/webhooks/{id}/deliveries", SCOPE_TENANT, READS, api_deliveries_list, page_query, PERM_WEBHOOKS_READ,
+     0},
+    {"GET", "/v1/webhooks/{id}/deliveries/{delivery}", SCOPE_TENANT, READS, api_deliveries_get, NULL,
+     PERM_WEBHOOKS_READ, 0},
+    {"POST", "/v1/webhooks/{id}/deliveries/{delivery}/redeliver", SCOPE_TENANT, WRITES, api_deliveries_again, NULL,
+     PERM_WEBHOOKS_CHANGE, 0},
+    {"GET", "/v1/sites/{id}/presence", SCOPE_TENANT, READS, api_presence, page_query, PERM_PRESENCE_READ,
+     PERSONAL | REACHES},
+    {"GET", "/v1/tenants", SCOPE_OPERATOR, READS, api_tenants_list, page_query, PERM_NONE, 0},
+    {"POST", "/v1/tenants", SCOPE_OPERATOR, WRITES, api_tenants_create, NULL, PERM_NONE, 0},
+    {"GET", "/v1/tenants/{id}", SCOPE_OPERATOR, READS, api_tenants_get, NULL, PERM_NONE, 0},
+    {"GET", "/v1/punches", SCOPE_TENANT, READS, api_punches_list, punches_query, PERM_PUNCHES_READ, PERSONAL | REACHES},
+    {"POST", "/v1/imports", SCOPE_TENANT, WRITES_ALONE, api_imports_run, imports_query, PERM_PEOPLE_CHANGE, LONG},
+    {"GET", "/v1/imports/{id}", SCOPE_TENANT, READS, api_imports_get, NULL, PERM_PEOPLE_CHANGE, 0},
+    {"GET", "/v1/corrections", SCOPE_TENANT, READS, api_corrections_list, corrections_query, PERM_PUNCHES_READ,
+     PERSONAL | REACHES},
+    {"POST", "/v1/corrections", SCOPE_TENANT, WRITES, api_corrections_request, NULL, PERM_CORRECTIONS_REQUEST, REACHES},
+    {"GET", "/v1/corrections/{id}", SCOPE_TENANT, READS, api_corrections_get, NULL, PERM_PUNCHES_READ,
+     PERSONAL | REACHES},
+    {"POST", "/v1/corrections/{id}/decision", SCOPE_TENANT, WRITES, api_corrections_decide, NULL,
+     PERM_CORRECTIONS_APPROVE, REACHES},
+    {"GET", "/v1/requests", SCOPE_TENANT, READS, api_requests_list, requests_query, PERM_PEOPLE_CHANGE,
+     PERSONAL | REACHES},
+    {"POST", "/v1/requests/{id}/decision", SCOPE_TENANT, WRITES, api_requests_decide, NULL, PERM_PEOPLE_CHANGE,
+     REACHES},
+    {"GET", "/v1/me/export", SCOPE_SELF, READS, api_me_export, NULL, PERM_NONE, PERSONAL},
+    {"GET", "/v1/me/requests", SCOPE_SELF, READS, api_me_requests, page_query, PERM_NONE, PERSONAL},
+    {"GET", "/v1/me/requests/{id}", SCOPE_SELF, READS, api_me_request, NULL, PERM_NONE, PERSONAL},
+    {"POST", "/v1/me/erasure-request", SCOPE_SELF, WRITES, api_me_erasure, NULL, PERM_NONE, 0},
+    {"POST", "/v1/me/restriction-request", SCOPE_SELF, WRITES, api_me_restriction, NULL, PERM_NONE, 0},
+    {"POST", "/v1/me/rectification-request", SCOPE_SELF, WRITES, api_me_rectification, NULL, PERM_NONE, 0},
+    {"GET", "/v1/support-requests", SCOPE_TENANT, READS, api_support_list, page_query, PERM_SUPPORT_READ, 0},
+    {"POST", "/v1/support-requests", SCOPE_TENANT, WRITES, api_support_ask, NULL, PERM_SUPPORT_REQUEST, 0},
+    {"GET", "/v1/support-requests/{id}", SCOPE_TENANT, READS, api_support_get, NULL, PERM_SUPPORT_READ, 0},
+    {"GET", "/v1/support-requests/{id}/events", SCOPE_TENANT, READS, api_support_events, page_query, PERM_SUPPORT_READ,
+     PERSONAL},
+    {"GET", "/v1/support-requests/{id}/summary", SCOPE_TENANT, READS, api_support_summary, NULL, PERM_SUPPORT_READ,
+     PERSONAL},
+    {"POST", "/v1/support-requests/{id}/decision", SCOPE_TENANT, WRITES, api_support_decide, NULL, PERM_SUPPORT_APPROVE,
+     STEP_UP},
+    {"POST", "/v1/support-requests/{id}/end", SCOPE_TENANT, WRITES, api_support_end, NULL, PERM_SUPPORT_APPROVE, 0},
+    {"POST", "/v1/support-requests/{id}/withdraw", SCOPE_TENANT, WRITES, api_support_withdraw, NULL,
+     PERM_SUPPORT_REQUEST, 0},
+    {"GET", "/v1/break-glass", SCOPE_TENANT, READS, api_breakglass_list, page_query, PERM_SUPPORT_READ, 0},
+    {"POST", "/v1/break-glass", SCOPE_TENANT, WRITES, api_breakglass_ask, NULL, PERM_BREAKGLASS_REQUEST, STEP_UP},
+    {"GET", "/v1/break-glass/{id}", SCOPE_TENANT, READS, api_breakglass_get, NULL, PERM_SUPPORT_READ, 0},
+    {"GET", "/v1/break-glass/{id}/events", SCOPE_TENANT, READS, api_breakglass_events, page_query, PERM_SUPPORT_READ,
+     PERSONAL},
+    {"GET", "/v1/break-glass/{id}/summary", SCOPE_TENANT, READS, api_breakglass_summary, NULL, PERM_SUPPORT_READ,
+     PERSONAL},
+    {"POST", "/v1/break-glass/{id}/second", SCOPE_TENANT, WRITES, api_breakglass_second, NULL, PERM_BREAKGLASS_REQUEST,
+     STEP_UP},
+    {"POST", "/v1/break-glass/{id}/end", SCOPE_TENANT, WRITES, api_breakglass_end, NULL, PERM_SUPPORT_APPROVE, 0},
+    {"POST", "/v1/break-glass/{id}/withdraw", SCOPE_TENANT, WRITES, api_breakglass_withdraw, NULL,
+     PERM_BREAKGLASS_REQUEST, 0},
+    {"POST", "/v1/break-glass/{id}/review", SCOPE_TENANT, WRITES, api_breakglass_review, NULL, PERM_BREAKGLASS_REVIEW,
+     STEP_UP},
+    {"GET", "/v1/me/confidentiality", SCOPE_SELF, READS, api_confidentiality_get, NULL, PERM_NONE, 0},
+    {"POST", "/v1/me/confidentiality", SCOPE_SELF, WRITES, api_confidentiality_sign, NULL, PERM_NONE, STEP_UP},
+    {"GET", "/v1/stream", SCOPE_TENANT, READS, api_stream, stream_query, PERM_CHANGES_READ, PERSONAL | REACHES},
+    {"GET", "/v1/changes", SCOPE_TENANT, READS, api_changes_list, changes_query, PERM_CHANGES_READ, PERSONAL},
+    {"GET", "/v1/audit", SCOPE_TENANT, READS, api_audit_list, audit_query, PERM_AUDIT_READ, PERSONAL},
+    {"GET", "/v1/audit/export", SCOPE_TENANT, READS, api_audit_export, span_query, PERM_AUDIT_READ, PERSONAL | STEP_UP},
+    {"GET", "/v1/audit/key", SCOPE_OPEN, READS, api_audit_key, NULL, PERM_NONE, 0},
+    {"GET", "/v1/audit/checkpoints", SCOPE_TENANT, READS, api_audit_checkpoints, page_query, PERM_AUDIT_READ, 0},
+    {"POST", "/v1/audit/checkpoints", SCOPE_TENANT, WRITES, api_audit_checkpoint, NULL, PERM_AUDIT_READ, 0},
+};
+
+_Static_assert(ARRAY_LEN(routes) <= ROUTES_MAX, "each route has its counters");
+
+static void count_request(struct api *a, const struct api_route *route, unsigned status)
+{
+    size_t i = route ? (size_t)(route - routes) : ROUTES_MAX;
+    atomic_fetch_add(&a->requests[i][status / 100 < 6 ? status / 100 : 0], 1);
+}
+
+uint64_t api_requests(const struct api *a, size_t route, unsigned status_class, const char **ret_method,
+                      const char **ret_pattern)
+{
+    bool none = route == ARRAY_LEN(routes), beyond = route > ARRAY_LEN(routes);
+    *ret_method = none ? "-" : beyond ? NULL : routes[route].method;
+    *ret_pattern = none ? "-" : beyond ? NULL : routes[route].pattern;
+    return beyond || status_class > 5 ? 0 : atomic_load(&a->requests[none ? ROUTES_MAX : route][status_class]);
+}
+
+const struct api_route *api_routes(size_t *ret_n)
+{
+    *ret_n = ARRAY_LEN(routes);
+    return routes;
+}
+
+/* Segment by segment; an empty segment fits nothing. */
+static bool fits(const char *pattern, const char *path, char ret_param[80], char ret_param2[80])
+{
+    char params[2][80] = {"", ""};
+    size_t used = 0;
+    while (*pattern == '/' && *path == '/') {
+        size_t pn = strcspn(++pattern, "/"), n = strcspn(++path, "/");
+        if (n == 0)
+            return false;
+        if (pattern[0] == '{') {
+            ASSERT(used < ARRAY_LEN(params));
+            if (n >= sizeof params[0])
+                return false;
+            memcpy(params[used], path, n);
+            params[used++][n] = '\0';
+        } else if (pn != n || memcmp(pattern, path, n) != 0) {
+            return false;
+        }
+        pattern += pn;
+        path += n;
+    }
+    if (*pattern || *path)
+        return false;
+    memcpy(ret_param, params[0], sizeof params[0]);
+    memcpy(ret_param2, params[1], sizeof params[1]);
+    return true;
+}
+
+static bool method_fits(const struct api_route *t, const char *method)
+{
+    return strcmp(t->method, method) == 0 || (strcmp(t->method, "GET") == 0 && strcmp(method, "HEAD") == 0);
+}
+
+/* NULL: the reply is made. The first pattern that fits decides which resource it is, and so which methods it has. */
+const struct api_route *api_find_route(struct api_call *k)
+{
+    const char *pattern = NULL;
+    char allow[64] = "";
+    for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
+        const struct api_route *t = &routes[i];
+        if (pattern ? strcmp(pattern, t->pattern) != 0 : !fits(t->pattern, k->q->path, k->param, k->param2))
+            continue;
+        pattern = t->pattern;
+        if (method_fits(t, k->q->method))
+            return t;
+        size_t n = strlen(allow);
+        snprintf(allow + n, sizeof allow - n, "%s%s", n ? ", " : "",
+                 strcmp(t->method, "GET") ? t->method : "GET, HEAD");
+    }
+    if (!pattern) {
+        problem_reply(k->r, PROBLEM_NOT_FOUND, "there is nothing at this path");
+    } else {
+        http_header(k->r, "Allow", "%s", allow);
+        problem_reply(k->r, PROBLEM_METHOD, "this resource knows %s", allow);
+    }
+    return NULL;
+}
+
+static bool query_known(struct api_call *k)
+{
+    const struct http_request *q = k->q;
+    for (size_t i = 0; i < q->n_query; i++) {
+        const char *const *name = k->route->query;
+        while (name && *name && strcmp(*name, q->query[i].name) != 0)
+            name++;
+        if (!name || !*name) {
+            problem_reply(k->r, PROBLEM_BAD_PARAMETER, "there is no parameter \"%.60s\" here", q->query[i].name);
+            return false;
+        }
+        for (size_t j = 0; j < i; j++) {
+            if (strcmp(q->query[j].name, *name) == 0) {
+                problem_reply(k->r, PROBLEM_BAD_PARAMETER, "\"%s\" is given twice", *name);
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+static int dispatch(struct api_call *k)
+{
+    if (!api_limit_source(k))
+        return 0;
+    if (k->q->fault == HTTP_BODY_TOO_LARGE) {
+        problem_reply(k->r, PROBLEM_TOO_LARGE, "the body is larger than it may be here");
+        return 0;
+    }
+    if (k->q->fault == HTTP_QUERY_BAD) {
+        problem_reply(k->r, PROBLEM_BAD_PARAMETER, "there are more than %d query parameters, or a NUL in one",
+                      HTTP_QUERY_MAX);
+        return 0;
+    }
+    if (k->q->fault == HTTP_FRAMING_BAD) {
+        problem_reply(k->r, PROBLEM_BAD_REQUEST, "send one Content-Length, or Transfer-Encoding: chunked, not both");
+        return 0;
+    }
+    if (k->q->content_encoding && strcasecmp(k->q->content_encoding, "identity") != 0) {
+        problem_reply(k->r, PROBLEM_MEDIA_TYPE, "send the body as it is, without Content-Encoding");
+        return 0;
+    }
+    if (!(k->route = api_find_route(k)))
+        return 0;
+    if (k->q->fault == HTTP_CROWDED) {
+        http_header(k->r, "Retry-After", "1");
+        problem_reply(k->r, PROBLEM_UNAVAILABLE, "too many requests wait before this one; nothing was done, try again");
+        return 0;
+    }
+    if (k->route->flags & LONG && k->q->between)
+        return HTTP_LINE_WRITE;
+    if (k->route->scope != SCOPE_OPEN) {
+        int r = cloud_db_take(k->cloud, &k->db);
+        if (r != 0) {
+            call_outcome(k, r, "store");
+            return 0;
+        }
+        if (!api_authorised(k) || !api_limit_who(k))
+            return 0;
+    }
+    if (!query_known(k))
+        return 0;
+    if (k->route->flags & PASSWORD && k->q->line == HTTP_LINE_NONE) {
+        k->r->known = k->route->scope != SCOPE_OPEN || api_login_known(k);
+        return HTTP_LINE_PASSWORD;
+    }
+    if (k->q->line == HTTP_LINE_PASSWORD) {
+        k->route->fn(k);
+        if (!k->go_on)
+            return 0;
+    }
+    if (k->route->effect != READS && k->q->line != HTTP_LINE_WRITE)
+        return HTTP_LINE_WRITE;
+    if (k->route->effect == WRITES)
+        api_write(k);
+    else if (k->route->effect == READS || !api_asked_alone(k))
+        k->route->fn(k);
+    return 0;
+}
+
+bool api_get(struct api_call *k, const char *path)
+{
+    const struct http_request q = {.method = "GET", .path = path};
+    struct api_call sub = *k;
+    sub.q = &q;
+    if (!(sub.route = api_find_route(&sub)))
+        return true;
+    if (!api_permits(&sub))
+        return false;
+    if (api_factor_given(&sub))
+        sub.route->fn(&sub);
+    return true;
+}
+
+static const char *known_method(const char *m)
+{
+    static const char *const known[] = {"GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"};
+    for (size_t i = 0; i < ARRAY_LEN(known); i++)
+        if (strcmp(known[i], m) == 0)
+            return known[i];
+    return "other";
+}
+
+/* A mistake of ours: what is not on record does not leave. */
+static void unrecorded(struct api_call *k)
+{
+    if (k->r->more_done)
+        k->r->more_done(k->r->more_arg);
+    k->r->more = NULL;
+    k->r->more_done = NULL;
+    call_outcome(k, -EPROTO, "audit trail");
+}
+
+static int on_request(void *arg, const struct http_request *q, struct http_reply *ret)
+{
+    struct api *a = arg;
+    int64_t began = clock_ms();
+    struct api_call k = {.api = a, .cloud = a->cloud, .q = q, .r = ret};
+    int r = dispatch(&k);
+    if (r == 0 && k.route && k.db && !k.failed && (k.refusal || ret->status == 401 || ret->status == 403))
+        api_refused(&k);
+    if (r == 0 && k.route && (k.route->flags & PERSONAL) && ret->status / 100 == 2 && !k.saw)
+        unrecorded(&k);
+    cloud_db_give(a->cloud, k.db);
+    api_limit_tell(&k);
+    if (r != 0)
+        return r;
+    count_request(a, k.route, ret->status);
+    /* The pattern, never the path or the query: ids and names of people stand there. */
+    log_debug("api.request", "method=%s route=%s status=%u ms=%lld", known_method(q->method),
+              k.route ? k.route->pattern : "-", ret->status, (long long)(clock_ms() - began));
+    return 0;
+}
+
+struct ratelimit *api_limits(const struct api *a)
+{
+    return a->limits;
+}
+
+const uint8_t *api_cursor_key(const struct api *a)
+{
+    return a->cursor_key;
+}
+
+/* From the private key of the API's certificate: kept over restarts, so that a page can follow after one. */
+static int make_cursor_key(const char *key_file, uint8_t ret[CRYPTO_KEY])
+{
+    uint8_t prk[CRYPTO_HASH];
+    struct buf CLEANUP(buf_wipe) pem;
+    buf_init(&pem, 65536);
+    int r = file_read(key_file, &pem);
+    if (r == 0)
+        r = crypto_hkdf_extract(BYTES_NONE, buf_bytes(&pem), prk);
+    if (r == 0)
+        r = crypto_hkdf_expand(BYTES(prk, sizeof prk), BYTES_STR("punchcloud cursor"), ret, CRYPTO_KEY);
+    crypto_wipe(prk, sizeof prk);
+    return r;
+}
+
+/* A table of people is larger than any other body. */
+static size_t body_max(const char *method, const char *path)
+{
+    return strcmp(method, "POST") == 0 && strcmp(path, "/v1/imports") == 0 ? IMPORT_BODY_MAX : HTTP_BODY_MAX;
+}
+
+static unsigned password_threads(const struct settings *set)
+{
+    const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    return set->api.password_threads > 0 ? (unsigned)set->api.password_threads
+           : cores >= 4                  ? (unsigned)(cores > 16 ? 16 : cores) / 2
+                                         : 1;
+}
+
+static int make_limits(const struct settings *set, struct ratelimit **ret)
+{
+    const struct ratelimit_policy policies[RATELIMIT_KINDS] = {
+        [RATELIMIT_SOURCE] = {"source", set->limits.source, 60},
+        [RATELIMIT_TOKEN] = {"token", set->limits.token, 60},
+        [RATELIMIT_TENANT] = {"tenant", set->limits.tenant, 60},
+        [RATELIMIT_REPORT] = {"source of reports", REPORTS_EACH, 3600},
+        [RATELIMIT_REPORTS] = {"installation", REPORTS_ALL, 3600},
+    };
+    return ratelimit_new(policies, ret);
+}
+
+static int make_proxies(const struct settings *set, struct api *a)
+{
+    char *const *texts = set->api.proxies.items;
+    a->proxies = calloc(set->api.proxies.n + 1, sizeof *a->proxies);
+    if (!a->proxies)
+        return -ENOMEM;
+    for (; a->n_proxies < set->api.proxies.n; a->n_proxies++)
+        if (address_net(texts[a->n_proxies], &a->proxies[a->n_proxies]) != 0)
+            return -EINVAL;
+    return 0;
+}
+
+static void wake_streams(void *arg)
+{
+    http_wake(arg);
+}
+
+int api_start(struct cloud *c, struct ingest *in, struct api **ret_api)
+{
+    const struct settings *set = cloud_settings(c);
+    const uint64_t all = set->api.connections, each = set->api.per_address;
+    char crt[512], key[512];
+    int r;
+    if ((r = cloud_path(c, "pki/api.crt", crt, sizeof crt)) < 0 ||
+        (r = cloud_path(c, "pki/api.key", key, sizeof key)) < 0)
+        return r;
+    struct api *a = calloc(1, sizeof *a);
+    if (!a)
+        return -ENOMEM;
+    a->cloud = c;
+    a->ingest = in;
+    pthread_mutex_init(&a->ready_lock, NULL);
+    if ((r = make_cursor_key(key, a->cursor_key)) < 0 || (r = make_limits(set, &a->limits)) < 0 ||
+        (r = make_proxies(set, a)) < 0) {
+        api_stop(a);
+        return r;
+    }
+    const struct http_options o = {
+        .listen = set->api.listen,
+        .cert_file = crt,
+        .key_file = key,
+        .client_ca_file = set->api.proxy_ca,
+        .proxies = a->proxies,
+        .n_proxies = a->n_proxies,
+        .hsts_s = set->api.hsts / 1000,
+        .threads = (unsigned)set->api.threads,
+        .connections = (unsigned)all,
+        .per_address = (unsigned)each,
+        .streams = (unsigned)set->api.streams,
+        .streams_each = (unsigned)(set->api.streams + 1) / 2,
+        .lines =
+            {
+                /* the other half of the connections is for who reads */
+                [HTTP_LINE_WRITE] = {1, (unsigned)(all + 1) / 2, (unsigned)(each + 1) / 2, 0},
+                [HTTP_LINE_PASSWORD] = {password_threads(set), PASSWORDS_WAITING, PASSWORDS_WAITING / 4,
+                                        PASSWORDS_KEPT},
+            },
+        .request_ms = set->api.request_timeout,
+        .idle_ms = set->api.idle,
+        .fn = on_request,
+        .arg = a,
+        .body_max = body_max,
+    };
+    if ((r = http_start(&o, &a->http)) < 0) {
+        api_stop(a);
+        return r;
+    }
+    cloud_listen(c, wake_streams, a->http);
+    *ret_api = a;
+    return 0;
+}
+
+void api_stop(struct api *a)
+{
+    if (!a)
+        return;
+    cloud_listen(a->cloud, NULL, NULL);
+    http_stop(a->http);
+    pthread_mutex_destroy(&a->ready_lock);
+    ratelimit_free(a->limits);
+    free(a->proxies);
+    crypto_wipe(a->cursor_key, sizeof a->cursor_key);
+    free(a);
+}
+
+void api_wake(struct api *a)
+{
+    if (a)
+        http_wake(a->http);
+}
+
+unsigned api_port(const struct api *a)
+{
+    return http_port(a->http);
+}

@@ -1,0 +1,13 @@
+/* What jansson leaves to its callers: how deep a text goes, strings of any bytes, values written into a buffer. */
+#pragma once
+
+#include <jansson.h>
+
+#include "base/buf.h"
+
+/* How deep the brackets of a text go, those in strings not counted. Before jansson, which recurses. */
+size_t jsontext_depth(struct bytes text);
+/* A string whatever its bytes are: what is not UTF-8 becomes '?'. NULL: memory. */
+json_t *jsontext_of(const char *s);
+/* Appends `value` (stolen, may be NULL) as compact text. Memory short or the buffer full: its failed is set. */
+void jsontext_put(struct buf *b, json_t *value);
