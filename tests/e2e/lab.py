@@ -47,7 +47,7 @@ def find_bin():
 
 def program(name, bin_dir=None):
     base = bin_dir or find_bin()
-    for path in (os.path.join(base, "daemon", name), os.path.join(base, "cloud", name), os.path.join(base, name),
+    for path in (os.path.join(base, "daemon", name), os.path.join(base, "api", name), os.path.join(base, name),
                  os.path.join(base, "tests", "fault", name), os.path.join(base, "tests", "e2e", name)):
         if os.path.exists(path):
             return path
