@@ -14,6 +14,7 @@ import re
 import signal
 import statistics
 import sys
+import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -418,11 +419,32 @@ def people(n):
     return figures
 
 
+class Peak:
+    """The most that a process has resident while this lasts, in MB."""
+
+    def __init__(self, pid):
+        self.pid, self.mb, self.over = pid, 0, threading.Event()
+        self.thread = threading.Thread(target=self._watch, daemon=True)
+
+    def _watch(self):
+        while not self.over.wait(0.02):
+            self.mb = max(self.mb, memory_mb(self.pid)[0])
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.thread.join()
+
+
 def logins(n):
     """As many as there can be; and what a flood of them does to everybody else."""
     rate = Figure("logins as fast as they go", "logins/s", "libargon2 alone, same cost, as many threads", 0.8, most=False)
     p99 = Figure("GET /v1/people beside 200 logins/s, p99", "ms", "the same without logins", 3)
-    rss = Figure("punchcloud after a flood of logins, resident", "MB", "after the first few logins", 1.2)
+    rss = Figure("punchcloud after a flood of logins, resident", "MB", "before", 1.2)
+    peak = Figure("punchcloud in a flood of logins, most", "MB", "before, and a hash's memory for each thread", 1.2)
     with Lab("bench-logins", n.bin) as lab:
         building(lab)
         token = owner(lab, "bench")
@@ -432,7 +454,7 @@ def logins(n):
             h.invited(None, "--emergency", "bench")
         threads = max(1, os.cpu_count() // 2)
         for _ in range(n.runs):
-            with crowd.Logins(lab, crowd_, None) as flood:
+            with crowd.Logins(lab, crowd_, None, 4) as flood:
                 time.sleep(n.http_s)
                 done, spent = flood.answers.get(201, 0), time.monotonic() - flood.began
             bare = lab.run([tool(lab, "bench_argon2"), 65536, 3, 1, threads, n.http_s]).stdout
@@ -440,13 +462,14 @@ def logins(n):
             rate.add(done / spent, int(hashes) / float(seconds))
             idle = percentile(crowd.ask(lab, path, token, 40, n.crowd_s / 3), 99)
             before = memory_mb(lab.cloud.proc.pid)[0]
-            with crowd.Logins(lab, crowd_, 200) as flood:
+            with crowd.Logins(lab, crowd_, 200, 16) as flood, Peak(lab.cloud.proc.pid) as most:
                 p99.add(percentile(crowd.ask(lab, path, token, 40, n.crowd_s), 99), idle)
-                rss.add(memory_mb(lab.cloud.proc.pid)[0], before)
+            peak.add(most.mb, before + threads * 64)
+            rss.add(memory_mb(lab.cloud.proc.pid)[0], before)
             check(not flood.errors, f"connections failed: {flood.errors[:3]}")
             check(set(flood.answers) <= {201, 503}, f"answers {flood.answers}")
         lab.stop_daemons()
-    return [rate, p99, rss]
+    return [rate, p99, peak, rss]
 
 
 def wrk(lab, port, path, token, seconds):

@@ -14,14 +14,13 @@ def connection(lab, port):
 class Logins:
     """`rate` a second of the right passwords of these people, in turn (None: as fast as each is answered), until
     stopped. answers: status: how many."""
-    THREADS = 16
 
-    def __init__(self, lab, people, rate):
+    def __init__(self, lab, people, rate, clients):
         self.lab, self.people, self.rate = lab, people, rate
         self.lock, self.answers, self.errors, self.n = threading.Lock(), {}, [], 0
         self.ended = threading.Event()
         self.began = time.monotonic()
-        self.threads = [threading.Thread(target=self._run, daemon=True) for _ in range(self.THREADS)]
+        self.threads = [threading.Thread(target=self._run, daemon=True) for _ in range(clients)]
 
     def __enter__(self):
         for t in self.threads:
