@@ -11,6 +11,7 @@
 
 #include "base/be.h"
 #include "base/clock.h"
+#include "base/crc32.h"
 #include "base/fault.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -52,7 +53,8 @@ static size_t entry_size(const uint8_t *p, size_t n)
     size_t len = be_get(p, 4);
     if (len == 0 || len > AUDIT_JOURNAL_ENTRY_MAX || len > n - AUDIT_JOURNAL_FRAME)
         return 0;
-    return ring_crc(p + AUDIT_JOURNAL_FRAME, len) == be_get(p + 4, 4) ? AUDIT_JOURNAL_FRAME + len : 0;
+    return crc32_of(BYTES(p + AUDIT_JOURNAL_FRAME, len), BYTES_NONE) == be_get(p + 4, 4) ? AUDIT_JOURNAL_FRAME + len
+                                                                                         : 0;
 }
 
 uint64_t audit_journal_valid(struct bytes image, uint64_t *ret_generation)
@@ -241,7 +243,7 @@ int audit_journal_add(struct audit_journal *j, struct bytes body, uint64_t *ret_
         return -EINVAL;
     buf_init(&b, AUDIT_JOURNAL_FRAME + body.n);
     be_put(frame, body.n, 4);
-    be_put(frame + 4, ring_crc(body.p, body.n), 4);
+    be_put(frame + 4, crc32_of(BYTES(body.p, body.n), BYTES_NONE), 4);
     int r = buf_add(&b, frame, sizeof frame);
     if (r == 0)
         r = buf_add(&b, body.p, body.n);
@@ -309,7 +311,7 @@ int audit_journal_read(struct audit_journal *j, uint64_t pos, size_t n, audit_jo
             r = buf_reserve(&b, len);
         if (r == 0)
             r = read_at(j->fd, pos + sizeof frame, b.p, len);
-        if (r == 0 && ring_crc(b.p, len) != be_get(frame + 4, 4))
+        if (r == 0 && crc32_of(BYTES(b.p, len), BYTES_NONE) != be_get(frame + 4, 4))
             r = AUDIT_JOURNAL_BAD;
         if (r == 0)
             r = fn(arg, BYTES(b.p, len));

@@ -14,33 +14,23 @@
 #include <unistd.h>
 
 #include "base/be.h"
+#include "base/crc32.h"
 #include "base/fault.h"
 #include "base/file.h"
 
 static const uint8_t magic[8] = {'P', 'R', 'N', 'G', 1, 0, 0, 0};
 
-uint32_t ring_crc(const uint8_t *p, size_t n)
-{
-    uint32_t crc = 0xffffffffu; /* IEEE 802.3, bitwise: a ring is read once a start */
-    for (size_t i = 0; i < n; i++) {
-        crc ^= p[i];
-        for (int b = 0; b < 8; b++)
-            crc = crc >> 1 ^ (0xedb88320u & (0u - (crc & 1)));
-    }
-    return ~crc;
-}
-
 void ring_header(uint64_t generation, uint8_t ret[RING_HEADER])
 {
     memcpy(ret, magic, sizeof magic);
     be_put(ret + 8, generation, 8);
-    be_put(ret + 16, ring_crc(ret, 16), 4);
+    be_put(ret + 16, crc32_of(BYTES(ret, 16), BYTES_NONE), 4);
 }
 
 int ring_header_parse(struct bytes image, uint64_t *ret_generation)
 {
     if (image.n < RING_HEADER || memcmp(image.p, magic, sizeof magic) != 0 ||
-        be_get(image.p + 16, 4) != ring_crc(image.p, 16))
+        be_get(image.p + 16, 4) != crc32_of(BYTES(image.p, 16), BYTES_NONE))
         return RING_BAD;
     *ret_generation = be_get(image.p + 8, 8);
     return 0;
@@ -66,7 +56,7 @@ int ring_entry_wrap(struct crypto_aead *kek, uint64_t generation, const struct r
         return r;
     size_t n = entry_aad(generation, ret + 2, aad);
     r = crypto_aead_seal(kek, ret + 19, BYTES(aad, n), BYTES(e->key, sizeof e->key), ret + 31);
-    be_put(ret + 79, ring_crc(ret, 79), 4);
+    be_put(ret + 79, crc32_of(BYTES(ret, 79), BYTES_NONE), 4);
     return r;
 }
 
@@ -90,7 +80,7 @@ size_t ring_valid_length(struct bytes image)
     size_t at = RING_HEADER;
     while (image.n - at >= RING_ENTRY) {
         const uint8_t *p = image.p + at;
-        if (be_get(p, 2) != RING_ENTRY - 2 || be_get(p + 79, 4) != ring_crc(p, 79))
+        if (be_get(p, 2) != RING_ENTRY - 2 || be_get(p + 79, 4) != crc32_of(BYTES(p, 79), BYTES_NONE))
             break;
         at += RING_ENTRY;
     }

@@ -13,7 +13,6 @@ struct ring_entry {
     uint8_t kind;
     uint8_t key[CRYPTO_KEY];
 };
-uint32_t ring_crc(const uint8_t *p, size_t n);
 /* Header of `generation`. */
 void ring_header(uint64_t generation, uint8_t ret[RING_HEADER]);
 /* RING_BAD: not a header of ours. */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/be.h"
+#include "base/crc32.h"
 #include "cloud/ring.h"
 #include "wire/cbor.h"
 
@@ -158,7 +159,8 @@ int tombs_read(struct tombs *t, struct bytes file)
     for (size_t at = sizeof magic; r == 0 && at < file.n;) {
         struct tomb tomb = {0};
         size_t left = file.n - at, n = left >= 8 ? be_get(file.p + at, 4) : SIZE_MAX;
-        if (n > left - 8 || left < 8 || be_get(file.p + at + 4 + n, 4) != ring_crc(file.p + at, 4 + n)) {
+        if (n > left - 8 || left < 8 ||
+            be_get(file.p + at + 4 + n, 4) != crc32_of(BYTES(file.p + at, 4 + n), BYTES_NONE)) {
             r = TOMBS_BAD;
             break;
         }
@@ -189,7 +191,7 @@ int tombs_add(struct tombs *t, struct tomb *tomb)
         r = buf_add(&t->file, magic, sizeof magic);
     if (r == 0) {
         be_put(mem, w.len, 4);
-        be_put(word, ring_crc(mem, 4 + w.len), sizeof word);
+        be_put(word, crc32_of(BYTES(mem, 4 + w.len), BYTES_NONE), sizeof word);
         r = buf_add(&t->file, mem, 4 + w.len);
     }
     if (r == 0)

@@ -1,59 +1,11 @@
 #include "daemon/row.h"
 
-#include <endian.h>
-#include <pthread.h>
 #include <string.h>
 
 #include "base/be.h"
+#include "base/crc32.h"
 
 #define ROW_VERSION 1
-
-/* Reflected polynomial 0xEDB88320, sixteen bytes at a time: steps[n][b] is what byte b does when n more bytes follow
- * it. A drain reads all that was stored, and with a quarter of the table the CRC was half of what that costs. */
-static uint32_t steps[16][256];
-static pthread_once_t steps_made = PTHREAD_ONCE_INIT;
-
-static void make_steps(void)
-{
-    for (uint32_t b = 0; b < 256; b++) {
-        uint32_t crc = b;
-        for (int bit = 0; bit < 8; bit++)
-            crc = crc >> 1 ^ (0xedb88320u & (0u - (crc & 1)));
-        steps[0][b] = crc;
-    }
-    for (int n = 1; n < 16; n++)
-        for (uint32_t b = 0; b < 256; b++)
-            steps[n][b] = steps[n - 1][b] >> 8 ^ steps[0][steps[n - 1][b] & 0xff];
-}
-
-/* What eight bytes do when `after` more follow them. */
-static uint32_t fold(const uint8_t *p, uint32_t crc, size_t after)
-{
-    uint64_t w;
-    memcpy(&w, p, sizeof(w));
-    w = le64toh(w) ^ crc;
-    return steps[after + 7][w & 0xff] ^ steps[after + 6][w >> 8 & 0xff] ^ steps[after + 5][w >> 16 & 0xff] ^
-           steps[after + 4][w >> 24 & 0xff] ^ steps[after + 3][w >> 32 & 0xff] ^ steps[after + 2][w >> 40 & 0xff] ^
-           steps[after + 1][w >> 48 & 0xff] ^ steps[after][w >> 56];
-}
-
-static uint32_t crc_update(uint32_t crc, struct bytes b)
-{
-    size_t i = 0;
-    for (; b.n - i >= 16; i += 16)
-        crc = fold(b.p + i, crc, 8) ^ fold(b.p + i + 8, 0, 0);
-    for (; b.n - i >= 8; i += 8)
-        crc = fold(b.p + i, crc, 0);
-    for (; i < b.n; i++)
-        crc = crc >> 8 ^ steps[0][(crc ^ b.p[i]) & 0xff];
-    return crc;
-}
-
-uint32_t row_crc(struct bytes key, struct bytes value)
-{
-    pthread_once(&steps_made, make_steps);
-    return ~crc_update(crc_update(UINT32_MAX, key), value);
-}
 
 static uint8_t *put(uint8_t *p, uint64_t v, size_t n)
 {
@@ -97,7 +49,7 @@ uint64_t row_u64(const uint8_t *p)
 
 void row_seal(struct bytes key, uint8_t *value, size_t n)
 {
-    put(value, row_crc(key, BYTES(value + ROW_CRC, n - ROW_CRC)), ROW_CRC);
+    put(value, crc32_of(key, BYTES(value + ROW_CRC, n - ROW_CRC)), ROW_CRC);
 }
 
 bool row_intact(struct bytes key, struct bytes value)
@@ -105,7 +57,7 @@ bool row_intact(struct bytes key, struct bytes value)
     if (value.n < ROW_CRC)
         return false;
     const uint8_t *p = value.p;
-    return get(&p, ROW_CRC) == row_crc(key, BYTES(value.p + ROW_CRC, value.n - ROW_CRC));
+    return get(&p, ROW_CRC) == crc32_of(key, BYTES(value.p + ROW_CRC, value.n - ROW_CRC));
 }
 
 void row_put_seg(const struct spool_seg *s, uint8_t ret[ROW_SEG_LEN])

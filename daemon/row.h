@@ -13,14 +13,11 @@ enum { ROW_BAD = 1 }; /* not the right length, a failed CRC, or numbers that con
 #define ROW_MARK_LEN 68
 #define ROW_CRC 4
 
-/* CRC-32 (ISO-HDLC, as in zlib), of a key and its value so that a row cannot pass under another's key. */
-uint32_t row_crc(struct bytes key, struct bytes value);
-
 void row_key_seg(uint64_t segno, uint8_t ret[ROW_KEY_SEG]);
 void row_key_rec(uint64_t segno, uint64_t index, uint8_t ret[ROW_KEY_REC]);
 uint64_t row_u64(const uint8_t *p);
 
-/* Puts the CRC of (key, value[4..]) into value[0..3]. */
+/* Puts the CRC-32 of (key, value[4..]) into value[0..3]: a row cannot pass under another's key. */
 void row_seal(struct bytes key, uint8_t *value, size_t n);
 bool row_intact(struct bytes key, struct bytes value);
 

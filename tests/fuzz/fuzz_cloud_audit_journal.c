@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/be.h"
+#include "base/crc32.h"
 #include "cloud/audit_journal.h"
 #include "cloud/ring.h"
 
@@ -29,7 +30,7 @@ static size_t put(size_t at, const uint8_t *p, size_t n)
     if (n == 0 || n > IMAGE_MAX - AUDIT_JOURNAL_FRAME - at)
         return at;
     be_put(image + at, n, 4);
-    be_put(image + at + 4, ring_crc(p, n), 4);
+    be_put(image + at + 4, crc32_of(BYTES(p, n), BYTES_NONE), 4);
     memcpy(image + at + AUDIT_JOURNAL_FRAME, p, n);
     return at + AUDIT_JOURNAL_FRAME + n;
 }

@@ -426,48 +426,13 @@ static void test_generations(void **state)
     lab_done(&l);
 }
 
-/* Spools on disk carry it: the check value of CRC-32/ISO-HDLC (Koopman, and zlib's), however key and value share it. */
-static void crc_is_the_known_one(void **state)
-{
-    const char *digits = "123456789";
-    (void)state;
-    for (size_t n = 0; n <= 9; n++)
-        assert_int_equal(row_crc(BYTES(digits, n), BYTES(digits + n, 9 - n)), 0xcbf43926);
-    assert_int_equal(row_crc(BYTES_NONE, BYTES_NONE), 0);
-}
-
-/* However many bytes are taken at once. */
-static void crc_is_that_of_single_bits(void **state)
-{
-    uint8_t p[70];
-    uint32_t crc = UINT32_MAX;
-    (void)state;
-    for (size_t n = 0; n < sizeof(p); n++) {
-        assert_int_equal(row_crc(BYTES_NONE, BYTES(p, n)), ~crc);
-        assert_int_equal(row_crc(BYTES(p, n / 3), BYTES(p + n / 3, n - n / 3)), ~crc);
-        p[n] = (uint8_t)(0x9d * n + 7);
-        crc ^= p[n];
-        for (int bit = 0; bit < 8; bit++)
-            crc = crc >> 1 ^ (0xedb88320u & (0u - (crc & 1)));
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(crc_is_the_known_one),
-        cmocka_unit_test(crc_is_that_of_single_bits),
-        cmocka_unit_test(test_reopen),
-        cmocka_unit_test(test_upload),
-        cmocka_unit_test(test_full),
-        cmocka_unit_test(test_trim_by_age),
-        cmocka_unit_test(test_trim_by_size),
-        cmocka_unit_test(test_epoch),
-        cmocka_unit_test(test_damaged_record),
-        cmocka_unit_test(test_corrupt),
-        cmocka_unit_test(test_garbage),
-        cmocka_unit_test(test_smaller_budget),
-        cmocka_unit_test(test_generations),
+        cmocka_unit_test(test_reopen),         cmocka_unit_test(test_upload),       cmocka_unit_test(test_full),
+        cmocka_unit_test(test_trim_by_age),    cmocka_unit_test(test_trim_by_size), cmocka_unit_test(test_epoch),
+        cmocka_unit_test(test_damaged_record), cmocka_unit_test(test_corrupt),      cmocka_unit_test(test_garbage),
+        cmocka_unit_test(test_smaller_budget), cmocka_unit_test(test_generations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
