@@ -111,22 +111,22 @@ static bool read_role(struct api_call *k, bool is_new, struct role *role)
     return ok;
 }
 
-/* Stores it unless it would let somebody do what who asks may not; false: answered. */
+/* Stores it unless who asks lacks something that it gave or will give: nobody gives what he does not hold, nor takes it
+ * from those who do. False: answered. */
 static bool put_role(struct api_call *k, const struct role *before, struct role *role)
 {
     struct lasting as;
-    bool back = before->archived != 0 && role->archived == 0;
-    uint64_t more = back ? role->perms : role->perms & ~before->perms;
+    uint64_t touched = before->perms | role->perms;
     int r = call_lasting(k, 0, &as);
     if (r != 0) {
         call_outcome(k, r, "role");
         return false;
     }
     for (unsigned i = 0; i < PERM_COUNT; i++) {
-        if ((more & PERM_BIT(i)) == 0 || call_everywhere(&as.call, (enum perm)i))
+        if ((touched & PERM_BIT(i)) == 0 || call_everywhere(&as.call, (enum perm)i))
             continue;
         problem_reply(k->r, PROBLEM_FORBIDDEN,
-                      "nobody gives more than he holds, and you do not hold %s for good and everywhere",
+                      "nobody gives or takes what he does not hold, and you do not hold %s for good and everywhere",
                       perm_name((enum perm)i));
         return false;
     }

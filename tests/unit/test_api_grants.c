@@ -358,6 +358,33 @@ static void test_roles_are_edited_within_their_kind(void **state)
     reply_done(&r);
 }
 
+/* Or who may change roles could disarm whoever watches him. */
+static void test_nobody_takes_from_a_role_what_he_does_not_hold(void **state)
+{
+    struct human reeve;
+    char path[64], id[2 * ID_LEN + 1];
+    struct role own = {.kind = ROLE_OWN, .perms = PERM_BIT(PERM_GRANTS_CHANGE) | PERM_BIT(PERM_ACCOUNTS_READ)};
+    human_make(&f, db, "acme", "reeve", &reeve);
+    (void)human_begin(&f, db, "acme");
+    assert_int_equal(str_copy(own.name, sizeof own.name, "Reeve"), 0);
+    assert_int_equal(crypto_random(own.id, ID_LEN), 0);
+    assert_int_equal(role_put(db, "acme", &own), 0);
+    assert_int_equal(cloud_commit(f.c, db), 0);
+    hex(own.id, id);
+    expect(&owner, "POST", "/v1/grants", grant_body(&reeve, id, "tenant", ""), 201, NULL);
+    role_path("acme", ROLE_HR, path);
+    expect(&reeve, "PATCH", path, "{\"permissions\":[]}", 403, "forbidden");
+    expect(&reeve, "PATCH", path, "{\"permissions\":[\"people.read\"]}", 403, "forbidden");
+    expect(&reeve, "PATCH", path, "{\"archived\":true}", 403, "forbidden");
+    expect(&reeve, "PATCH", path, "{\"name\":\"Nobody\"}", 403, "forbidden");
+    role_path("acme", ROLE_TECHNICIAN, path);
+    expect(&owner, "PATCH", path, "{\"permissions\":[\"readers.read\"]}", 200, NULL);
+    expect(&owner, "PATCH", path, "{\"archived\":true}", 200, NULL);
+    expect(&reeve, "PATCH", path, "{\"archived\":false}", 403, "forbidden");
+    snprintf(path, sizeof path, "/v1/roles/%s", id); /* all of it is his */
+    expect(&reeve, "PATCH", path, "{\"permissions\":[\"grants.change\"]}", 200, NULL);
+}
+
 static void test_with_an_owner_the_bootstrap_tokens_end(void **state)
 {
     char text[TOKEN_TEXT_MAX], role[2 * ID_LEN + 1], account[2 * ID_LEN + 1], body[256];
@@ -394,6 +421,7 @@ int main(void)
         cmocka_unit_test(test_a_unit_is_moved_by_who_has_both_sites),
         cmocka_unit_test(test_nobody_takes_over_who_may_more),
         cmocka_unit_test(test_roles_are_edited_within_their_kind),
+        cmocka_unit_test(test_nobody_takes_from_a_role_what_he_does_not_hold),
         cmocka_unit_test(test_with_an_owner_the_bootstrap_tokens_end),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
