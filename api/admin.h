@@ -10,7 +10,7 @@
 #include "cloud/ingest.h"
 
 /* Exit codes of both programs. */
-enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_ABSENT = 3, EXIT_TAMPERED = 4 };
+enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_ABSENT = 3, EXIT_TAMPERED = 4, EXIT_DAMAGED = 5 };
 
 #define ADMIN_OPTS_MAX 8
 #define ADMIN_ANSWER_MAX (16u << 20)

@@ -9,6 +9,7 @@
 #include "base/csr.h"
 #include "base/file.h"
 #include "base/str.h"
+#include "base/whole.h"
 #include "cloud/audit_check.h"
 
 #define SMALL_FILE 1048576
@@ -74,6 +75,17 @@ static int check_lines(FILE *f, struct audit_check *k)
     return r == 0 ? audit_check_end(k) : r;
 }
 
+static void tell_damaged(const struct audit_proof *p)
+{
+    size_t named = p->n_damaged < AUDIT_DAMAGED_NAMED ? p->n_damaged : AUDIT_DAMAGED_NAMED;
+    if (p->n_damaged == 0)
+        return;
+    printf("DAMAGED: %zu %s, proven by hash only:", p->n_damaged, p->n_damaged == 1 ? "event" : "events");
+    for (size_t i = 0; i < named; i++)
+        printf("%s %llu", i > 0 ? "," : "", (unsigned long long)p->damaged[i]);
+    printf("%s\n", named < p->n_damaged ? ", ..." : "");
+}
+
 static void tell(struct audit_check *k, bool whole)
 {
     struct audit_proof p;
@@ -90,8 +102,17 @@ static void tell(struct audit_check *k, bool whole)
         printf("%s of %s: events %llu to %llu, as of %s (epoch %llu).\n", whole ? "Proven" : "Proven before that",
                p.tenant, (unsigned long long)p.from, (unsigned long long)p.seq, str_time(p.time, time),
                (unsigned long long)p.epoch);
+    tell_damaged(&p);
     if (whole)
         printf("Only a newer checkpoint, kept elsewhere, can prove that nothing was cut behind it (--checkpoint).\n");
+}
+
+static json_t *damaged_json(const struct audit_proof *p)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < p->n_damaged && i < AUDIT_DAMAGED_NAMED; i++)
+        whole_append(&list, json_integer((json_int_t)p->damaged[i]));
+    return json_pack("{s:I, s:o}", "count", (json_int_t)p->n_damaged, "events", list);
 }
 
 /* What is proven, also in front of the line that is wrong. False: it could not be printed. */
@@ -100,10 +121,10 @@ static bool tell_json(struct audit_check *k, bool whole)
     struct audit_proof p;
     char time[32];
     audit_check_proof(k, &p);
-    json_t *o =
-        json_pack("{s:b, s:s?, s:s?, s:I, s:I, s:s?, s:I}", "proven", whole, "why", whole ? NULL : audit_check_why(k),
-                  "tenant", p.time ? p.tenant : NULL, "from", (json_int_t)p.from, "to", (json_int_t)p.seq, "as_of",
-                  p.time ? str_time(p.time, time) : NULL, "epoch", (json_int_t)p.epoch);
+    json_t *o = json_pack("{s:b, s:s?, s:s?, s:I, s:I, s:s?, s:I, s:o}", "proven", whole, "why",
+                          whole ? NULL : audit_check_why(k), "tenant", p.time ? p.tenant : NULL, "from",
+                          (json_int_t)p.from, "to", (json_int_t)p.seq, "as_of", p.time ? str_time(p.time, time) : NULL,
+                          "epoch", (json_int_t)p.epoch, "damaged", damaged_json(&p));
     bool printed = o && json_dumpf(o, stdout, JSON_INDENT(2)) == 0 && putchar('\n') != EOF;
     json_decref(o);
     return printed;
@@ -127,6 +148,13 @@ int audit_cli_verify(const char *file, const char *key_file, const char *checkpo
     else if (!json)
         tell(k, r == 0);
     bool told = r < 0 || !json || tell_json(k, r == 0);
+    struct audit_proof p = {.n_damaged = 0};
+    if (k)
+        audit_check_proof(k, &p);
+    int code = r < 0 || !told || fflush(stdout) != 0 ? EXIT_FAILED
+               : r != 0                              ? EXIT_TAMPERED
+               : p.n_damaged > 0                     ? EXIT_DAMAGED
+                                                     : EXIT_OK;
     audit_check_free(k);
-    return r < 0 || !told || fflush(stdout) != 0 ? EXIT_FAILED : r == 0 ? EXIT_OK : EXIT_TAMPERED;
+    return code;
 }

@@ -77,21 +77,33 @@ static void add_details(json_t **item, const struct audit_row *row)
     whole_set(item, "details", details);
 }
 
+static json_t *item_of(struct looking *x, const struct audit_row *row)
+{
+    json_t *item = row->core ? json_loads(row->core, 0, NULL) : json_pack("{s:I}", "seq", (json_int_t)row->seq);
+    if (item && row->core && !fits(x, item)) { /* a damaged one may be what is asked for */
+        json_decref(item);
+        return json_null();
+    }
+    if (row->core) {
+        add_whose(x, &item, row);
+        add_details(&item, row);
+    }
+    if (row->damaged)
+        whole_set(&item, "damaged", json_true());
+    whole_set(&item, "leaf", row->has_leaf ? json_hex(row->leaf, CRYPTO_HASH) : json_null());
+    return item;
+}
+
 /* Non-zero ends the page. */
 static int look(void *arg, const struct audit_row *row)
 {
     struct looking *x = arg;
-    json_t *item = json_loads(row->core, 0, NULL);
+    json_t *item = item_of(x, row);
     x->last = row->seq;
     if (!item)
         return -ENOMEM;
-    if (!fits(x, item)) {
-        json_decref(item);
+    if (json_is_null(item))
         return x->past ? CLOUD_ABSENT : 0;
-    }
-    add_whose(x, &item, row);
-    add_details(&item, row);
-    whole_set(&item, "leaf", json_hex(row->leaf, CRYPTO_HASH));
     whole_append(&x->items, item);
     return json_array_size(x->items) == x->limit || x->shown.n >= SHOWN_MAX ? CLOUD_ABSENT : 0;
 }

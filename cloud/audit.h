@@ -34,8 +34,6 @@ struct audit_event {
 /* Inside the caller's write transaction: it is in the trail if the transaction commits. More than AUDIT_SUBJECTS
  * subjects are several events. */
 int audit_put(const struct scope *s, const struct audit_event *e);
-/* The same for what cannot wait until a damaged chain is mended: an erasure that has begun, a start. */
-int audit_put_anyway(const struct scope *s, const struct audit_event *e);
 /* Outside of one: durable when it returns, in the chain soon after, without waiting for the store's writer. tenant
  * NULL: VENDOR_TENANT. */
 int audit_note(struct cloud *c, struct db *db, const char *tenant, const struct audit_event *e);
@@ -46,14 +44,18 @@ struct audit_head {
     uint64_t seq; /* of the last event; 0: none yet */
     uint8_t head[CRYPTO_HASH];
 };
-int audit_head(const struct scope *s, struct audit_head *ret); /* CLOUD_DAMAGED */
-/* The head before event `from`: that of the chain's beginning, or computed from the leaves. */
-int audit_head_before(const struct scope *s, uint64_t from, uint8_t ret_head[CRYPTO_HASH]);
+/* One that is damaged, or behind the events that there are, is computed again from those and the last checkpoint. */
+int audit_head(const struct scope *s, struct audit_head *ret);
+/* The head before event *from, at least 1. *from becomes lower when a leaf is lost between the last checkpoint and it:
+ * then no other is known. */
+int audit_head_before(const struct scope *s, uint64_t *from, uint8_t ret_head[CRYPTO_HASH]);
 
 /* An event as it is read. Who is erased is a tag only, and what was about them does not open. */
 struct audit_row {
     uint64_t seq;
-    const char *core; /* JSON text */
+    bool damaged;     /* some of it should open and does not */
+    const char *core; /* JSON text. NULL: nothing of it opens, or its row is gone */
+    bool has_leaf;    /* false: it is lost with its row; zeros */
     uint8_t leaf[CRYPTO_HASH];
     size_t n_whose;
     struct audit_whose {
@@ -75,8 +77,8 @@ struct audit_reader;
 /* disclose false: whose they are is not looked for, and no detail is opened. */
 int audit_reader_new(bool disclose, struct audit_reader **ret_reader);
 void audit_reader_free(struct audit_reader *r); /* takes NULL */
-/* At most `limit` events from `from` on, in their order. Non-zero from fn ends the walk and is returned; the row lives
- * for the call. A damaged one is passed over, and scope_damaged() tells. *ret_next: where to go on. */
+/* At most `limit` events from `from` on, in their order, each number once. Non-zero from fn ends the walk and is
+ * returned; the row lives for the call. *ret_next: where to go on. */
 typedef int audit_fn(void *arg, const struct audit_row *row);
 int audit_each(struct audit_reader *r, const struct scope *s, uint64_t from, size_t limit, audit_fn *fn, void *arg,
                uint64_t *ret_next);

@@ -21,6 +21,8 @@ struct audit_check {
     uint8_t head[CRYPTO_HASH];
     bool has_last;
     struct checkpoint last;
+    size_t n_damaged;
+    uint64_t damaged[AUDIT_DAMAGED_NAMED];
     struct buf why;
 };
 
@@ -63,7 +65,7 @@ const char *audit_check_why(struct audit_check *k)
 
 void audit_check_proof(const struct audit_check *k, struct audit_proof *ret)
 {
-    struct audit_proof p = {.from = k->from};
+    struct audit_proof p = {.from = k->from, .n_damaged = k->n_damaged, .damaged = k->damaged};
     memcpy(p.tenant, k->tenant, sizeof p.tenant);
     if (k->has_last) {
         p.seq = k->last.seq;
@@ -202,9 +204,8 @@ static int meet_newer(struct audit_check *k)
 }
 
 /* The text that its leaf was made of; the caller frees it. */
-static int core_text(struct audit_check *k, const json_t *o, uint64_t *ret_seq, char **ret_text)
+static int core_text(struct audit_check *k, const json_t *core, uint64_t *ret_seq, char **ret_text)
 {
-    const json_t *core = json_object_get(o, "core");
     if (!json_is_object(core) || !number_of(core, "seq", ret_seq))
         return wrong(k, "neither an event nor a checkpoint");
     *ret_text = json_dumps(core, JSON_COMPACT | JSON_SORT_KEYS);
@@ -232,19 +233,44 @@ static int take_leaf(struct audit_check *k, const json_t *o, uint64_t seq, const
     return audit_form_chain(k->head, leaf);
 }
 
+static int take_whole(struct audit_check *k, const json_t *o, uint64_t *ret_seq)
+{
+    char *core = NULL;
+    int r = core_text(k, json_object_get(o, "core"), ret_seq, &core);
+    if (r == 0)
+        r = in_order(k, *ret_seq);
+    if (r == 0)
+        r = take_leaf(k, o, *ret_seq, core);
+    free(core);
+    return r;
+}
+
+/* Nothing but its leaf is known any more: what it said is not proven, but that it stood here is. */
+static int take_damaged(struct audit_check *k, const json_t *o, uint64_t *ret_seq)
+{
+    uint8_t leaf[CRYPTO_HASH];
+    if (!number_of(o, "seq", ret_seq))
+        return wrong(k, "neither an event nor a checkpoint");
+    int r = in_order(k, *ret_seq);
+    if (r != 0)
+        return r;
+    if (!hex_of(o, "leaf", leaf, sizeof leaf))
+        return wrong(k, "event %llu is lost with its leaf: nothing is proven from here to the next checkpoint",
+                     (unsigned long long)*ret_seq);
+    return audit_form_chain(k->head, leaf);
+}
+
 static int take_event(struct audit_check *k, const json_t *o)
 {
     uint64_t seq = 0;
-    char *core = NULL;
-    int r = core_text(k, o, &seq, &core);
-    if (r == 0)
-        r = in_order(k, seq);
-    if (r == 0)
-        r = take_leaf(k, o, seq, core);
-    free(core);
+    bool damaged = json_is_true(json_object_get(o, "damaged")), whole = json_object_get(o, "core") != NULL;
+    int r = damaged && !whole ? take_damaged(k, o, &seq) : take_whole(k, o, &seq);
     if (r != 0)
         return r;
     k->seq = seq;
+    if (damaged && k->n_damaged < AUDIT_DAMAGED_NAMED)
+        k->damaged[k->n_damaged] = seq;
+    k->n_damaged += damaged;
     return meet_newer(k);
 }
 

@@ -6,6 +6,7 @@
 #include "cloud/audit_form.h"
 
 #define AUDIT_LINE_MAX (4u << 20)
+#define AUDIT_DAMAGED_NAMED 1000
 
 struct audit_check;
 /* newer: a checkpoint that was kept elsewhere, or NULL; borrowed. */
@@ -24,6 +25,10 @@ struct audit_proof {
     uint64_t from, seq; /* the first event, and the last that a checkpoint covers; seq < from: none */
     int64_t time;       /* of that checkpoint; 0: none */
     uint64_t epoch;
+    /* Events that are shown as damaged: their leaves are in their places, but what they said is not all there. Only
+     * the first AUDIT_DAMAGED_NAMED of them are in `damaged`, which is borrowed from the check. */
+    size_t n_damaged;
+    const uint64_t *damaged;
 };
 void audit_check_proof(const struct audit_check *k, struct audit_proof *ret);
 

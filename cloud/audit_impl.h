@@ -1,5 +1,5 @@
-/* Between audit.c (the chain), audit_raw.c (an event before it has its place in it) and audit_move.c (the journal's
- * way into it). */
+/* Between audit.c (the chain), audit_read.c, audit_raw.c (an event before it has its place in it) and audit_move.c (the
+ * journal's way into it). */
 #pragma once
 
 #include "cloud/audit.h"
@@ -40,3 +40,12 @@ int audit_raw_put(const struct scope *s, const struct audit_raw *w);
  * part of the next entry, or audit_raw_parts(). */
 int audit_entry_make(struct keyring *ring, struct db *db, const char *tenant, const struct audit_event *e, size_t first,
                      struct buf *ret, size_t *ret_next);
+
+/* By which block the tags of event `seq` are made. */
+uint32_t audit_block(uint64_t seq);
+/* What its envelope is sealed to, and the key; borrows n8. */
+struct seal_place audit_place(const struct scope *s, uint64_t seq, uint8_t n8[8]);
+int audit_seal_key(const struct scope *s, uint8_t ret_key[CRYPTO_KEY]);
+/* audit_each() of the events from .. to, whatever the head says. */
+int audit_walk(struct audit_reader *x, const struct scope *s, uint64_t from, uint64_t to, audit_fn *fn, void *arg,
+               uint64_t *ret_next);

@@ -28,11 +28,26 @@ static void add_hex(struct buf *b, const char *member, const void *p, size_t n)
     buf_addf(b, "\"%s\":\"%s\"", member, str_hex(p, n, hex));
 }
 
+/* Its leaf proves that there was an event, and all those behind it. */
+static void add_damaged(struct buf *b, const struct audit_row *row)
+{
+    buf_addf(b, "{\"damaged\":true,");
+    if (row->has_leaf)
+        add_hex(b, "leaf", row->leaf, CRYPTO_HASH);
+    else
+        buf_addf(b, "\"leaf\":null");
+    buf_addf(b, ",\"seq\":%llu}\n", (unsigned long long)row->seq);
+}
+
 static void add_event(struct buf *b, const struct audit_row *row)
 {
+    if (row->core == NULL) {
+        add_damaged(b, row);
+        return;
+    }
     buf_addf(b, "{\"core\":");
     buf_add(b, row->core, strlen(row->core));
-    buf_addf(b, ",\"details\":[");
+    buf_addf(b, row->damaged ? ",\"damaged\":true,\"details\":[" : ",\"details\":[");
     for (size_t i = 0; i < row->n_details; i++) {
         const struct audit_detail *d = &row->details[i];
         buf_addf(b, i > 0 ? ",{" : "{");
@@ -71,11 +86,11 @@ static void add_checkpoint(struct buf *b, const struct checkpoint_text *p)
     buf_addf(b, ",\"seq\":%llu,\"time\":\"%s\"}\n", (unsigned long long)p->said.seq, str_time(p->said.time, time));
 }
 
-static int add_header(struct buf *b, const struct scope *s, const struct audit_lines *x)
+static int add_header(struct buf *b, const struct scope *s, struct audit_lines *x)
 {
     uint8_t head[CRYPTO_HASH];
     char time[32];
-    int r = audit_head_before(s, x->next, head);
+    int r = audit_head_before(s, &x->next, head);
     if (r != 0)
         return r;
     buf_addf(b, "{\"format\":{\"name\":\"punchline-audit\",\"version\":1},\"from\":%llu,", (unsigned long long)x->next);
@@ -150,15 +165,14 @@ static int read_piece(struct audit_lines *x, struct db *db, struct audit_reader 
     struct scope s;
     uint64_t key_gen, left = x->to - x->next + 1;
     size_t n = left < PIECE ? (size_t)left : PIECE;
-    bool damaged = false;
     int r = scope_fenced(x->cloud, db, x->tenant, &s, &key_gen);
     if (r != 0)
         return r;
     r = checkpoint_each(&s, x->next, x->next + n - 1, PIECE, take_point, p);
-    s.damaged = &damaged; /* without an event the rest proves nothing; without a checkpoint the next one does */
+    uint64_t from = x->next;
     if (r == 0)
-        r = audit_each(reader, &s, x->next, n, take_event, p, &x->next);
-    return r == 0 && damaged ? -EBADMSG : r;
+        r = audit_each(reader, &s, from, n, take_event, p, &x->next);
+    return r == 0 && x->next == from ? -EIO : r; /* the chain became shorter meanwhile */
 }
 
 int audit_lines_more(struct audit_lines *x, struct db *db, audit_fn *fn, void *arg, struct buf *ret_text)

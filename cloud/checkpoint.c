@@ -54,14 +54,20 @@ int checkpoint_key(const struct cloud *c, struct crypto_key **ret_key)
     return r > 0 ? -EBADMSG : r;
 }
 
-int checkpoint_key_pem(const struct cloud *c, struct buf *ret_pem, uint8_t ret_kid[KID_LEN])
+static int our_point(const struct cloud *c, uint8_t ret_point[CRYPTO_POINT])
 {
-    uint8_t point[CRYPTO_POINT];
     struct crypto_key *key = NULL;
     int r = checkpoint_key(c, &key);
     if (r == 0)
-        r = crypto_key_point(key, point);
+        r = crypto_key_point(key, ret_point);
     crypto_key_free(key);
+    return r;
+}
+
+int checkpoint_key_pem(const struct cloud *c, struct buf *ret_pem, uint8_t ret_kid[KID_LEN])
+{
+    uint8_t point[CRYPTO_POINT];
+    int r = our_point(c, point);
     if (r == 0)
         r = cose_kid(point, ret_kid);
     return r == 0 ? csr_public_pem(point, ret_pem) : r;
@@ -98,6 +104,29 @@ int checkpoint_last(const struct scope *s, struct checkpoint_text *ret)
     r = next_row(s, st, ret);
     db_done(st);
     return r == DB_ROW ? 0 : r == 0 ? CLOUD_ABSENT : r;
+}
+
+int checkpoint_before(const struct scope *s, uint64_t seq, struct checkpoint *ret)
+{
+    struct db_stmt *st;
+    struct checkpoint p;
+    uint8_t point[CRYPTO_POINT];
+    int found = CHECKPOINT_BAD, r = our_point(s->c, point);
+    if (r == 0)
+        r = scope_stmt(s, "SELECT message FROM audit_checkpoint WHERE tenant_id = ?1 AND seq <= ?2 ORDER BY seq DESC",
+                       &st);
+    if (r != 0)
+        return r;
+    db_bind_int(st, 2, (int64_t)seq);
+    while (found > 0 && (r = db_step(st)) == DB_ROW) {
+        found = checkpoint_read(db_blob(st, 0), point, &p);
+        if (found == 0 && (p.seq > seq || strcmp(p.tenant, s->tenant) != 0)) /* of another row */
+            found = CHECKPOINT_BAD;
+    }
+    db_done(st);
+    if (found == 0)
+        *ret = p;
+    return found <= 0 ? found : r == 0 ? CLOUD_ABSENT : r;
 }
 
 int checkpoint_each(const struct scope *s, uint64_t from, uint64_t to, size_t limit, checkpoint_fn *fn, void *arg)
@@ -205,7 +234,7 @@ static int make(struct cloud *c, struct db *db, const char *tenant, bool fresh, 
                 struct checkpoint_text *ret)
 {
     struct scope s;
-    struct audit_head h;
+    struct audit_head h = {0};
     uint64_t key_gen;
     bool same = false;
     int r = scope_fenced(c, db, tenant, &s, &key_gen);

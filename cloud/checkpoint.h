@@ -17,6 +17,8 @@ struct checkpoint_text {
 /* Of the chain as it is. fresh: even if the last one says the same. Own transaction. CLOUD_ABSENT: no such tenant. */
 int checkpoint_make(struct cloud *c, struct db *db, const char *tenant, bool fresh, struct checkpoint_text *ret);
 int checkpoint_last(const struct scope *s, struct checkpoint_text *ret); /* CLOUD_ABSENT: there is none */
+/* The newest of at most event `seq` that our key signed. CLOUD_ABSENT. */
+int checkpoint_before(const struct scope *s, uint64_t seq, struct checkpoint *ret);
 /* Of events `from` .. `to`, at most limit, the lowest first. Non-zero from fn ends it and is returned. */
 typedef int checkpoint_fn(void *arg, const struct checkpoint_text *p);
 int checkpoint_each(const struct scope *s, uint64_t from, uint64_t to, size_t limit, checkpoint_fn *fn, void *arg);

@@ -239,7 +239,7 @@ static int note_begun(const struct scope *s, const struct audit_event *asked, co
     e.resource = str_hex(id, ID_LEN, hex);
     e.subjects = &of;
     e.n_subjects = 1;
-    return audit_put_anyway(s, &e);
+    return audit_put(s, &e);
 }
 
 /* Takes p's holds. */
@@ -420,7 +420,7 @@ static int tell_one(const struct scope *s, const uint8_t id[ID_LEN])
     const struct mail_arg args[] = {{"erasure", hex}, {"time", mail_time(clock_real(), now)}};
     if (r == 0)
         r = tell_holders(s, PERM_PEOPLE_ERASE, NULL, MAIL_ERASED, args, ARRAY_LEN(args));
-    return r == 0 ? audit_put_anyway(s, &e) : r;
+    return r == 0 ? audit_put(s, &e) : r;
 }
 
 static int tell_done(const struct scope *s, int64_t generation)

@@ -34,7 +34,7 @@ static int look(void *arg, const struct audit_row *row)
 {
     struct walk *w = arg;
     int64_t at = 0;
-    json_t *core = json_loads(row->core, 0, NULL);
+    json_t *core = row->core ? json_loads(row->core, 0, NULL) : NULL; /* whose a damaged one was, nobody knows */
     const char *time = json_string_value(json_object_get(core, "time"));
     const char *id = json_string_value(json_object_get(json_object_get(core, "actor"), "support"));
     int r = 0;
@@ -75,7 +75,7 @@ int support_events(const struct scope *s, const struct support *p, uint64_t from
         uint64_t next = w.next;
         r = audit_each(reader, s, w.next, STEP, look, &w, &next);
         if (r == 0)
-            w.next = next > w.next ? next : w.next + STEP; /* damaged ones are passed over */
+            w.next = next;
         seen += STEP;
     }
     audit_reader_free(reader);
@@ -197,7 +197,7 @@ static int note_end(const struct scope *s, const struct support *p)
                                   .who = &who,
                                   .resource = str_hex(p->id, ID_LEN, id),
                                   .detail = detail};
-    int r = detail ? audit_put_anyway(s, &e) : -ENOMEM;
+    int r = detail ? audit_put(s, &e) : -ENOMEM;
     json_decref(detail);
     return r;
 }

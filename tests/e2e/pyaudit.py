@@ -87,12 +87,12 @@ def checkpoint(text, key):
 
 
 def verify(lines, key):
-    """The last event that is proven; Wrong otherwise."""
+    """The last event that is proven, and the numbers of damaged ones; Wrong otherwise."""
     first = json.loads(lines[0])
     head, seq = bytes.fromhex(first["head"]), first["from"] - 1
     if seq == 0 and head != genesis(first["tenant"]):
         raise Wrong("another beginning")
-    proven = None
+    proven, damaged = None, []
     for line in lines[1:]:
         o = json.loads(line)
         if "checkpoint" in o:
@@ -101,8 +101,16 @@ def verify(lines, key):
                 raise Wrong(f"checkpoint of event {at} behind event {seq}")
             proven = seq
             continue
-        if o["core"]["seq"] != seq + 1:
-            raise Wrong(f"event {o['core']['seq']} behind event {seq}")
+        number = o["core"]["seq"] if "core" in o else o["seq"]
+        if number != seq + 1:
+            raise Wrong(f"event {number} behind event {seq}")
+        if o.get("damaged"):
+            damaged.append(number)
+        if "core" not in o:
+            if not o.get("damaged") or not o.get("leaf"):
+                raise Wrong(f"event {number} is lost")
+            head, seq = sha(head + bytes.fromhex(o["leaf"])), number
+            continue
         tags = [bytes.fromhex(w["tag"]) if "tag" in w else tag(bytes.fromhex(w["salt"]), bytes.fromhex(w["person"]))
                 for w in o["whose"]]
         commitments = [bytes.fromhex(d["commitment"]) if "commitment" in d
@@ -113,7 +121,7 @@ def verify(lines, key):
         head, seq = sha(head + made), seq + 1
     if proven != seq or seq != first["to"]:
         raise Wrong(f"it ends behind event {seq}")
-    return proven
+    return proven, damaged
 
 
 def main():
@@ -122,11 +130,12 @@ def main():
     with open(sys.argv[1], encoding="utf-8") as f:
         lines = f.read().splitlines()
     try:
-        print("proven up to event", verify(lines, key))
+        proven, damaged = verify(lines, key)
+        print("proven up to event", proven, "damaged:", damaged)
     except Wrong as e:
         print("NOT PROVEN:", e)
         return 4
-    return 0
+    return 5 if damaged else 0
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import collections
 import concurrent.futures
 import json
 import os
+import sqlite3
 import threading
 import time
 
@@ -149,11 +150,12 @@ class Audited:
         with open(path, encoding="utf-8") as f:
             lines = f.read().splitlines()
         try:
-            last = pyaudit.verify(lines, self.key)
+            last, damaged = pyaudit.verify(lines, self.key)
         except pyaudit.Wrong as e:
             check(not expect, f"pyaudit.py finds {e} where `audit verify` says: {out}")
             return None
         check(expect, f"pyaudit.py proves what `audit verify` does not: {out}")
+        check(not damaged, f"damaged events: {damaged}")
         check(f" to {last}," in out, f"pyaudit.py proves up to {last}, but: {out}")
         return last
 
@@ -173,6 +175,36 @@ class Audited:
             with open(name, "w", encoding="utf-8") as f:
                 f.write("\n".join(bad) + "\n")
             self.proven(name, expect=False)
+
+    # ---- damaged ----
+
+    def store(self, sql, *values):
+        db = sqlite3.connect(f"{self.lab.cloud.state}/store.db", timeout=30)
+        try:
+            rows = db.execute(sql, values).fetchall()
+            db.commit()
+            return rows
+        finally:
+            db.close()
+
+    def damaged(self, last):
+        """Rows that do not open are missing from the export, not from the chain, and both readers name them."""
+        numbers = sorted(self.rng.sample(range(2, last), 3))
+        self.lab.cloud.proc.stop()
+        rows = [self.store("SELECT sealed FROM audit WHERE tenant_id = ? AND seq = ?", TENANT, n)[0][0] for n in numbers]
+        for n, sealed in zip(numbers, rows):
+            torn = sealed[:30] + bytes([sealed[30] ^ 1]) + sealed[31:] if n != numbers[0] else b""
+            self.store("UPDATE audit SET sealed = ? WHERE tenant_id = ? AND seq = ?", torn, TENANT, n)
+        self.lab.cloud.start()
+        path = self.export("damaged.jsonl")
+        out = self.lab.run([self.lab.program("punchcloud"), "audit", "verify", path, "--key", self.key_file],
+                           expect=5, timeout=300).stdout
+        check(f"DAMAGED: 3 events, proven by hash only: {', '.join(map(str, numbers))}\n" in out, out)
+        with open(path, encoding="utf-8") as f:
+            found = pyaudit.verify(f.read().splitlines(), self.key)[1]
+        check(found == numbers, f"pyaudit.py names {found} as damaged, not {numbers}")
+        for n, sealed in zip(numbers, rows):
+            self.store("UPDATE audit SET sealed = ? WHERE tenant_id = ? AND seq = ?", sealed, TENANT, n)
 
     # ---- counting ----
 
@@ -248,6 +280,7 @@ def test(args, rng):
         check(sum(n for p, n in a.deaths.items() if p != "by hand") > args.rounds // 2, f"it died by hand only: {a.deaths}")
         check(os.path.getsize(path) > 0 and last >= args.events, f"{last} events")
         a.tampered(path)
+        a.damaged(last)
         a.erase(path, people)
 
 
