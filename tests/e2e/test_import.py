@@ -41,7 +41,7 @@ class Tables:
         session = requests.Session()
         session.verify, session.trust_env = self.api.session.verify, False
         try:
-            r = session.post(self.api.base + "/v1/imports?mode=apply", data=table or self.table, timeout=300,
+            r = session.post(self.api.base + "/v1/imports?mode=apply", data=table or self.table, timeout=300 * PATIENCE,
                              headers={"Authorization": f"Bearer {self.api.token}", "Content-Type": "text/csv"})
         except requests.RequestException:
             return None
