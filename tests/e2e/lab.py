@@ -75,7 +75,7 @@ class Api:
 
     @staticmethod
     def record(r):
-        """What was answered, for tests/contract/check.py, as tests/unit/cloud_client.h writes it."""
+        """What was answered, for tests/contract/check.py, as tests/unit/api_client.h writes it."""
         folder = os.environ.get("PUNCH_EXCHANGES")
         if not folder:
             return

@@ -16,7 +16,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/queue.h"
-#include "tests/unit/daemon_tmp.h"
+#include "tests/unit/tmp.h"
 
 struct setting {
     char *name;

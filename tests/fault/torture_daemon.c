@@ -11,7 +11,7 @@
 #include "base/crypto.h"
 #include "base/log.h"
 #include "daemon/journal.h"
-#include "tests/unit/daemon_tmp.h"
+#include "tests/unit/tmp.h"
 #include "wire/upload.h"
 
 #define BATCHES 6u

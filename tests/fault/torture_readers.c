@@ -16,7 +16,7 @@
 #include "base/queue.h"
 #include "readers/driver.h"
 #include "readers/registry.h"
-#include "tests/unit/daemon_tmp.h"
+#include "tests/unit/tmp.h"
 
 #define PROFILES SOURCE_DIR "/config/profiles"
 

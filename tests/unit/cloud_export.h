@@ -1,6 +1,7 @@
 /* What the tests of the trail over HTTPS share: a service, a person made, an export taken and verified. */
 #pragma once
 
+#include "tests/unit/api_client.h"
 #include "tests/unit/cloud_fixture.h"
 
 #include "api/api.h"

@@ -2,6 +2,8 @@
  * the store directly. */
 #pragma once
 
+#include <string.h>
+
 #include "base/clock.h"
 #include "base/csr.h"
 #include "base/str.h"
@@ -9,13 +11,15 @@
 #include "cloud/holder.h"
 #include "cloud/tenant.h"
 #include "cloud/token.h"
-#include "tests/unit/cloud_client.h"
+#include "tests/unit/cloud_scratch.h"
+#include "tests/unit/tmp.h"
 
 struct fixture {
     struct scratch s;
     struct settings set;
     struct conf *conf;
     struct cloud *c;
+    struct db *db;
     char operator_token[TOKEN_TEXT_MAX], acme[TOKEN_TEXT_MAX], globex[TOKEN_TEXT_MAX];
     uint8_t gw[GW_LEN];  /* acme's */
     uint8_t gw2[GW_LEN]; /* globex's */
@@ -53,43 +57,80 @@ static inline void fixture_request(uint8_t ret_gw[GW_LEN], struct buf *ret_text)
     buf_done(&csr);
 }
 
-static inline void fixture_gateway(struct fixture *f, struct db *db, const char *tenant, const char *site,
-                                   uint8_t ret_gw[GW_LEN])
+static inline void fixture_gateway(struct fixture *f, const char *tenant, const char *site, uint8_t ret_gw[GW_LEN])
 {
     struct buf CLEANUP(buf_done) request, CLEANUP(buf_done) bundle;
     struct gateway g;
     buf_init(&request, ENROL_FILE_MAX);
     buf_init(&bundle, ENROL_FILE_MAX);
     fixture_request(ret_gw, &request);
-    assert_int_equal(gateway_add(f->c, db, tenant, site, buf_bytes(&request), &bundle, &g), 0);
+    assert_int_equal(gateway_add(f->c, f->db, tenant, site, buf_bytes(&request), &bundle, &g), 0);
+}
+
+static inline void fixture_open(struct fixture *f)
+{
+    assert_int_equal(cloud_open(&f->set, &f->c), 0);
+    assert_int_equal(cloud_db_take(f->c, &f->db), 0);
+}
+
+static inline void fixture_close(struct fixture *f)
+{
+    if (f->c)
+        cloud_db_give(f->c, f->db);
+    cloud_close(f->c);
+    f->c = NULL;
+    f->db = NULL;
 }
 
 static inline void fixture_make(struct fixture *f)
 {
-    struct db *db = NULL;
     struct tenant t;
     struct token k;
-    scratch_make(&f->s);
+    tmp_dir(f->s.dir, sizeof f->s.dir);
     f->s.is_api = true;
     assert_int_equal(crypto_init(), 0);
     fixture_settings(f);
     assert_int_equal(cloud_init(&f->set, f->operator_token), 0);
-    assert_int_equal(cloud_open(&f->set, &f->c), 0);
-    assert_int_equal(cloud_db_take(f->c, &db), 0);
-    assert_int_equal(tenant_add(f->c, db, "acme", &t), 0);
-    assert_int_equal(tenant_add(f->c, db, "globex", &t), 0);
-    assert_int_equal(token_add(f->c, db, "acme", "test", 0, f->acme, &k), 0);
-    assert_int_equal(token_add(f->c, db, "globex", "test", 0, f->globex, &k), 0);
-    fixture_gateway(f, db, "acme", "Gate", f->gw);
-    fixture_gateway(f, db, "globex", "Dock", f->gw2);
-    cloud_db_give(f->c, db);
+    fixture_open(f);
+    assert_int_equal(tenant_add(f->c, f->db, "acme", &t), 0);
+    assert_int_equal(tenant_add(f->c, f->db, "globex", &t), 0);
+    assert_int_equal(token_add(f->c, f->db, "acme", "test", 0, f->acme, &k), 0);
+    assert_int_equal(token_add(f->c, f->db, "globex", "test", 0, f->globex, &k), 0);
+    fixture_gateway(f, "acme", "Gate", f->gw);
+    fixture_gateway(f, "globex", "Dock", f->gw2);
 }
 
 static inline void fixture_done(struct fixture *f)
 {
-    cloud_close(f->c);
+    fixture_close(f);
     conf_free(f->conf);
-    scratch_remove(&f->s);
+    tmp_remove(f->s.dir);
+}
+
+static inline struct scope fixture_scope(struct fixture *f, const char *tenant)
+{
+    struct scope s;
+    assert_int_equal(scope_init(f->c, f->db, tenant, &s), 0);
+    return s;
+}
+
+/* Of one that writes. */
+static inline struct scope fixture_begin(struct fixture *f, const char *tenant)
+{
+    assert_int_equal(cloud_begin(f->c, f->db), 0);
+    return fixture_scope(f, tenant);
+}
+
+static inline void fixture_commit(struct fixture *f)
+{
+    assert_int_equal(cloud_commit(f->c, f->db), 0);
+}
+
+static inline void fixture_sql(struct fixture *f, const char *script)
+{
+    assert_int_equal(cloud_begin(f->c, f->db), 0);
+    assert_int_equal(db_script(f->db, script), 0);
+    fixture_commit(f);
 }
 
 /* An EM4100 card; numbers that differ in their upper byte only have one dec10 rendering. */
@@ -111,7 +152,7 @@ struct fixture_punch {
 };
 
 /* Inside the caller's transaction. dir: what the punch itself says of its direction. */
-static inline void fixture_file_dir(struct fixture *f, struct db *db, const struct fixture_punch *p, uint8_t dir)
+static inline void fixture_file_dir(struct fixture *f, const struct fixture_punch *p, uint8_t dir)
 {
     struct record rec = {.kind = RECORD_PUNCH,
                          .gseq = p->gseq,
@@ -120,7 +161,6 @@ static inline void fixture_file_dir(struct fixture *f, struct db *db, const stru
                          .ck = ck_make(CLOCK_FREE, 1000)};
     uint8_t plain[RECORD_PLAIN_MAX];
     size_t n = 0;
-    struct scope s;
     struct filed x = {0};
     rec.punch.cred = p->cred;
     rec.punch.dir = dir;
@@ -137,24 +177,21 @@ static inline void fixture_file_dir(struct fixture *f, struct db *db, const stru
     x.uncertainty = p->pending ? CK_UNBOUNDED : 2000;
     x.flags = p->pending ? FILED_UNTIMED : 0;
     x.received = p->time + 1000;
-    assert_int_equal(scope_init(f->c, db, p->tenant, &s), 0);
+    struct scope s = fixture_scope(f, p->tenant);
     assert_int_equal(holder_file(&s, &x), 0);
     filed_done(&x);
 }
 
-static inline void fixture_file(struct fixture *f, struct db *db, const struct fixture_punch *p)
+static inline void fixture_file(struct fixture *f, const struct fixture_punch *p)
 {
-    fixture_file_dir(f, db, p, DIR_IN);
+    fixture_file_dir(f, p, DIR_IN);
 }
 
 static inline void fixture_file_one_dir(struct fixture *f, const struct fixture_punch *p, uint8_t dir)
 {
-    struct db *db = NULL;
-    assert_int_equal(cloud_db_take(f->c, &db), 0);
-    assert_int_equal(cloud_begin(f->c, db), 0);
-    fixture_file_dir(f, db, p, dir);
-    assert_int_equal(cloud_commit(f->c, db), 0);
-    cloud_db_give(f->c, db);
+    assert_int_equal(cloud_begin(f->c, f->db), 0);
+    fixture_file_dir(f, p, dir);
+    fixture_commit(f);
 }
 
 static inline void fixture_file_one(struct fixture *f, const struct fixture_punch *p)

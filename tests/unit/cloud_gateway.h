@@ -28,6 +28,7 @@
 #include "cloud/scope.h"
 #include "cloud/tenant.h"
 #include "cloud/token.h"
+#include "tests/unit/tmp.h"
 #include "wire/ack.h"
 #include "wire/record.h"
 #include "wire/topic.h"
@@ -73,11 +74,6 @@ struct tgw {
     struct tseg *seg; /* the open one */
 };
 
-static inline int fixture_unlink(const char *path, const struct stat *st, int type, struct FTW *f)
-{
-    return remove(path);
-}
-
 static inline void fixture_capture(void *arg, const char *topic, struct bytes payload)
 {
     struct fixture *x = arg;
@@ -112,8 +108,7 @@ static inline struct fixture *fixture_new(void)
     struct tenant t;
     assert_non_null(x);
     assert_int_equal(crypto_init(), 0);
-    snprintf(x->dir, sizeof x->dir, "/tmp/punch-cloud-XXXXXX");
-    assert_non_null(mkdtemp(x->dir));
+    tmp_dir(x->dir, sizeof x->dir);
     snprintf(x->state, sizeof x->state, "%s/state", x->dir);
     x->names[0] = strdup("localhost");
     x->names[1] = strdup("127.0.0.1");
@@ -135,7 +130,7 @@ static inline struct fixture *fixture_new(void)
 static inline void fixture_done(struct fixture *x)
 {
     fixture_close(x);
-    nftw(x->dir, fixture_unlink, 16, FTW_DEPTH | FTW_PHYS);
+    tmp_remove(x->dir);
     for (int i = 0; i < 2; i++) {
         free(x->names[i]);
         free(x->escrow[i]);

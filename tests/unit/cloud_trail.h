@@ -4,6 +4,7 @@
 
 #include "tests/unit/cloud_fixture.h"
 
+#include "base/file.h"
 #include "cloud/audit_form.h"
 #include "cloud/audit_move.h"
 #include "cloud/people.h"
@@ -19,27 +20,24 @@ static inline int make(void **state)
 {
     (void)state;
     fixture_make(&fx);
-    assert_int_equal(cloud_db_take(fx.c, &db), 0);
-    assert_int_equal(scope_init(fx.c, db, "acme", &sc), 0);
+    db = fx.db;
+    sc = fixture_scope(&fx, "acme");
     return 0;
 }
 
 static inline int unmake(void **state)
 {
     (void)state;
-    cloud_db_give(fx.c, db);
     fixture_done(&fx);
     return 0;
 }
 
 static inline void reopen(void)
 {
-    cloud_db_give(fx.c, db);
-    cloud_close(fx.c);
-    fx.c = NULL;
-    assert_int_equal(cloud_open(&fx.set, &fx.c), 0);
-    assert_int_equal(cloud_db_take(fx.c, &db), 0);
-    assert_int_equal(scope_init(fx.c, db, "acme", &sc), 0);
+    fixture_close(&fx);
+    fixture_open(&fx);
+    db = fx.db;
+    sc = fixture_scope(&fx, "acme");
 }
 
 static inline struct subject somebody(const char *name)
@@ -67,11 +65,9 @@ static inline struct audit_event event(const char *kind, const struct subject *s
 
 static inline void put(const struct audit_event *e)
 {
-    struct scope s;
-    assert_int_equal(cloud_begin(fx.c, db), 0);
-    assert_int_equal(scope_init(fx.c, db, "acme", &s), 0);
+    struct scope s = fixture_begin(&fx, "acme");
     assert_int_equal(audit_put(&s, e), 0);
-    assert_int_equal(cloud_commit(fx.c, db), 0);
+    fixture_commit(&fx);
 }
 
 /* All events, the chain computed again on the way. */
@@ -142,17 +138,14 @@ static inline void read_all(void)
 static inline uint64_t length_of(const char *tenant)
 {
     struct audit_head h;
-    struct scope s;
-    assert_int_equal(scope_init(fx.c, db, tenant, &s), 0);
+    struct scope s = fixture_scope(&fx, tenant);
     assert_int_equal(audit_head(&s, &h), 0);
     return h.seq;
 }
 
 static inline void sql(const char *text)
 {
-    assert_int_equal(cloud_begin(fx.c, db), 0);
-    assert_int_equal(db_script(db, text), 0);
-    assert_int_equal(cloud_commit(fx.c, db), 0);
+    fixture_sql(&fx, text);
 }
 
 static inline char *journal_path(void)

@@ -5,7 +5,7 @@
 
 #include "base/crypto.h"
 #include "daemon/spool.h"
-#include "tests/unit/daemon_tmp.h"
+#include "tests/unit/tmp.h"
 
 #define SEALED_N 112
 

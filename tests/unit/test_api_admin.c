@@ -8,9 +8,7 @@
 #include "cloud/granted.h"
 #include "cloud/invitation.h"
 #include "cloud/link.h"
-#include "tests/unit/cloud_fixture.h"
-
-static struct fixture f;
+#include "tests/unit/api_fixture.h"
 
 #define ARGS(...)         \
     (const char *const[]) \
@@ -130,17 +128,15 @@ static void test_tenants(void **state)
 static void test_tokens(void **state)
 {
     struct buf CLEANUP(buf_done) out, CLEANUP(buf_done) err;
-    struct db *db = NULL;
     struct token t;
     char text[TOKEN_TEXT_MAX], id[2 * TOKEN_ID_LEN + 1];
     buf_init(&out, ADMIN_ANSWER_MAX);
     buf_init(&err, 4096);
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
     assert_int_equal(
         execute(ARGS("token", "add", "--tenant", "acme", "--expires", "30d", "--label", "payroll"), &out, &err), 0);
     strcpy(text, line_of(&out, "token"));
     strcpy(id, line_of(&out, "id"));
-    assert_int_equal(token_check(db, text, clock_real(), &t), 0);
+    assert_int_equal(token_check(f.db, text, clock_real(), &t), 0);
     assert_string_equal(t.tenant, "acme");
     int64_t left = t.expires - clock_real();
     assert_true(left > INT64_C(29) * 86400000000 && left <= INT64_C(30) * 86400000000);
@@ -150,18 +146,17 @@ static void test_tokens(void **state)
     assert_non_null(strstr(buf_str(&out), id));
     assert_null(strstr(buf_str(&out), text)); /* shown once */
     assert_int_equal(execute(ARGS("token", "revoke", id), &out, &err), 0);
-    assert_int_equal(token_check(db, text, clock_real(), &t), CLOUD_ABSENT);
+    assert_int_equal(token_check(f.db, text, clock_real(), &t), CLOUD_ABSENT);
     assert_int_equal(execute(ARGS("token", "revoke", "00"), &out, &err), EXIT_FAILED);
     assert_int_equal(execute(ARGS("token", "revoke", "0000000000000000"), &out, &err), EXIT_FAILED);
 
     assert_int_equal(execute(ARGS("token", "add", "--operator", "--expires", "never"), &out, &err), 0);
-    assert_int_equal(token_check(db, line_of(&out, "token"), INT64_MAX, &t), 0);
+    assert_int_equal(token_check(f.db, line_of(&out, "token"), INT64_MAX, &t), 0);
     assert_true(t.is_operator);
     assert_int_equal(execute(ARGS("token", "add", "--tenant", "acme"), &out, &err), 0);
-    assert_int_equal(token_check(db, line_of(&out, "token"), clock_real() + INT64_C(89) * 86400000000, &t), 0);
-    assert_int_equal(token_check(db, line_of(&out, "token"), clock_real() + INT64_C(91) * 86400000000, &t),
+    assert_int_equal(token_check(f.db, line_of(&out, "token"), clock_real() + INT64_C(89) * 86400000000, &t), 0);
+    assert_int_equal(token_check(f.db, line_of(&out, "token"), clock_real() + INT64_C(91) * 86400000000, &t),
                      CLOUD_ABSENT); /* unless said otherwise */
-    cloud_db_give(f.c, db);
 
     assert_int_equal(execute(ARGS("token", "add", "--tenant", "nobody"), &out, &err), EXIT_FAILED);
     assert_int_equal(execute(ARGS("token", "add"), &out, &err), EXIT_USAGE);
@@ -224,45 +219,32 @@ static void test_gateways(void **state)
 /* Makes the account active, as its owner does by the link. */
 static void accept(const char *tenant, const char *login)
 {
-    struct db *db = NULL;
-    struct scope s;
     struct account acc;
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(cloud_begin(f.c, db), 0);
-    assert_int_equal(scope_init(f.c, db, tenant, &s), 0);
+    struct scope s = fixture_begin(&f, tenant);
     assert_int_equal(account_by_login(&s, login, &acc), 0);
     acc.state = ACCOUNT_ACTIVE;
     acc.has_totp = true;
     assert_int_equal(account_put(&s, &acc), 0);
     assert_int_equal(granted_settle(&s, clock_real()), 0);
-    assert_int_equal(cloud_commit(f.c, db), 0);
+    fixture_commit(&f);
     account_wipe(&acc);
-    cloud_db_give(f.c, db);
 }
 
 static bool has_factor(const char *tenant, const char *login)
 {
-    struct db *db = NULL;
-    struct scope s;
     struct account acc;
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(scope_init(f.c, db, tenant, &s), 0);
+    struct scope s = fixture_scope(&f, tenant);
     assert_int_equal(account_by_login(&s, login, &acc), 0);
     bool has = acc.has_totp;
     account_wipe(&acc);
-    cloud_db_give(f.c, db);
     return has;
 }
 
 static uint64_t events(const char *tenant)
 {
-    struct db *db = NULL;
-    struct scope s;
     struct audit_head head;
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(scope_init(f.c, db, tenant, &s), 0);
+    struct scope s = fixture_scope(&f, tenant);
     assert_int_equal(audit_head(&s, &head), 0);
-    cloud_db_give(f.c, db);
     return head.seq;
 }
 
@@ -566,12 +548,11 @@ static void test_client_with_and_without_a_daemon(void **state)
 
     /* nobody answers, but the lock is held: this process has the installation open */
     assert_int_equal(client(ARGS("status")), EXIT_ABSENT);
-    cloud_close(f.c);
-    f.c = NULL;
+    fixture_close(&f);
     enrol_by_files(2, request, out);
     assert_int_equal(client(ARGS("tenant", "add", "overwire")), EXIT_FAILED);
     assert_int_equal(client(ARGS("tenant", "add", "alone")), 0);
-    assert_int_equal(cloud_open(&f.set, &f.c), 0);
+    fixture_open(&f);
 }
 
 static int setup(void **state)

@@ -1,56 +1,31 @@
 /* Four eyes: what one person asks for is done when another approves. */
-#include "api/api.h"
-
 #include "api/openapi.h"
 #include "cloud/approval.h"
 #include "cloud/erasure.h"
 #include "cloud/settings_of.h"
-#include "tests/unit/cloud_human.h"
+#include "tests/unit/api_human.h"
 
 static const struct audit_event asked = {.who = &(const struct who){.is = WHO_OPERATOR}};
-static struct fixture f;
-static struct api *api;
-static struct db *db;
 static struct human ada, bob, hr, stranger;
 
 static int setup(void **state)
 {
-    fixture_make(&f);
-    assert_int_equal(api_start(f.c, NULL, &api), 0);
-    f.s.port = api_port(api);
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    human_make(&f, db, "acme", "ada", &ada);
-    human_make(&f, db, "acme", "bob", &bob);
-    human_make(&f, db, "acme", "hr", &hr);
-    human_make(&f, db, "globex", "stranger", &stranger);
-    (void)human_grant(&f, db, &ada, ROLE_OWNER, NULL, 0);
-    (void)human_grant(&f, db, &bob, ROLE_OWNER, NULL, 0);
-    (void)human_grant(&f, db, &hr, ROLE_HR, NULL, 0);
-    (void)human_grant(&f, db, &stranger, ROLE_OWNER, NULL, 0);
-    human_expect(&f, &ada, "PATCH", "/v1/settings",
-                 "{\"four_eyes\":[\"sites.change\",\"people.erase\",\"corrections.approve\"]}", 200, NULL);
+    (void)api_setup(state);
+    ada = human_with("acme", "ada", ROLE_OWNER);
+    bob = human_with("acme", "bob", ROLE_OWNER);
+    hr = human_with("acme", "hr", ROLE_HR);
+    stranger = human_with("globex", "stranger", ROLE_OWNER);
+    expect(as(&ada, "PATCH", "/v1/settings",
+              "{\"four_eyes\":[\"sites.change\",\"people.erase\",\"corrections.approve\"]}"),
+           200, NULL);
     return 0;
-}
-
-static int teardown(void **state)
-{
-    cloud_db_give(f.c, db);
-    api_stop(api);
-    fixture_done(&f);
-    return 0;
-}
-
-static void expect(const struct human *h, const char *method, const char *path, const char *body, int status,
-                   const char *slug)
-{
-    human_expect(&f, h, method, path, body, status, slug);
 }
 
 /* The path of what waits for a second pair of eyes, and of its decision. */
 static void ask(const struct human *h, const char *method, const char *path, const char *body, char ret_path[64],
                 char ret_decision[96])
 {
-    struct reply r = human_send(&f, h, method, path, body);
+    struct reply r = as(h, method, path, body);
     assert_int_equal(r.status, 202);
     assert_string_equal(reply_text(&r, "state"), "waiting");
     assert_int_equal(str_copy(ret_path, 64, reply_header(&r, "Location")), 0);
@@ -60,7 +35,7 @@ static void ask(const struct human *h, const char *method, const char *path, con
 
 static size_t sites(void)
 {
-    struct reply r = human_send(&f, &ada, "GET", "/v1/sites", NULL);
+    struct reply r = as(&ada, "GET", "/v1/sites", NULL);
     size_t n = json_array_size(json_object_get(r.json, "items"));
     reply_done(&r);
     return n;
@@ -72,27 +47,27 @@ static void test_two_do_what_one_may_not_alone(void **state)
     size_t before = sites();
     ask(&ada, "POST", "/v1/sites", "{\"name\":\"Annex\"}", path, decision);
     assert_int_equal(sites(), before);
-    struct reply r = human_send(&f, &bob, "GET", path, NULL);
+    struct reply r = as(&bob, "GET", path, NULL);
     assert_int_equal(r.status, 200);
     assert_string_equal(
         json_string_value(json_object_get(json_object_get(json_object_get(r.json, "request"), "body"), "name")),
         "Annex");
     reply_done(&r);
-    expect(&ada, "POST", decision, "{\"approve\":true}", 403, "forbidden"); /* himself */
-    expect(&hr, "POST", decision, "{\"approve\":true}", 404, "not-found");  /* may not change sites */
-    expect(&stranger, "POST", decision, "{\"approve\":true}", 404, "not-found");
-    r = human_send(&f, &bob, "POST", decision, "{\"approve\":true}");
+    expect(as(&ada, "POST", decision, "{\"approve\":true}"), 403, "forbidden"); /* himself */
+    expect(as(&hr, "POST", decision, "{\"approve\":true}"), 404, "not-found");  /* may not change sites */
+    expect(as(&stranger, "POST", decision, "{\"approve\":true}"), 404, "not-found");
+    r = as(&bob, "POST", decision, "{\"approve\":true}");
     assert_int_equal(r.status, 200);
     assert_string_equal(reply_text(&r, "state"), "approved");
     json_t *outcome = json_object_get(r.json, "outcome");
     assert_int_equal(json_integer_value(json_object_get(outcome, "status")), 201);
     const char *made = json_string_value(json_object_get(outcome, "location"));
     assert_non_null(made);
-    expect(&ada, "GET", made, NULL, 200, NULL);
+    expect(as(&ada, "GET", made, NULL), 200, NULL);
     reply_done(&r);
     assert_int_equal(sites(), before + 1);
-    expect(&bob, "POST", decision, "{\"approve\":true}", 409, "conflict");
-    r = human_send(&f, &bob, "GET", path, NULL);
+    expect(as(&bob, "POST", decision, "{\"approve\":true}"), 409, "conflict");
+    r = as(&bob, "GET", path, NULL);
     assert_true(json_is_null(json_object_get(r.json, "request"))); /* forgotten */
     reply_done(&r);
 }
@@ -102,66 +77,64 @@ static void test_one_denies_or_withdraws(void **state)
     char path[64], decision[96];
     size_t before = sites();
     ask(&ada, "POST", "/v1/sites", "{\"name\":\"Tower\"}", path, decision);
-    expect(&bob, "POST", decision, "{\"approve\":false}", 200, NULL);
-    expect(&bob, "POST", decision, "{\"approve\":true}", 409, "conflict");
+    expect(as(&bob, "POST", decision, "{\"approve\":false}"), 200, NULL);
+    expect(as(&bob, "POST", decision, "{\"approve\":true}"), 409, "conflict");
     ask(&ada, "POST", "/v1/sites", "{\"name\":\"Tower\"}", path, decision);
-    expect(&ada, "POST", decision, "{\"approve\":false}", 200, NULL);
+    expect(as(&ada, "POST", decision, "{\"approve\":false}"), 200, NULL);
     assert_int_equal(sites(), before);
 }
 
 static void test_what_cannot_be_done_goes_on_waiting(void **state)
 {
     char path[64], decision[96];
-    expect(&bob, "GET", "/v1/sites", NULL, 200, NULL);
+    expect(as(&bob, "GET", "/v1/sites", NULL), 200, NULL);
     ask(&ada, "POST", "/v1/sites", "{\"name\":\"Gate\"}", path, decision); /* there is one */
-    expect(&bob, "POST", decision, "{\"approve\":true}", 409, "conflict");
-    struct reply r = human_send(&f, &bob, "GET", path, NULL);
+    expect(as(&bob, "POST", decision, "{\"approve\":true}"), 409, "conflict");
+    struct reply r = as(&bob, "GET", path, NULL);
     assert_string_equal(reply_text(&r, "state"), "waiting");
     reply_done(&r);
-    expect(&bob, "POST", decision, "{\"approve\":false}", 200, NULL);
+    expect(as(&bob, "POST", decision, "{\"approve\":false}"), 200, NULL);
 }
 
 static void test_both_still_have_to_may(void **state)
 {
     char path[64], decision[96];
-    struct human carl;
-    human_make(&f, db, "acme", "carl", &carl);
-    struct granted g = human_grant(&f, db, &carl, ROLE_OWNER, NULL, 0);
+    struct human carl = human_make("acme", "carl");
+    struct granted g = human_grant(&carl, ROLE_OWNER, NULL, 0);
     ask(&carl, "POST", "/v1/sites", "{\"name\":\"Carl's\"}", path, decision);
-    struct scope s = human_begin(&f, db, "acme");
+    struct scope s = fixture_begin(&f, "acme");
     assert_int_equal(granted_revoke(&s, g.id, clock_real()), 0);
-    assert_int_equal(cloud_commit(f.c, db), 0);
-    expect(&bob, "POST", decision, "{\"approve\":true}", 403, "forbidden");
-    s = human_begin(&f, db, "acme");
+    fixture_commit(&f);
+    expect(as(&bob, "POST", decision, "{\"approve\":true}"), 403, "forbidden");
+    s = fixture_begin(&f, "acme");
     carl.account.state = ACCOUNT_ARCHIVED;
     assert_int_equal(account_put(&s, &carl.account), 0);
-    assert_int_equal(cloud_commit(f.c, db), 0);
-    expect(&bob, "POST", decision, "{\"approve\":true}", 409, "conflict");
+    fixture_commit(&f);
+    expect(as(&bob, "POST", decision, "{\"approve\":true}"), 409, "conflict");
 }
 
 static void test_an_erasure(void **state)
 {
     char path[64], decision[96], erasure[96], person[2 * ID_LEN + 1];
-    struct human gone;
-    human_make(&f, db, "acme", "gone", &gone);
+    struct human gone = human_make("acme", "gone");
     str_hex(gone.account.person, ID_LEN, person);
     snprintf(erasure, sizeof erasure, "/v1/people/%s/erasure", person);
     ask(&ada, "POST", erasure, "{\"dry_run\":false}", path, decision);
     snprintf(erasure, sizeof erasure, "/v1/people/%s", person);
-    expect(&ada, "GET", erasure, NULL, 200, NULL);
-    struct reply r = human_send(&f, &bob, "POST", decision, "{\"approve\":true}");
+    expect(as(&ada, "GET", erasure, NULL), 200, NULL);
+    struct reply r = as(&bob, "POST", decision, "{\"approve\":true}");
     assert_int_equal(r.status, 200);
     assert_int_equal(json_integer_value(json_object_get(json_object_get(r.json, "outcome"), "status")), 200);
     reply_done(&r);
-    expect(&ada, "GET", erasure, NULL, 404, "not-found");
+    expect(as(&ada, "GET", erasure, NULL), 404, "not-found");
 }
 
 static void test_the_settings_want_four_eyes_as_well(void **state)
 {
     char path[64], decision[96];
     ask(&ada, "PATCH", "/v1/settings", "{\"four_eyes\":[]}", path, decision);
-    expect(&ada, "POST", decision, "{\"approve\":true}", 403, "forbidden");
-    expect(&ada, "POST", decision, "{\"approve\":false}", 200, NULL);
+    expect(as(&ada, "POST", decision, "{\"approve\":true}"), 403, "forbidden");
+    expect(as(&ada, "POST", decision, "{\"approve\":false}"), 200, NULL);
 }
 
 /* Or one person could make a second pair of eyes, or take somebody else's. */
@@ -169,25 +142,25 @@ static void test_nobody_makes_himself_a_second_pair(void **state)
 {
     char path[64], decision[96], reset[96], id[2 * ID_LEN + 1], role[2 * ID_LEN + 1], body[256];
     struct role owner;
-    assert_int_equal(role_of_kind(db, "acme", ROLE_OWNER, &owner), 0);
+    assert_int_equal(role_of_kind(f.db, "acme", ROLE_OWNER, &owner), 0);
     str_hex(owner.id, ID_LEN, role);
     ask(&ada, "POST", "/v1/accounts", "{\"login\":\"ada2\",\"name\":\"Ada too\"}", path, decision);
-    expect(&bob, "POST", decision, "{\"approve\":false}", 200, NULL);
+    expect(as(&bob, "POST", decision, "{\"approve\":false}"), 200, NULL);
     snprintf(body, sizeof body, "{\"account\":\"%s\",\"role\":\"%s\",\"reach\":\"tenant\",\"reason\":\"me\"}",
              str_hex(hr.account.id, ID_LEN, id), role);
     ask(&ada, "POST", "/v1/grants", body, path, decision);
-    expect(&bob, "POST", decision, "{\"approve\":false}", 200, NULL);
+    expect(as(&bob, "POST", decision, "{\"approve\":false}"), 200, NULL);
     snprintf(reset, sizeof reset, "/v1/accounts/%s/password-reset", str_hex(bob.account.id, ID_LEN, id));
     ask(&ada, "POST", reset, NULL, path, decision);
-    expect(&ada, "POST", decision, "{\"approve\":false}", 200, NULL);
+    expect(as(&ada, "POST", decision, "{\"approve\":false}"), 200, NULL);
 }
 
 static void set_mail(struct human *h, const char *mail)
 {
-    struct scope s = human_begin(&f, db, h->tenant);
+    struct scope s = fixture_begin(&f, h->tenant);
     assert_int_equal(str_copy(h->account.mail, sizeof h->account.mail, mail), 0);
     assert_int_equal(account_put(&s, &h->account), 0);
-    assert_int_equal(cloud_commit(f.c, db), 0);
+    fixture_commit(&f);
 }
 
 static void test_one_mailbox_is_one_pair(void **state)
@@ -196,9 +169,9 @@ static void test_one_mailbox_is_one_pair(void **state)
     set_mail(&ada, "ada@example.org");
     set_mail(&bob, "Ada@example.org");
     ask(&ada, "POST", "/v1/sites", "{\"name\":\"Mine\"}", path, decision);
-    expect(&bob, "POST", decision, "{\"approve\":true}", 403, "forbidden");
+    expect(as(&bob, "POST", decision, "{\"approve\":true}"), 403, "forbidden");
     set_mail(&bob, "bob@example.org");
-    expect(&bob, "POST", decision, "{\"approve\":true}", 200, NULL);
+    expect(as(&bob, "POST", decision, "{\"approve\":true}"), 200, NULL);
 }
 
 /* Nor with somebody else who asks: nobody decides on what he wanted himself. */
@@ -209,21 +182,21 @@ static void test_who_wants_a_correction_is_no_second_pair(void **state)
              "{\"person\":\"%s\",\"kind\":\"add\",\"time\":\"2026-11-02T07:00:00Z\",\"direction\":\"in\","
              "\"reason\":\"forgot\"}",
              str_hex(hr.account.person, ID_LEN, id));
-    struct reply r = human_send(&f, &bob, "POST", "/v1/corrections", body);
+    struct reply r = as(&bob, "POST", "/v1/corrections", body);
     assert_int_equal(r.status, 201);
     snprintf(correction, sizeof correction, "/v1/corrections/%s/decision", reply_text(&r, "id"));
     reply_done(&r);
     ask(&ada, "POST", correction, "{\"decision\":\"approved\",\"reason\":\"yes\"}", path, decision);
-    expect(&bob, "POST", decision, "{\"approve\":true}", 403, "forbidden");
-    expect(&hr, "POST", decision, "{\"approve\":true}", 403, "forbidden");
-    expect(&bob, "POST", decision, "{\"approve\":false}", 200, NULL);
+    expect(as(&bob, "POST", decision, "{\"approve\":true}"), 403, "forbidden");
+    expect(as(&hr, "POST", decision, "{\"approve\":true}"), 403, "forbidden");
+    expect(as(&bob, "POST", decision, "{\"approve\":false}"), 200, NULL);
 }
 
 static void test_two_owners_stay(void **state)
 {
-    struct scope s = human_begin(&f, db, "acme");
+    struct scope s = fixture_begin(&f, "acme");
     assert_int_equal(granted_may_go(&s, bob.account.id, NULL, clock_real()), CLOUD_CONFLICT);
-    cloud_rollback(f.c, db);
+    cloud_rollback(f.c, f.db);
 }
 
 static void test_a_week_is_enough(void **state)
@@ -232,15 +205,14 @@ static void test_a_week_is_enough(void **state)
     uint8_t id[ID_LEN];
     struct approval a;
     struct approval_request request;
-    struct scope s;
     ask(&ada, "POST", "/v1/sites", "{\"name\":\"Later\"}", path, decision);
     assert_int_equal(str_unhex(path + strlen("/v1/approvals/"), id, ID_LEN), 0);
-    assert_int_equal(scope_init(f.c, db, "acme", &s), 0);
+    struct scope s = fixture_scope(&f, "acme");
     int64_t then = clock_real() + APPROVAL_US + 1;
     assert_int_equal(approval_get(&s, id, then, &a), 0);
     assert_int_equal(a.state, APPROVAL_LAPSED);
     assert_int_equal(approval_request(&s, &a, &request), CLOUD_ABSENT);
-    assert_int_equal(approval_sweep(f.c, db, then), 0);
+    assert_int_equal(approval_sweep(f.c, f.db, then), 0);
     assert_int_equal(approval_get(&s, id, clock_real(), &a), 0);
     assert_int_equal(approval_request(&s, &a, &request), CLOUD_ABSENT);
 }
@@ -248,31 +220,30 @@ static void test_a_week_is_enough(void **state)
 /* Whom a request is about may stand in its body. Who is erased takes it along: nothing opens it any more. */
 static void test_a_request_goes_with_the_person_in_its_body(void **state)
 {
-    struct human eve;
     struct erasure e;
     struct approval a;
     struct approval_request request;
     struct scope s;
     uint8_t id[ID_LEN];
     char path[64], decision[96], body[256], person[2 * ID_LEN + 1];
-    human_make(&f, db, "acme", "eve", &eve);
+    struct human eve = human_make("acme", "eve");
     str_hex(eve.account.person, ID_LEN, person);
     struct tenant_settings set;
-    assert_int_equal(tenant_settings_get(db, "acme", &set), 0);
-    s = human_begin(&f, db, "acme");
+    assert_int_equal(tenant_settings_get(f.db, "acme", &set), 0);
+    s = fixture_begin(&f, "acme");
     set.four_eyes |= PERM_BIT(PERM_CORRECTIONS_REQUEST);
     assert_int_equal(tenant_settings_put(&s, &set, ""), 0);
-    assert_int_equal(cloud_commit(f.c, db), 0);
+    fixture_commit(&f);
     snprintf(body, sizeof body,
              "{\"person\":\"%s\",\"kind\":\"add\",\"time\":\"2026-11-20T08:00:00Z\",\"reason\":\"forgot\"}", person);
     ask(&ada, "POST", "/v1/corrections", body, path, decision);
     assert_int_equal(str_unhex(path + strlen("/v1/approvals/"), id, ID_LEN), 0);
-    assert_int_equal(scope_init(f.c, db, "acme", &s), 0);
+    assert_int_equal(scope_init(f.c, f.db, "acme", &s), 0);
     assert_int_equal(approval_get(&s, id, clock_real(), &a), 0);
     assert_int_equal(approval_request(&s, &a, &request), 0);
-    assert_int_equal(erasure_make(f.c, db, "acme", eve.account.person, &asked, &e), 0);
+    assert_int_equal(erasure_make(f.c, f.db, "acme", eve.account.person, &asked, &e), 0);
     assert_int_equal(approval_request(&s, &a, &request), CLOUD_ABSENT);
-    expect(&bob, "POST", decision, "{\"approve\":true}", 404, "not-found");
+    expect(as(&bob, "POST", decision, "{\"approve\":true}"), 404, "not-found");
 }
 
 /* ---- every route ---- */
@@ -297,7 +268,7 @@ static char *example_of(json_t *operation)
 }
 
 /* Each {parameter} stands for something that there is not: whether it is there is asked when it is done. */
-static void path_of(const char *pattern, char ret[160])
+static void path_for(const char *pattern, char ret[160])
 {
     size_t n = 0;
     for (const char *p = pattern; *p; p++) {
@@ -317,11 +288,11 @@ static void path_of(const char *pattern, char ret[160])
 static void want_all(const char *tenant)
 {
     struct tenant_settings set;
-    struct scope s = human_begin(&f, db, tenant);
-    assert_int_equal(tenant_settings_get(db, tenant, &set), 0);
+    struct scope s = fixture_begin(&f, tenant);
+    assert_int_equal(tenant_settings_get(f.db, tenant, &set), 0);
     set.four_eyes = PERM_ALL;
     assert_int_equal(tenant_settings_put(&s, &set, ""), 0);
-    assert_int_equal(cloud_commit(f.c, db), 0);
+    fixture_commit(&f);
 }
 
 /* False: it is no route of a permission, or changes nothing, or takes a table, which waits for nobody. */
@@ -341,8 +312,8 @@ static void ask_for(const struct human *vendor, const char *method, const char *
     char *body = example_of(operation);
     for (size_t i = 0; method[i] && i < sizeof upper - 1; i++)
         upper[i] = (char)(method[i] & ~0x20);
-    path_of(pattern, path);
-    struct reply r = human_send(&f, h, upper, path, body);
+    path_for(pattern, path);
+    struct reply r = as(h, upper, path, body);
     if (r.status != 202)
         print_error("%s %s: %d %s\n", upper, path, r.status, r.body);
     assert_int_equal(r.status, 202);
@@ -353,13 +324,11 @@ static void ask_for(const struct human *vendor, const char *method, const char *
 
 static void test_whatever_changes_something_may_want_them(void **state)
 {
-    struct human vendor;
     const char *pattern, *method;
     json_t *item, *operation;
     size_t n = 0;
-    human_make(&f, db, VENDOR_TENANT, "vera", &vendor);
-    (void)human_grant(&f, db, &vendor, ROLE_OWNER, NULL, 0);
-    expect(&vendor, "POST", "/v1/me/confidentiality", "{\"version\":1}", 200, NULL);
+    struct human vendor = human_with(VENDOR_TENANT, "vera", ROLE_OWNER);
+    expect(as(&vendor, "POST", "/v1/me/confidentiality", "{\"version\":1}"), 200, NULL);
     want_all("acme");
     want_all(VENDOR_TENANT);
     json_t *doc = json_loadb(openapi_json, openapi_json_n, JSON_REJECT_DUPLICATES, NULL);
@@ -376,7 +345,7 @@ static void test_whatever_changes_something_may_want_them(void **state)
     }
     json_decref(doc);
     assert_true(n > 40);
-    struct reply r = human_send(&f, &bob, "GET", "/v1/approvals?limit=1000", NULL);
+    struct reply r = as(&bob, "GET", "/v1/approvals?limit=1000", NULL);
     assert_int_equal(r.status, 200);
     assert_true(json_array_size(json_object_get(r.json, "items")) > 30);
     reply_done(&r);
@@ -399,5 +368,5 @@ int main(void)
         cmocka_unit_test(test_a_request_goes_with_the_person_in_its_body),
         cmocka_unit_test(test_whatever_changes_something_may_want_them),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, api_teardown);
 }

@@ -149,8 +149,8 @@ static void refusals_are_counted(void **state)
     audit_counts(fx.c, &counts);
     assert_int_equal(counts.refused, 5);
     api_stop(api);
-    cloud_close(fx.c); /* ends the minute */
-    assert_int_equal(cloud_open(&fx.set, &fx.c), 0);
+    fixture_close(&fx); /* ends the minute */
+    fixture_open(&fx);
     assert_int_equal(api_start(fx.c, NULL, &api), 0);
     fx.s.port = api_port(api);
     items = trail("");

@@ -1,7 +1,5 @@
 /* The API as its users meet it: rights, people, credentials, gateways, errors. Punches are in test_api_punches.c.
  */
-#include "api/api.h"
-
 #include <pthread.h>
 #include <stdatomic.h>
 #include <time.h>
@@ -10,33 +8,7 @@
 #include "api/http.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "tests/unit/cloud_fixture.h"
-
-static struct fixture f;
-static struct api *api;
-
-static int setup(void **state)
-{
-    fixture_make(&f);
-    assert_int_equal(api_start(f.c, NULL, &api), 0);
-    f.s.port = api_port(api);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    api_stop(api);
-    fixture_done(&f);
-    return 0;
-}
-
-static void expect_problem(const char *method, const char *path, const char *token, const char *body, int status,
-                           const char *slug)
-{
-    struct reply r = request(&f.s, method, path, token, body ? BYTES_STR(body) : BYTES_NONE, body ? as_json : NULL);
-    assert_problem(&r, status, slug);
-    reply_done(&r);
-}
+#include "tests/unit/api_fixture.h"
 
 /* Makes a person; its id in hex. */
 static void make_person(const char *token, const char *body, char ret_id[33])
@@ -46,20 +18,6 @@ static void make_person(const char *token, const char *body, char ret_id[33])
     assert_int_equal(strlen(reply_text(&r, "id")), 32);
     strcpy(ret_id, reply_text(&r, "id"));
     reply_done(&r);
-}
-
-/* The last four live. */
-static const char *path_of(const char *fmt, ...) PRINTF_LIKE(1, 2);
-static const char *path_of(const char *fmt, ...)
-{
-    static char path[4][512];
-    static int at;
-    va_list ap;
-    at = (at + 1) % 4;
-    va_start(ap, fmt);
-    vsnprintf(path[at], sizeof path[at], fmt, ap);
-    va_end(ap);
-    return path[at];
 }
 
 static void test_health(void **state)
@@ -106,45 +64,34 @@ static void test_every_route_wants_its_token(void **state)
         assert_problem(&r, 401, "token-unknown");
         assert_non_null(strstr(reply_header(&r, "WWW-Authenticate"), "error=\"invalid_token\""));
         reply_done(&r);
-        expect_problem(m, p, t[i].scope == SCOPE_OPERATOR ? f.acme : f.operator_token, NULL, 403, "forbidden");
+        expect(call(m, p, t[i].scope == SCOPE_OPERATOR ? f.acme : f.operator_token, NULL), 403, "forbidden");
     }
 }
 
 static void test_tokens(void **state)
 {
-    struct db *db = NULL;
     struct token t;
     char text[TOKEN_TEXT_MAX];
     static const char *const basic[] = {"-H", "Authorization: Basic YTpi", NULL};
     static const char *const empty[] = {"-H", "Authorization: Bearer ", NULL};
     char lower[128];
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(token_add(f.c, db, "acme", "", clock_real() - 1000000, text, &t), 0);
+    assert_int_equal(token_add(f.c, f.db, "acme", "", clock_real() - 1000000, text, &t), 0);
     struct reply r = get(&f.s, "/v1/people", text);
     assert_problem(&r, 401, "token-expired");
     assert_non_null(strstr(reply_header(&r, "WWW-Authenticate"), "expired"));
     reply_done(&r);
-    assert_int_equal(token_add(f.c, db, "acme", "", clock_real() + 3600000000, text, &t), 0);
-    r = get(&f.s, "/v1/people", text);
-    assert_int_equal(r.status, 200);
-    reply_done(&r);
-    assert_int_equal(token_revoke(f.c, db, t.id), 0);
-    expect_problem("GET", "/v1/people", text, NULL, 401, "token-unknown");
-    cloud_db_give(f.c, db);
+    assert_int_equal(token_add(f.c, f.db, "acme", "", clock_real() + 3600000000, text, &t), 0);
+    expect(get(&f.s, "/v1/people", text), 200, NULL);
+    assert_int_equal(token_revoke(f.c, f.db, t.id), 0);
+    expect(call("GET", "/v1/people", text, NULL), 401, "token-unknown");
 
-    r = request(&f.s, "GET", "/v1/people", NULL, BYTES_NONE, basic);
-    assert_problem(&r, 401, "token-missing");
-    reply_done(&r);
-    r = request(&f.s, "GET", "/v1/people", NULL, BYTES_NONE, empty);
-    assert_int_equal(r.status, 401);
-    reply_done(&r);
+    expect(request(&f.s, "GET", "/v1/people", NULL, BYTES_NONE, basic), 401, "token-missing");
+    expect(request(&f.s, "GET", "/v1/people", NULL, BYTES_NONE, empty), 401, NULL);
     snprintf(lower, sizeof lower, "Authorization: bearer %s", f.acme);
     const char *const scheme[] = {"-H", lower, NULL};
-    r = request(&f.s, "GET", "/v1/people", NULL, BYTES_NONE, scheme); /* schemes know no case */
-    assert_int_equal(r.status, 200);
-    reply_done(&r);
+    expect(request(&f.s, "GET", "/v1/people", NULL, BYTES_NONE, scheme), 200, NULL); /* schemes know no case */
     /* a tenant's token does not outgrow its tenant by asking in the query */
-    expect_problem("GET", "/v1/people?tenant=globex", f.acme, NULL, 400, "bad-parameter");
+    expect(call("GET", "/v1/people?tenant=globex", f.acme, NULL), 400, "bad-parameter");
 }
 
 static void test_unknown_paths(void **state)
@@ -164,9 +111,7 @@ static void test_unknown_paths(void **state)
                                         "/v1/credentials/waiting2"};
     static const char *const as_is[] = {"--path-as-is", NULL};
     for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
-        struct reply r = request(&f.s, "GET", paths[i], f.acme, BYTES_NONE, as_is);
-        assert_problem(&r, 404, "not-found");
-        reply_done(&r);
+        expect(request(&f.s, "GET", paths[i], f.acme, BYTES_NONE, as_is), 404, "not-found");
     }
 }
 
@@ -205,9 +150,7 @@ static void test_head(void **state)
         assert_true(atoi(reply_header(&r, "Content-Length")) > 10);
         reply_done(&r);
     }
-    struct reply r = request(&f.s, "HEAD", "/v1/people", NULL, BYTES_NONE, NULL);
-    assert_int_equal(r.status, 401);
-    reply_done(&r);
+    expect(request(&f.s, "HEAD", "/v1/people", NULL, BYTES_NONE, NULL), 401, NULL);
 }
 
 static void test_people(void **state)
@@ -228,7 +171,7 @@ static void test_people(void **state)
     assert_true(json_equal(r.json, made));
     json_decref(made);
     reply_done(&r);
-    expect_problem("GET", path_of("/v1/people/%s", id), f.globex, NULL, 404, "not-found");
+    expect(call("GET", path_of("/v1/people/%s", id), f.globex, NULL), 404, "not-found");
 
     make_person(f.acme, "{\"name\":\"Bob\"}", plain);
     r = get(&f.s, path_of("/v1/people/%s", plain), f.acme);
@@ -244,23 +187,21 @@ static void test_bad_bodies(void **state)
     json_t *e = json_array_get(json_object_get(r.json, "errors"), 0);
     assert_string_equal(json_string_value(json_object_get(e, "pointer")), "/nam");
     reply_done(&r);
-    expect_problem("POST", "/v1/people", f.acme, "{\"name\":\"A\",\"name\":\"B\"}", 400, "bad-json");
-    expect_problem("POST", "/v1/people", f.acme, "{\"name\":5}", 400, "invalid");
-    expect_problem("POST", "/v1/people", f.acme, "{\"name\":\"\"}", 400, "invalid");
-    expect_problem("POST", "/v1/people", f.acme, "{\"name\":\"A", 400, "bad-json");
-    expect_problem("POST", "/v1/people", f.acme, "[]", 400, "bad-json");
-    expect_problem("POST", "/v1/people", f.acme, "{\"name\":\"\xff\"}", 400, "bad-json");
-    r = request(&f.s, "POST", "/v1/people", f.acme, BYTES_STR("{\"name\":\"A\"}"), NULL);
-    assert_problem(&r, 415, "media-type");
-    reply_done(&r);
+    expect(call("POST", "/v1/people", f.acme, "{\"name\":\"A\",\"name\":\"B\"}"), 400, "bad-json");
+    expect(call("POST", "/v1/people", f.acme, "{\"name\":5}"), 400, "invalid");
+    expect(call("POST", "/v1/people", f.acme, "{\"name\":\"\"}"), 400, "invalid");
+    expect(call("POST", "/v1/people", f.acme, "{\"name\":\"A"), 400, "bad-json");
+    expect(call("POST", "/v1/people", f.acme, "[]"), 400, "bad-json");
+    expect(call("POST", "/v1/people", f.acme, "{\"name\":\"\xff\"}"), 400, "bad-json");
+    expect(request(&f.s, "POST", "/v1/people", f.acme, BYTES_STR("{\"name\":\"A\"}"), NULL), 415, "media-type");
     memset(big, ' ', sizeof big - 1);
-    expect_problem("POST", "/v1/people", f.acme, big, 413, "too-large");
+    expect(call("POST", "/v1/people", f.acme, big), 413, "too-large");
     /* 200 characters, but more bytes than the store takes */
     size_t n = (size_t)sprintf(big, "{\"name\":\"");
     for (int i = 0; i < 200; i++)
         n += (size_t)sprintf(big + n, "\xe2\x82\xac");
     sprintf(big + n, "\"}");
-    expect_problem("POST", "/v1/people", f.acme, big, 400, "invalid");
+    expect(call("POST", "/v1/people", f.acme, big), 400, "invalid");
 }
 
 static void test_query_is_strict(void **state)
@@ -271,7 +212,7 @@ static void test_query_is_strict(void **state)
         "/v1/people?limit=",      "/v1/people/1?x=1",           "/v1/gateways?site=5",
         "/v1/people?limit=1%200", "/v1/people?%ff=1",           "/healthz?x=1&a&b&c&d&e&f&g&h&i&j&k&l&m&n&o&p"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
-        expect_problem("GET", bad[i], f.acme, NULL, 400, "bad-parameter");
+        expect(call("GET", bad[i], f.acme, NULL), 400, "bad-parameter");
 }
 
 /* All pages of a list of 37 by 5 are the list, once. */
@@ -297,10 +238,10 @@ static void test_people_pages(void **state)
         }
         assert_true(json_is_null(next) || json_array_size(items) == 5);
         if (json_is_string(next)) {
-            expect_problem("GET", path_of("/v1/people?cursor=%s", json_string_value(next)), f.acme, NULL, 400,
-                           "bad-cursor");
-            expect_problem("GET", path_of("/v1/punches?cursor=%s", json_string_value(next)), f.globex, NULL, 400,
-                           "bad-cursor");
+            expect(call("GET", path_of("/v1/people?cursor=%s", json_string_value(next)), f.acme, NULL), 400,
+                   "bad-cursor");
+            expect(call("GET", path_of("/v1/punches?cursor=%s", json_string_value(next)), f.globex, NULL), 400,
+                   "bad-cursor");
             snprintf(path, sizeof path, "/v1/people?limit=5&cursor=%s", json_string_value(next));
         } else {
             path[0] = '\0';
@@ -311,8 +252,8 @@ static void test_people_pages(void **state)
     }
     assert_int_equal(json_object_size(seen), 37);
     json_decref(seen);
-    expect_problem("GET", "/v1/people?cursor=", f.globex, NULL, 400, "bad-cursor");
-    expect_problem("GET", "/v1/people?cursor=AAAA", f.globex, NULL, 400, "bad-cursor");
+    expect(call("GET", "/v1/people?cursor=", f.globex, NULL), 400, "bad-cursor");
+    expect(call("GET", "/v1/people?cursor=AAAA", f.globex, NULL), 400, "bad-cursor");
 }
 
 static void test_assign(void **state)
@@ -336,28 +277,27 @@ static void test_assign(void **state)
 
     /* the same card, for somebody else, at the same time */
     of_bob = path_of("/v1/people/%s/credentials", bob);
-    expect_problem("POST", of_bob, f.acme, "{\"tech\":\"em4100\",\"bits\":40,\"data\":\"67003B51C6\"}", 409,
-                   "conflict");
+    expect(call("POST", of_bob, f.acme, "{\"tech\":\"em4100\",\"bits\":40,\"data\":\"67003B51C6\"}"), 409, "conflict");
     /* in another tenant it is another card */
     char eve[33];
     make_person(f.globex, "{\"name\":\"Eve\"}", eve);
-    r = post(&f.s, path_of("/v1/people/%s/credentials", eve), f.globex,
-             "{\"tech\":\"em4100\",\"bits\":40,\"data\":\"67003b51c6\"}");
-    assert_int_equal(r.status, 201);
-    reply_done(&r);
+    expect(post(&f.s, path_of("/v1/people/%s/credentials", eve), f.globex,
+                "{\"tech\":\"em4100\",\"bits\":40,\"data\":\"67003b51c6\"}"),
+           201, NULL);
 
-    expect_problem("GET", path_of("/v1/credentials/%s", cred), f.globex, NULL, 404, "not-found");
-    expect_problem("POST", path_of("/v1/credentials/%s/unassign", cred), f.globex, "{}", 404, "not-found");
-    expect_problem("POST", path_of("/v1/people/%s/credentials", ada), f.globex,
-                   "{\"tech\":\"em4100\",\"bits\":40,\"data\":\"0000000001\"}", 404, "not-found");
-    expect_problem("GET", path_of("/v1/people/%s/credentials", ada), f.globex, NULL, 404, "not-found");
+    expect(call("GET", path_of("/v1/credentials/%s", cred), f.globex, NULL), 404, "not-found");
+    expect(call("POST", path_of("/v1/credentials/%s/unassign", cred), f.globex, "{}"), 404, "not-found");
+    expect(call("POST", path_of("/v1/people/%s/credentials", ada), f.globex,
+                "{\"tech\":\"em4100\",\"bits\":40,\"data\":\"0000000001\"}"),
+           404, "not-found");
+    expect(call("GET", path_of("/v1/people/%s/credentials", ada), f.globex, NULL), 404, "not-found");
 
     r = post(&f.s, path_of("/v1/credentials/%s/unassign", cred), f.acme, "{\"until\":\"2026-06-01T00:00:00Z\"}");
     assert_int_equal(r.status, 200);
     assert_string_equal(reply_text(&r, "until"), "2026-06-01T00:00:00.000000Z");
     reply_done(&r);
-    expect_problem("POST", path_of("/v1/credentials/%s/unassign", cred), f.acme, "{\"until\":\"2026-07-01\"}", 400,
-                   "invalid");
+    expect(call("POST", path_of("/v1/credentials/%s/unassign", cred), f.acme, "{\"until\":\"2026-07-01\"}"), 400,
+           "invalid");
     /* now the next holder */
     r = post(&f.s, path_of("/v1/people/%s/credentials", bob), f.acme,
              "{\"tech\":\"em4100\",\"bits\":40,\"data\":\"67003B51C6\",\"from\":\"2026-06-01\"}");
@@ -402,8 +342,8 @@ static void test_assign_refuses(void **state)
     make_person(f.acme, "{\"name\":\"Ada\"}", ada);
     const char *path = path_of("/v1/people/%s/credentials", ada);
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
-        expect_problem("POST", path, f.acme, bad[i], 400, "invalid");
-    expect_problem("POST", path, f.acme, "{\"number\":\"0000000077\",\"rendering\":\"dec10\"}", 404, "not-found");
+        expect(call("POST", path, f.acme, bad[i]), 400, "invalid");
+    expect(call("POST", path, f.acme, "{\"number\":\"0000000077\",\"rendering\":\"dec10\"}"), 404, "not-found");
 }
 
 /* A lossy number claims the one waiting card that shows so, and its punches with it. */
@@ -445,7 +385,7 @@ static void test_waiting_card_is_claimed(void **state)
     p.cred = fixture_card(0x3300000005);
     p.gseq = 4;
     fixture_file_one(&f, &p);
-    expect_problem("POST", path, f.acme, "{\"number\":\"0000000005\",\"rendering\":\"dec10\"}", 409, "conflict");
+    expect(call("POST", path, f.acme, "{\"number\":\"0000000005\",\"rendering\":\"dec10\"}"), 409, "conflict");
 }
 
 static void file_card(uint64_t number, uint64_t gseq, int64_t time)
@@ -513,8 +453,8 @@ static void test_inbox_pages(void **state)
     strcpy(path, "/v1/credentials/waiting?limit=3");
     inbox_page(path, seen);
     assert_string_equal(seen, "625");
-    expect_problem("GET", path, f.acme, NULL, 400, "bad-cursor");
-    expect_problem("GET", "/v1/credentials/waiting?cursor=AAAA", f.globex, NULL, 400, "bad-cursor");
+    expect(call("GET", path, f.acme, NULL), 400, "bad-cursor");
+    expect(call("GET", "/v1/credentials/waiting?cursor=AAAA", f.globex, NULL), 400, "bad-cursor");
 }
 
 static void test_gateways(void **state)
@@ -540,16 +480,16 @@ static void test_gateways(void **state)
     r = get(&f.s, path, f.acme);
     assert_string_equal(reply_text(&r, "site"), "North gate");
     reply_done(&r);
-    expect_problem("PATCH", path, f.acme, "{\"site\":\"\"}", 400, "invalid");
-    expect_problem("PATCH", path, f.acme, "{\"site\":\"x\",\"id\":\"y\"}", 400, "invalid");
-    expect_problem("PATCH", path, f.acme,
-                   "{\"site\":\"\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac"
-                   "\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac"
-                   "\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac"
-                   "\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\"}",
-                   400, "invalid"); /* 22 characters, 66 bytes */
-    expect_problem("GET", path, f.globex, NULL, 404, "not-found");
-    expect_problem("PATCH", path, f.globex, "{\"site\":\"x\"}", 404, "not-found");
+    expect(call("PATCH", path, f.acme, "{\"site\":\"\"}"), 400, "invalid");
+    expect(call("PATCH", path, f.acme, "{\"site\":\"x\",\"id\":\"y\"}"), 400, "invalid");
+    expect(call("PATCH", path, f.acme,
+                "{\"site\":\"\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac"
+                "\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac"
+                "\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac"
+                "\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\"}"),
+           400, "invalid"); /* 22 characters, 66 bytes */
+    expect(call("GET", path, f.globex, NULL), 404, "not-found");
+    expect(call("PATCH", path, f.globex, "{\"site\":\"x\"}"), 404, "not-found");
 }
 
 /* Seven more of a third customer, two at a time: each once, in order, and none of the others'. */
@@ -559,14 +499,11 @@ static void test_gateways_come_in_pages(void **state)
     uint8_t gw[GW_LEN];
     struct token token;
     struct tenant t;
-    struct db *db = NULL;
     size_t seen = 0, pages = 0;
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(tenant_add(f.c, db, "initech", &t), 0);
-    assert_int_equal(token_add(f.c, db, "initech", "test", 0, text, &token), 0);
+    assert_int_equal(tenant_add(f.c, f.db, "initech", &t), 0);
+    assert_int_equal(token_add(f.c, f.db, "initech", "test", 0, text, &token), 0);
     for (int i = 0; i < 7; i++)
-        fixture_gateway(&f, db, "initech", "Yard", gw);
-    cloud_db_give(f.c, db);
+        fixture_gateway(&f, "initech", "Yard", gw);
     for (bool more = true; more; pages++) {
         size_t i;
         json_t *g;
@@ -582,12 +519,12 @@ static void test_gateways_come_in_pages(void **state)
         more = json_is_string(json_object_get(r.json, "next"));
         snprintf(path, sizeof path, "/v1/gateways?limit=2&cursor=%s", reply_text(&r, "next"));
         if (more && pages == 0)
-            expect_problem("GET", path, f.acme, NULL, 400, "bad-cursor");
+            expect(call("GET", path, f.acme, NULL), 400, "bad-cursor");
         reply_done(&r);
     }
     assert_int_equal(seen, 7);
     assert_int_equal(pages, 4);
-    expect_problem("GET", "/v1/gateways?cursor=abc", text, NULL, 400, "bad-cursor");
+    expect(call("GET", "/v1/gateways?cursor=abc", text, NULL), 400, "bad-cursor");
 }
 
 static void test_status(void **state)
@@ -689,12 +626,10 @@ static void *ask_readiness(void *arg)
 /* Whoever asks is answered while somebody writes for as long as it takes. */
 static void test_readiness_waits_for_no_writer(void **state)
 {
-    struct db *db = NULL;
     pthread_t t[8];
     atomic_uint answered = 0;
     const struct timespec pause = {.tv_nsec = 100000000};
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(db_begin(db), 0);
+    assert_int_equal(db_begin(f.db), 0);
     for (size_t i = 0; i < 6; i++) /* until what was found before is too old to be said again unasked */
         nanosleep(&pause, NULL);
     for (size_t i = 0; i < ARRAY_LEN(t); i++)
@@ -702,7 +637,7 @@ static void test_readiness_waits_for_no_writer(void **state)
     for (unsigned i = 0; i < 300 && atomic_load(&answered) < ARRAY_LEN(t); i++)
         nanosleep(&pause, NULL);
     unsigned before = atomic_load(&answered);
-    cloud_db_give(f.c, db);
+    db_rollback(f.db);
     for (size_t i = 0; i < ARRAY_LEN(t); i++)
         pthread_join(t[i], NULL);
     assert_int_equal(before, ARRAY_LEN(t));
@@ -733,5 +668,5 @@ int main(void)
         cmocka_unit_test(test_status),
         cmocka_unit_test(test_gateways_come_in_pages),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, api_setup, api_teardown);
 }

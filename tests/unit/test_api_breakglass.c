@@ -1,58 +1,41 @@
 /* Break-glass through the API: two human beings open it, the customer sees and ends it, a third reviews it. */
-#include "api/api.h"
-#include "tests/unit/cloud_actor.h"
+#include "tests/unit/api_human.h"
 
 #define ASK                                                                                                \
     "{\"tenant\":\"acme\",\"category\":\"availability\",\"reason\":\"no punch arrives\",\"permissions\":[" \
     "\"gateways.read\"],\"minutes\":30}"
 
-static struct fixture f;
-static struct api *api;
-static struct actor mira, paul, twin, rosa, owner, auditor;
+static struct human mira, paul, twin, rosa, owner, auditor;
 
 /* Another account of the same human being: its mail comes to the same place. */
-static void share_mail(struct actor *a, const char *mail)
+static void share_mail(struct human *a, const char *mail)
 {
-    struct db *db = NULL;
-    struct scope s;
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(cloud_begin(f.c, db), 0);
-    assert_int_equal(scope_init(f.c, db, a->tenant, &s), 0);
+    struct scope s = fixture_begin(&f, a->tenant);
     assert_int_equal(str_copy(a->account.mail, sizeof a->account.mail, mail), 0);
     assert_int_equal(account_put(&s, &a->account), 0);
-    assert_int_equal(cloud_commit(f.c, db), 0);
-    cloud_db_give(f.c, db);
+    fixture_commit(&f);
 }
 
 static int setup(void **state)
 {
-    fixture_make(&f);
-    assert_int_equal(api_start(f.c, NULL, &api), 0);
-    f.s.port = api_port(api);
-    mira = actor_make(&f, VENDOR_TENANT, "mira", ROLE_SUPPORT);
-    paul = actor_make(&f, VENDOR_TENANT, "paul", ROLE_SUPPORT);
-    twin = actor_make(&f, VENDOR_TENANT, "mira.2", ROLE_SUPPORT);
-    rosa = actor_make(&f, VENDOR_TENANT, "rosa", ROLE_OWNER);
-    owner = actor_make(&f, "acme", "owner", ROLE_OWNER);
-    auditor = actor_make(&f, "acme", "auditor", ROLE_AUDITOR);
+    (void)api_setup(state);
+    mira = human_with(VENDOR_TENANT, "mira", ROLE_SUPPORT);
+    paul = human_with(VENDOR_TENANT, "paul", ROLE_SUPPORT);
+    twin = human_with(VENDOR_TENANT, "mira.2", ROLE_SUPPORT);
+    rosa = human_with(VENDOR_TENANT, "rosa", ROLE_OWNER);
+    owner = human_with("acme", "owner", ROLE_OWNER);
+    auditor = human_with("acme", "auditor", ROLE_AUDITOR);
     share_mail(&mira, "mira@vendor.example");
     share_mail(&twin, "Mira@vendor.example");
-    const struct actor *const all[] = {&mira, &paul, &twin, &rosa};
+    const struct human *const all[] = {&mira, &paul, &twin, &rosa};
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
-        expect_actor(&f, all[i], NULL, "POST", "/v1/me/confidentiality", "{\"version\":1}", 200, NULL);
+        expect(as(all[i], "POST", "/v1/me/confidentiality", "{\"version\":1}"), 200, NULL);
     return 0;
 }
 
-static int teardown(void **state)
+static char *ask(const struct human *a)
 {
-    api_stop(api);
-    fixture_done(&f);
-    return 0;
-}
-
-static char *ask(const struct actor *a)
-{
-    struct reply r = as_actor(&f, a, NULL, "POST", "/v1/break-glass", ASK);
+    struct reply r = as(a, "POST", "/v1/break-glass", ASK);
     char *path = NULL;
     if (r.status != 201)
         print_error("%s\n", r.body);
@@ -62,12 +45,12 @@ static char *ask(const struct actor *a)
     return path;
 }
 
-static void on(const struct actor *a, const char *path, const char *what, const char *body, int status,
+static void on(const struct human *a, const char *path, const char *what, const char *body, int status,
                const char *slug)
 {
     char full[256];
     snprintf(full, sizeof full, "%s/%s", path, what);
-    expect_actor(&f, a, NULL, "POST", full, body, status, slug);
+    expect(as(a, "POST", full, body), status, slug);
 }
 
 static void test_one_human_being_opens_nothing(void **state)
@@ -76,8 +59,8 @@ static void test_one_human_being_opens_nothing(void **state)
     on(&mira, path, "second", NULL, 403, "forbidden");
     on(&twin, path, "second", NULL, 403, "forbidden");
     on(&owner, path, "second", NULL, 403, "forbidden");
-    expect_actor(&f, &mira, "acme", "GET", "/v1/gateways", NULL, 403, "forbidden");
-    expect_actor(&f, &twin, "acme", "GET", "/v1/gateways", NULL, 403, "forbidden");
+    expect(as_in(&mira, "acme", "GET", "/v1/gateways", NULL), 403, "forbidden");
+    expect(as_in(&twin, "acme", "GET", "/v1/gateways", NULL), 403, "forbidden");
     on(&mira, path, "withdraw", NULL, 200, NULL);
     on(&paul, path, "second", NULL, 409, "conflict");
     free(path);
@@ -89,13 +72,13 @@ static void assert_told(const char *path)
     char what[160];
     json_int_t refused = 0;
     snprintf(what, sizeof what, "%s/events", path);
-    struct reply r = as_actor(&f, &owner, NULL, "GET", what, NULL);
+    struct reply r = as(&owner, "GET", what, NULL);
     assert_int_equal(r.status, 200);
     assert_true(json_is_array(json_object_get(r.json, "items")));
     reply_done(&r);
     snprintf(what, sizeof what, "%s/summary", path);
     for (int i = 0; i < 600 && refused == 0; i++) { /* it is on its way into the trail */
-        r = as_actor(&f, &owner, NULL, "GET", what, NULL);
+        r = as(&owner, "GET", what, NULL);
         assert_int_equal(r.status, 200);
         assert_int_equal(json_integer_value(json_object_get(r.json, "people_count")), 0);
         refused = json_integer_value(json_object_get(r.json, "refused"));
@@ -104,20 +87,20 @@ static void assert_told(const char *path)
             usleep(50000);
     }
     assert_int_equal(refused, 1);
-    expect_actor(&f, &auditor, NULL, "GET", what, NULL, 403, "forbidden");
+    expect(as(&auditor, "GET", what, NULL), 403, "forbidden");
 }
 
 static void test_two_open_it_and_a_third_reviews(void **state)
 {
     char *path = ask(&mira), *id = strrchr(path, '/') + 1, other[128];
     on(&paul, path, "second", NULL, 200, NULL);
-    expect_actor(&f, &mira, "acme", "GET", "/v1/gateways", NULL, 200, NULL);
-    expect_actor(&f, &mira, "acme", "GET", "/v1/people", NULL, 403, "forbidden");
-    expect_actor(&f, &paul, "acme", "GET", "/v1/gateways", NULL, 403, "forbidden"); /* he watches */
-    expect_actor(&f, &auditor, NULL, "GET", path, NULL, 403, "forbidden");
+    expect(as_in(&mira, "acme", "GET", "/v1/gateways", NULL), 200, NULL);
+    expect(as_in(&mira, "acme", "GET", "/v1/people", NULL), 403, "forbidden");
+    expect(as_in(&paul, "acme", "GET", "/v1/gateways", NULL), 403, "forbidden"); /* he watches */
+    expect(as(&auditor, "GET", path, NULL), 403, "forbidden");
 
     /* the customer sees it at once, and no decision was its */
-    struct reply r = as_actor(&f, &owner, NULL, "GET", "/v1/break-glass", NULL);
+    struct reply r = as(&owner, "GET", "/v1/break-glass", NULL);
     assert_int_equal(r.status, 200);
     json_t *items = json_object_get(r.json, "items");
     bool found = false;
@@ -130,19 +113,19 @@ static void test_two_open_it_and_a_third_reviews(void **state)
     reply_done(&r);
     snprintf(other, sizeof other, "/v1/support-requests/%s", id);
     on(&owner, other, "decision", "{\"approve\":true}", 404, "not-found");
-    expect_actor(&f, &owner, NULL, "GET", other, NULL, 404, "not-found");
+    expect(as(&owner, "GET", other, NULL), 404, "not-found");
 
-    expect_actor(&f, &paul, NULL, "POST", "/v1/break-glass", ASK, 409, "review-owed");
+    expect(as(&paul, "POST", "/v1/break-glass", ASK), 409, "review-owed");
     on(&rosa, path, "review", "{\"findings\":\"disk full\"}", 409, "conflict"); /* it goes on */
     on(&owner, path, "end", NULL, 200, NULL);
     assert_told(path);
-    expect_actor(&f, &mira, "acme", "GET", "/v1/gateways", NULL, 403, "forbidden");
-    expect_actor(&f, &paul, NULL, "POST", "/v1/break-glass", ASK, 409, "review-owed");
+    expect(as_in(&mira, "acme", "GET", "/v1/gateways", NULL), 403, "forbidden");
+    expect(as(&paul, "POST", "/v1/break-glass", ASK), 409, "review-owed");
     on(&mira, path, "review", "{\"findings\":\"all well\"}", 403, "forbidden"); /* no right to */
     on(&rosa, path, "review", "{}", 400, "invalid");
     on(&rosa, path, "review", "{\"findings\":\"disk full\"}", 200, NULL);
     on(&rosa, path, "review", "{\"findings\":\"no, all well\"}", 409, "conflict");
-    r = as_actor(&f, &owner, NULL, "GET", path, NULL);
+    r = as(&owner, "GET", path, NULL);
     assert_string_equal(reply_text(&r, "findings"), "disk full");
     reply_done(&r);
     free(path);
@@ -155,9 +138,9 @@ static void test_nobody_reviews_his_own(void **state)
     on(&mira, path, "second", NULL, 200, NULL);
     on(&rosa, path, "withdraw", NULL, 200, NULL);
     on(&rosa, path, "review", "{\"findings\":\"all well\"}", 403, "forbidden");
-    struct actor third = actor_make(&f, VENDOR_TENANT, "tom", ROLE_OWNER);
+    struct human third = human_with(VENDOR_TENANT, "tom", ROLE_OWNER);
     on(&third, path, "review", "{\"findings\":\"all well\"}", 403, "confidentiality-needed");
-    expect_actor(&f, &third, NULL, "POST", "/v1/me/confidentiality", "{\"version\":1}", 200, NULL);
+    expect(as(&third, "POST", "/v1/me/confidentiality", "{\"version\":1}"), 200, NULL);
     on(&third, path, "review", "{\"findings\":\"as it was said\"}", 200, NULL);
     free(path);
 }
@@ -173,8 +156,8 @@ static void test_what_it_is_not_for(void **state)
         "\"minutes\":30}",
         "{\"tenant\":\"acme\",\"category\":\"security\",\"permissions\":[\"gateways.read\"],\"minutes\":30}"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
-        expect_actor(&f, &mira, NULL, "POST", "/v1/break-glass", bad[i], 400, "invalid");
-    expect_actor(&f, &owner, NULL, "POST", "/v1/break-glass", ASK, 403, "forbidden");
+        expect(as(&mira, "POST", "/v1/break-glass", bad[i]), 400, "invalid");
+    expect(as(&owner, "POST", "/v1/break-glass", ASK), 403, "forbidden");
 }
 
 /* Two are asked for before either is opened: only one is. */
@@ -200,5 +183,5 @@ int main(void)
         cmocka_unit_test(test_what_it_is_not_for),
         cmocka_unit_test(test_one_at_a_time),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, api_teardown);
 }

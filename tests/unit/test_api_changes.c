@@ -2,31 +2,19 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "api/api.h"
 #include "cloud/feed.h"
 #include "cloud/people.h"
 
-#include "tests/unit/cloud_fixture.h"
+#include "tests/unit/api_fixture.h"
 
-static struct fixture f;
-static struct api *api;
 static int64_t now;
 static uint64_t gseq;
 
 static int setup(void **state)
 {
-    fixture_make(&f);
-    assert_int_equal(api_start(f.c, NULL, &api), 0);
-    f.s.port = api_port(api);
+    (void)api_setup(state);
     now = clock_real() / 1000000 * 1000000;
     gseq = 0;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    api_stop(api);
-    fixture_done(&f);
     return 0;
 }
 
@@ -34,13 +22,6 @@ static void file(uint64_t number, int64_t time, bool pending)
 {
     struct fixture_punch p = {"acme", "door", f.gw, fixture_card(number), ++gseq, time, pending};
     fixture_file_one(&f, &p);
-}
-
-static void expect_problem(const char *path, const char *token, int status, const char *slug)
-{
-    struct reply r = get(&f.s, path, token);
-    assert_problem(&r, status, slug);
-    reply_done(&r);
 }
 
 /* ---- a replica ---- */
@@ -63,7 +44,7 @@ static void replica_done(struct replica *x)
     json_decref(x->credentials);
 }
 
-static const char *text_of(const json_t *o, const char *member)
+static const char *must_text(const json_t *o, const char *member)
 {
     const char *s = json_string_value(json_object_get(o, member));
     assert_non_null(s);
@@ -74,11 +55,11 @@ static void apply_person(struct replica *x, json_t *person)
 {
     const char *id;
     json_t *punch;
-    json_object_set(x->people, text_of(person, "id"), person);
+    json_object_set(x->people, must_text(person, "id"), person);
     json_object_foreach(x->punches, id, punch)
     {
         json_t *of = json_object_get(punch, "person");
-        if (json_is_object(of) && strcmp(text_of(of, "id"), text_of(person, "id")) == 0)
+        if (json_is_object(of) && strcmp(must_text(of, "id"), must_text(person, "id")) == 0)
             json_object_set(of, "name", json_object_get(person, "name"));
     }
 }
@@ -109,20 +90,20 @@ static void forget(json_t *all, const char *person)
 
 static void apply(struct replica *x, json_t *item)
 {
-    const char *type = text_of(item, "type");
+    const char *type = must_text(item, "type");
     json_t *v = json_object_get(item, type);
     if (strcmp(type, "punch") == 0)
-        json_object_set(x->punches, text_of(v, "id"), v);
+        json_object_set(x->punches, must_text(v, "id"), v);
     else if (strcmp(type, "punch.removed") == 0)
-        json_object_del(x->punches, text_of(item, "id"));
+        json_object_del(x->punches, must_text(item, "id"));
     else if (strcmp(type, "person") == 0)
         apply_person(x, v);
     else if (strcmp(type, "person.erased") == 0) {
-        json_object_del(x->people, text_of(item, "id"));
-        forget(x->punches, text_of(item, "id"));
-        forget(x->credentials, text_of(item, "id"));
+        json_object_del(x->people, must_text(item, "id"));
+        forget(x->punches, must_text(item, "id"));
+        forget(x->credentials, must_text(item, "id"));
     } else if (strcmp(type, "credential") == 0)
-        json_object_set(x->credentials, text_of(v, "id"), v);
+        json_object_set(x->credentials, must_text(v, "id"), v);
     else if (strcmp(type, "gateway") == 0)
         apply_gateway(x, v);
     else
@@ -149,7 +130,7 @@ static bool follow_page(struct replica *x, unsigned limit)
         apply(x, item);
         x->items++;
     }
-    snprintf(x->next, sizeof x->next, "%s", text_of(r.json, "next"));
+    snprintf(x->next, sizeof x->next, "%s", must_text(r.json, "next"));
     bool more = json_is_true(json_object_get(r.json, "more"));
     reply_done(&r);
     x->pages++;
@@ -171,7 +152,7 @@ static void assert_same(const json_t *held, const char *path)
     assert_int_equal(json_array_size(items), json_object_size(held));
     json_array_foreach(items, i, item)
     {
-        json_t *ours = json_object_get(held, text_of(item, "id"));
+        json_t *ours = json_object_get(held, must_text(item, "id"));
         if (!json_equal(ours, item))
             print_error("held %s\n of  %s\n", json_dumps(ours, JSON_SORT_KEYS), json_dumps(item, JSON_SORT_KEYS));
         assert_true(json_equal(ours, item));
@@ -271,9 +252,7 @@ static void erase(const char *person)
 {
     char path[128];
     snprintf(path, sizeof path, "/v1/people/%s/erasure", person);
-    struct reply r = post(&f.s, path, f.acme, "{\"dry_run\": false}");
-    assert_int_equal(r.status, 200);
-    reply_done(&r);
+    expect(post(&f.s, path, f.acme, "{\"dry_run\": false}"), 200, NULL);
 }
 
 /* Who is erased takes the entries along by which her punches came to her. A consumer that knows them as hers is told to
@@ -303,7 +282,7 @@ static void erased(void **state)
 
     assert_int_equal(json_object_size(far.punches), 9);
     snprintf(path, sizeof path, "/v1/changes?after=%s", far.next);
-    expect_problem(path, f.acme, 410, "feed-restarted");
+    expect(get(&f.s, path, f.acme), 410, "feed-restarted");
 
     replica_new(&late);
     follow(&late, 2);
@@ -325,8 +304,8 @@ static void positions_that_lead_nowhere(void **state)
 {
     char path[256];
     unsigned long long epoch = cloud_epoch(f.c);
-    expect_problem("/v1/changes?after=0", f.operator_token, 403, "forbidden");
-    expect_problem("/v1/changes?cursor=0", f.acme, 400, "bad-parameter");
+    expect(get(&f.s, "/v1/changes?after=0", f.operator_token), 403, "forbidden");
+    expect(get(&f.s, "/v1/changes?cursor=0", f.acme), 400, "bad-parameter");
     static const char *const bad[] = {"1",
                                       "-1",
                                       "x",
@@ -344,15 +323,15 @@ static void positions_that_lead_nowhere(void **state)
                                       "1.1.9223372036854775808"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         snprintf(path, sizeof path, "/v1/changes?after=%s", bad[i]);
-        expect_problem(path, f.acme, 400, "bad-parameter");
+        expect(get(&f.s, path, f.acme), 400, "bad-parameter");
     }
     /* set back to a backup: another epoch; or the store's files were: numbers that were never given */
     snprintf(path, sizeof path, "/v1/changes?after=%llu.0.1", epoch - 1);
-    expect_problem(path, f.acme, 410, "feed-restarted");
+    expect(get(&f.s, path, f.acme), 410, "feed-restarted");
     snprintf(path, sizeof path, "/v1/changes?after=%llu.0.1", epoch + 1);
-    expect_problem(path, f.acme, 410, "feed-restarted");
+    expect(get(&f.s, path, f.acme), 410, "feed-restarted");
     snprintf(path, sizeof path, "/v1/changes?after=%llu.0.1000", epoch);
-    expect_problem(path, f.acme, 410, "feed-restarted");
+    expect(get(&f.s, path, f.acme), 410, "feed-restarted");
     snprintf(path, sizeof path, "/v1/changes?after=%llu.0.1", epoch); /* the fixture's gateway was the first */
     struct reply r = get(&f.s, path, f.acme);
     assert_int_equal(r.status, 200);
@@ -386,8 +365,8 @@ static void *write_people(void *arg)
     int r = cloud_db_take(f.c, &db);
     for (int i = 0; r == 0 && i < WRITES; i++)
         r = people_create(f.c, db, "acme", &(struct person_set){.name = "Ada"}, &p);
-    cloud_db_give(f.c, db);
     atomic_store(&written, true);
+    cloud_db_give(f.c, db);
     return r == 0 ? NULL : arg;
 }
 
@@ -409,22 +388,19 @@ static int see(void *arg, const struct feed_item *item)
 static void reader_beside_writer(void **state)
 {
     pthread_t t;
-    struct db *db = NULL;
     struct seen x = {0};
     struct feed_pos pos = {0};
     void *failed = NULL;
     bool more, all;
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
     assert_int_equal(pthread_create(&t, NULL, write_people, &f), 0);
     do {
         all = atomic_load(&written);
-        assert_int_equal(feed_read(f.c, db, "acme", 7, see, &x, &pos, &more), 0);
+        assert_int_equal(feed_read(f.c, f.db, "acme", 7, see, &x, &pos, &more), 0);
     } while (!all || more);
     assert_int_equal(pthread_join(t, &failed), 0);
     assert_null(failed);
     assert_int_equal(x.people, WRITES);
     assert_int_equal(x.last, WRITES + 1); /* and the gateway */
-    cloud_db_give(f.c, db);
 }
 
 /* More readers than there are tables, each at another place, and more keys than fit one slice of a table. */
@@ -457,14 +433,11 @@ static void readers_beside_readers(void **state)
     pthread_t t[READERS];
     struct feed_pos at[READERS];
     struct person p;
-    struct db *db = NULL;
     void *failed = NULL;
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(cloud_begin(f.c, db), 0);
+    assert_int_equal(cloud_begin(f.c, f.db), 0);
     for (int i = 0; i < PEOPLE; i++)
-        assert_int_equal(people_create(f.c, db, "acme", &(struct person_set){.name = "Ada"}, &p), 0);
-    assert_int_equal(cloud_commit(f.c, db), 0);
-    cloud_db_give(f.c, db);
+        assert_int_equal(people_create(f.c, f.db, "acme", &(struct person_set){.name = "Ada"}, &p), 0);
+    fixture_commit(&f);
     for (int i = 0; i < READERS; i++) {
         at[i] = (struct feed_pos){.began = PEOPLE, .after = 1 + (int64_t)i * CHANGES_BLOCK};
         assert_int_equal(pthread_create(&t[i], NULL, read_one_place, &at[i]), 0);
@@ -477,7 +450,7 @@ static void readers_beside_readers(void **state)
 
 int main(void)
 {
-#define T(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
+#define T(t) cmocka_unit_test_setup_teardown(t, setup, api_teardown)
     const struct CMUnitTest tests[] = {
         T(follows_everything),  T(moves_between_pages),  T(positions_that_lead_nowhere), T(erased),
         T(customers_are_apart), T(reader_beside_writer), T(readers_beside_readers),

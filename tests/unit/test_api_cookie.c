@@ -1,41 +1,27 @@
 /* Requests with the cookie of a session: what it opens, and what it takes beside it. */
-#include "api/api.h"
 #include "cloud/people.h"
 #include "cloud/session.h"
 #include "cloud/settings_of.h"
-#include "tests/unit/cloud_fixture.h"
+#include "tests/unit/api_fixture.h"
 
-static struct fixture f;
-static struct api *api;
 static struct account ada;
 static struct scope s;
-static struct db *db;
 
 static int setup(void **state)
 {
     struct person p;
     struct tenant_settings set;
     fixture_make(&f);
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(scope_init(f.c, db, "acme", &s), 0);
-    assert_int_equal(people_create(f.c, db, "acme", &(struct person_set){.name = "Ada"}, &p), 0);
+    assert_int_equal(scope_init(f.c, f.db, "acme", &s), 0);
+    assert_int_equal(people_create(f.c, f.db, "acme", &(struct person_set){.name = "Ada"}, &p), 0);
     ada = (struct account){.state = ACCOUNT_ACTIVE, .login = "ada", .language = "en"};
     assert_int_equal(crypto_random(ada.id, ID_LEN), 0);
     memcpy(ada.person, p.id, ID_LEN);
     memcpy(ada.key, p.key, ID_LEN);
     assert_int_equal(account_put(&s, &ada), 0);
-    assert_int_equal(tenant_settings_get(db, "acme", &set), 0);
+    assert_int_equal(tenant_settings_get(f.db, "acme", &set), 0);
     assert_true(set.second_factor == SECOND_FACTOR_ALL); /* where nobody has said otherwise */
-    assert_int_equal(api_start(f.c, NULL, &api), 0);
-    f.s.port = api_port(api);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    api_stop(api);
-    cloud_db_give(f.c, db);
-    fixture_done(&f);
+    api_begin();
     return 0;
 }
 
@@ -58,14 +44,6 @@ static struct reply with_cookie(const char *method, const char *path, const char
                    extra);
 }
 
-static void assert_answer(struct reply r, int status, const char *slug)
-{
-    if (slug)
-        assert_problem(&r, status, slug);
-    assert_int_equal(r.status, status);
-    reply_done(&r);
-}
-
 static void test_cookie(void **state)
 {
     char cookie[SESSION_TEXT], half[SESSION_TEXT], plain[SESSION_TEXT], csrf[SESSION_TEXT], wrong[SESSION_TEXT];
@@ -75,25 +53,25 @@ static void test_cookie(void **state)
     assert_int_equal(session_csrf(cookie, csrf), 0);
     assert_int_equal(session_csrf(plain, wrong), 0);
     /* nothing was granted to her */
-    assert_answer(with_cookie("GET", "/v1/people", NULL, cookie, NULL), 403, "forbidden");
-    assert_answer(with_cookie("POST", "/v1/people", NULL, cookie, csrf), 403, "forbidden");
-    assert_answer(with_cookie("POST", "/v1/people", NULL, cookie, NULL), 403, "csrf");
-    assert_answer(with_cookie("POST", "/v1/people", NULL, cookie, ""), 403, "csrf");
-    assert_answer(with_cookie("POST", "/v1/people", NULL, cookie, wrong), 403, "csrf");
-    assert_answer(with_cookie("GET", "/v1/status", NULL, cookie, NULL), 403, "forbidden");
+    expect(with_cookie("GET", "/v1/people", NULL, cookie, NULL), 403, "forbidden");
+    expect(with_cookie("POST", "/v1/people", NULL, cookie, csrf), 403, "forbidden");
+    expect(with_cookie("POST", "/v1/people", NULL, cookie, NULL), 403, "csrf");
+    expect(with_cookie("POST", "/v1/people", NULL, cookie, ""), 403, "csrf");
+    expect(with_cookie("POST", "/v1/people", NULL, cookie, wrong), 403, "csrf");
+    expect(with_cookie("GET", "/v1/status", NULL, cookie, NULL), 403, "forbidden");
     /* the password alone is no session */
-    assert_answer(with_cookie("GET", "/v1/people", NULL, half, NULL), 401, "session-over");
+    expect(with_cookie("GET", "/v1/people", NULL, half, NULL), 401, "session-over");
     cookie[2] ^= 1;
-    assert_answer(with_cookie("GET", "/v1/people", NULL, cookie, NULL), 401, "session-over");
+    expect(with_cookie("GET", "/v1/people", NULL, cookie, NULL), 401, "session-over");
     cookie[2] ^= 1;
-    assert_answer(with_cookie("GET", "/v1/people", NULL, "", NULL), 401, "session-over");
+    expect(with_cookie("GET", "/v1/people", NULL, "", NULL), 401, "session-over");
     /* a token counts, whatever cookie comes with it */
-    assert_answer(with_cookie("GET", "/v1/people", f.acme, half, NULL), 200, NULL);
-    assert_answer(with_cookie("GET", "/v1/people", "pct_x", cookie, NULL), 401, "token-unknown");
+    expect(with_cookie("GET", "/v1/people", f.acme, half, NULL), 200, NULL);
+    expect(with_cookie("GET", "/v1/people", "pct_x", cookie, NULL), 401, "token-unknown");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_cookie)};
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, api_teardown);
 }

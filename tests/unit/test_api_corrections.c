@@ -1,27 +1,12 @@
 /* Corrections of punches, and what hides of a card, as users of the API meet them. */
-#include "api/api.h"
-
 #include "api/cursor.h"
 
-#include "tests/unit/cloud_fixture.h"
+#include "tests/unit/api_fixture.h"
 
-static struct fixture f;
-static struct api *api;
 static char ada[33], second[TOKEN_TEXT_MAX]; /* ada's id; another token of acme's */
 static int64_t base;
 
 #define PUNCH "abababababababababababababababab"
-
-static struct reply send(const char *method, const char *path, const char *token, const char *body)
-{
-    return request(&f.s, method, path, token, body ? BYTES_STR(body) : BYTES_NONE, body ? as_json : NULL);
-}
-
-static void expect(struct reply r, int status, const char *slug)
-{
-    assert_problem(&r, status, slug);
-    reply_done(&r);
-}
 
 static const char *punch_id(uint64_t index)
 {
@@ -36,22 +21,18 @@ static const char *punch_id(uint64_t index)
 
 static int setup(void **state)
 {
-    struct db *db = NULL;
     struct token t;
     char path[80];
     fixture_make(&f);
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(token_add(f.c, db, "acme", "second", 0, second, &t), 0);
-    cloud_db_give(f.c, db);
-    assert_int_equal(api_start(f.c, NULL, &api), 0);
-    f.s.port = api_port(api);
-    struct reply r = send("POST", "/v1/people", f.acme, "{\"name\":\"Ada\"}");
+    assert_int_equal(token_add(f.c, f.db, "acme", "second", 0, second, &t), 0);
+    api_begin();
+    struct reply r = call("POST", "/v1/people", f.acme, "{\"name\":\"Ada\"}");
     assert_int_equal(str_copy(ada, sizeof ada, reply_text(&r, "id")), 0);
     reply_done(&r);
     snprintf(path, sizeof path, "/v1/people/%s/credentials", ada);
-    r = send("POST", path, f.acme, "{\"tech\":\"em4100\",\"bits\":40,\"data\":\"67003B51C6\",\"rendering\":\"dec10\"}");
-    assert_int_equal(r.status, 201);
-    reply_done(&r);
+    expect(
+        call("POST", path, f.acme, "{\"tech\":\"em4100\",\"bits\":40,\"data\":\"67003B51C6\",\"rendering\":\"dec10\"}"),
+        201, NULL);
     base = clock_real() - 3600 * INT64_C(1000000);
     for (uint64_t i = 1; i <= 3; i++) {
         struct fixture_punch p = {.tenant = "acme",
@@ -65,19 +46,12 @@ static int setup(void **state)
     return 0;
 }
 
-static int teardown(void **state)
-{
-    api_stop(api);
-    fixture_done(&f);
-    return 0;
-}
-
 /* Asks and keeps the id. */
 static void ask(const char *rest, char ret_path[64])
 {
     char body[512];
     snprintf(body, sizeof body, "{\"person\":\"%s\",%s}", ada, rest);
-    struct reply r = send("POST", "/v1/corrections", f.acme, body);
+    struct reply r = call("POST", "/v1/corrections", f.acme, body);
     assert_int_equal(r.status, 201);
     assert_string_equal(reply_text(&r, "state"), "requested");
     assert_int_equal(str_copy(ret_path, 64, reply_header(&r, "Location")), 0);
@@ -88,7 +62,7 @@ static struct reply decide(const char *path, const char *token, const char *body
 {
     char decision[96];
     snprintf(decision, sizeof decision, "%s/decision", path);
-    return send("POST", decision, token, body);
+    return call("POST", decision, token, body);
 }
 
 /* The item of a punch in the list; its reply is the caller's. */
@@ -96,7 +70,7 @@ static json_t *punch_in_list(struct reply *r, const char *id)
 {
     size_t i;
     json_t *o;
-    *r = send("GET", "/v1/punches", f.acme, NULL);
+    *r = call("GET", "/v1/punches", f.acme, NULL);
     assert_int_equal(r->status, 200);
     json_array_foreach(json_object_get(r->json, "items"), i, o)
     {
@@ -115,7 +89,7 @@ static void test_changed_beside_the_original(void **state)
              "\"kind\":\"change\",\"punch\":\"%s\",\"time\":\"%s\",\"direction\":\"out\",\"reason\":\"Clock\"",
              punch_id(1), str_time(base - 60000000, shall));
     ask(rest, path);
-    r = send("GET", path, f.acme, NULL);
+    r = call("GET", path, f.acme, NULL);
     json_t *original = json_object_get(r.json, "original");
     assert_string_equal(json_string_value(json_object_get(original, "time")), str_time(base + 1000000, was));
     assert_string_equal(json_string_value(json_object_get(original, "direction")), "in");
@@ -172,7 +146,7 @@ static size_t listed(const char *query)
 {
     char path[160];
     snprintf(path, sizeof path, "/v1/corrections?%s", query);
-    struct reply r = send("GET", path, f.acme, NULL);
+    struct reply r = call("GET", path, f.acme, NULL);
     assert_int_equal(r.status, 200);
     size_t n = json_array_size(json_object_get(r.json, "items"));
     reply_done(&r);
@@ -190,14 +164,14 @@ static void test_lists(void **state)
     assert_int_equal(listed("from=2026-01-03&to=2026-01-04"), 0);
     snprintf(query, sizeof query, "person=%s&limit=1000", ada);
     assert_int_equal(listed(query), before + 1);
-    struct reply r = send("POST", "/v1/people", f.acme, "{\"name\":\"Bert\"}");
+    struct reply r = call("POST", "/v1/people", f.acme, "{\"name\":\"Bert\"}");
     assert_int_equal(str_copy(bert, sizeof bert, reply_text(&r, "id")), 0);
     reply_done(&r);
     snprintf(query, sizeof query, "person=%s", bert);
     assert_int_equal(listed(query), 0);
-    expect(send("GET", "/v1/corrections?state=lost", f.acme, NULL), 400, "bad-parameter");
-    expect(send("GET", path, f.globex, NULL), 404, "not-found");
-    r = send("GET", "/v1/corrections", f.globex, NULL);
+    expect(call("GET", "/v1/corrections?state=lost", f.acme, NULL), 400, "bad-parameter");
+    expect(call("GET", path, f.globex, NULL), 404, "not-found");
+    r = call("GET", "/v1/corrections", f.globex, NULL);
     assert_int_equal(json_array_size(json_object_get(r.json, "items")), 0);
     reply_done(&r);
 
@@ -205,7 +179,7 @@ static void test_lists(void **state)
     char body[256];
     snprintf(body, sizeof body, "{\"person\":\"%s\",\"kind\":\"void\",\"punch\":\"%s\",\"reason\":\"x\"}", bert,
              punch_id(3));
-    expect(send("POST", "/v1/corrections", f.acme, body), 404, "not-found");
+    expect(call("POST", "/v1/corrections", f.acme, body), 404, "not-found");
 }
 
 static void test_what_makes_no_sense(void **state)
@@ -226,16 +200,16 @@ static void test_what_makes_no_sense(void **state)
     char body[512];
     for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
         snprintf(body, sizeof body, "{\"person\":\"%s\",%s}", ada, wrong[i]);
-        expect(send("POST", "/v1/corrections", f.acme, body), 400, "invalid");
+        expect(call("POST", "/v1/corrections", f.acme, body), 400, "invalid");
     }
     snprintf(body, sizeof body, "{\"person\":\"%s\",\"kind\":\"void\",\"punch\":\"" PUNCH "-9\",\"reason\":\"x\"}",
              ada);
-    expect(send("POST", "/v1/corrections", f.acme, body), 404, "not-found");
+    expect(call("POST", "/v1/corrections", f.acme, body), 404, "not-found");
 }
 
 static void test_the_feed_tells(void **state)
 {
-    struct reply r = send("GET", "/v1/changes?limit=1000", f.acme, NULL);
+    struct reply r = call("GET", "/v1/changes?limit=1000", f.acme, NULL);
     size_t i, approved = 0, with = 0;
     json_t *o;
     json_array_foreach(json_object_get(r.json, "items"), i, o)
@@ -257,7 +231,7 @@ static int place_in(const char *query, size_t page, const char *id, size_t *ret_
     size_t n = 0;
     do {
         snprintf(path, sizeof path, "/v1/punches?limit=%zu&%s%s%s", page, query, cursor[0] ? "&cursor=" : "", cursor);
-        struct reply r = send("GET", path, f.acme, NULL);
+        struct reply r = call("GET", path, f.acme, NULL);
         assert_int_equal(r.status, 200);
         size_t i;
         json_t *o;
@@ -282,9 +256,7 @@ static int place_in(const char *query, size_t page, const char *id, size_t *ret_
 
 static void approve(const char *path)
 {
-    struct reply r = decide(path, second, "{\"decision\":\"approved\",\"reason\":\"Seen\"}");
-    assert_int_equal(r.status, 200);
-    reply_done(&r);
+    expect(decide(path, second, "{\"decision\":\"approved\",\"reason\":\"Seen\"}"), 200, NULL);
 }
 
 static const char *value(const json_t *o, const char *member)
@@ -298,7 +270,7 @@ static void test_forgotten(void **state)
     char path[64], rest[256], id[64], query[128], when[32], site[33];
     size_t n = 0, before = 0;
     json_t *o = NULL;
-    struct reply r = send("GET", "/v1/sites", f.acme, NULL);
+    struct reply r = call("GET", "/v1/sites", f.acme, NULL);
     str_copy(site, sizeof site, value(json_array_get(json_object_get(r.json, "items"), 0), "id"));
     reply_done(&r);
     snprintf(rest, sizeof rest,
@@ -334,10 +306,10 @@ static void test_forgotten(void **state)
     assert_int_equal(place_in(query, 1, id, NULL, NULL), 0);
 
     snprintf(query, sizeof query, "/v1/people/%s/export", ada);
-    r = send("GET", query, f.acme, NULL);
+    r = call("GET", query, f.acme, NULL);
     assert_non_null(strstr(r.body, id));
     reply_done(&r);
-    r = send("GET", "/v1/changes?limit=1000", f.acme, NULL);
+    r = call("GET", "/v1/changes?limit=1000", f.acme, NULL);
     json_t *items = json_object_get(r.json, "items"), *last = json_array_get(items, json_array_size(items) - 1);
     assert_string_equal(value(last, "type"), "punch");
     assert_string_equal(value(json_object_get(last, "punch"), "id"), id);
@@ -349,7 +321,7 @@ static void test_forgotten(void **state)
     assert_int_equal(place_in("state=all", 1000, id, NULL, &o), 1);
     assert_true(json_is_true(json_object_get(json_object_get(o, "correction"), "void")));
     json_decref(o);
-    r = send("GET", "/v1/punches", f.globex, NULL);
+    r = call("GET", "/v1/punches", f.globex, NULL);
     assert_null(strstr(r.body, id));
     reply_done(&r);
 }
@@ -359,7 +331,7 @@ static void test_card_numbers_are_hidden(void **state)
 {
     char path[120], id[33];
     snprintf(path, sizeof path, "/v1/people/%s/credentials", ada);
-    struct reply r = send("GET", path, f.acme, NULL);
+    struct reply r = call("GET", path, f.acme, NULL);
     json_t *c = json_array_get(json_object_get(r.json, "items"), 0);
     assert_string_equal(json_string_value(json_object_get(c, "number_last4")), "7558");
     assert_null(strstr(r.body, "0003887558"));
@@ -372,7 +344,7 @@ static void test_card_numbers_are_hidden(void **state)
                               .gseq = 50,
                               .time = clock_real()};
     fixture_file_one(&f, &p);
-    r = send("GET", "/v1/credentials/waiting", f.acme, NULL);
+    r = call("GET", "/v1/credentials/waiting", f.acme, NULL);
     json_t *w = json_array_get(json_object_get(r.json, "items"), 0);
     assert_string_equal(json_string_value(json_object_get(json_object_get(w, "credential"), "number_last4")), "5678");
     assert_null(strstr(r.body, "12345678"));
@@ -381,13 +353,13 @@ static void test_card_numbers_are_hidden(void **state)
 
     char body[96];
     snprintf(body, sizeof body, "{\"waiting\":\"%s\"}", id);
-    r = send("POST", path, f.acme, body);
+    r = call("POST", path, f.acme, body);
     assert_int_equal(r.status, 201);
     assert_int_equal(json_integer_value(json_object_get(r.json, "refiled")), 1);
     assert_string_equal(reply_text(&r, "rendering"), "dec10");
     reply_done(&r);
-    expect(send("POST", path, f.acme, body), 404, "not-found"); /* it waits no more */
-    expect(send("POST", path, f.acme, "{\"waiting\":\"00\",\"number\":\"1\"}"), 400, "invalid");
+    expect(call("POST", path, f.acme, body), 404, "not-found"); /* it waits no more */
+    expect(call("POST", path, f.acme, "{\"waiting\":\"00\",\"number\":\"1\"}"), 400, "invalid");
 }
 
 int main(void)
@@ -401,5 +373,5 @@ int main(void)
         cmocka_unit_test(test_forgotten),
         cmocka_unit_test(test_card_numbers_are_hidden),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, api_teardown);
 }

@@ -1,15 +1,11 @@
 /* One row that does not open any more is shown as what it is, and everything else as before: lists, the feed, exports,
  * ingest and erasures go on. */
-#include "api/api.h"
-
 #include "cloud/events.h"
 #include "cloud/people.h"
 #include "cloud/reader.h"
 #include "cloud/site.h"
-#include "tests/unit/cloud_fixture.h"
+#include "tests/unit/api_fixture.h"
 
-static struct fixture f;
-static struct api *api;
 static struct person people[3];
 static char path[3][64]; /* of the people */
 static int64_t now;
@@ -33,59 +29,40 @@ static void punch(int i, uint64_t gseq)
 
 static void hold(int i, int card, int64_t from, int64_t until)
 {
-    struct db *db = NULL;
     struct cred cred = card_of(card);
     struct credential c;
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(credential_assign(f.c, db, "acme", people[i].id, &cred, RENDER_HEX10, from, until, &c, NULL), 0);
-    cloud_db_give(f.c, db);
+    assert_int_equal(credential_assign(f.c, f.db, "acme", people[i].id, &cred, RENDER_HEX10, from, until, &c, NULL), 0);
 }
 
 /* Three people with a card and a punch each, a reader and a site. */
 static int setup(void **state)
 {
     static const char *const names[] = {"Ada", "Grace", "Hedy"};
-    struct db *db = NULL;
     struct site site;
-    struct scope s;
     fixture_make(&f);
     now = clock_real();
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
     /* filed from now on only: the tenant is as old as the test */
-    assert_int_equal(db_script(db, "UPDATE tenant SET created = created - 86400000000"), 0);
+    assert_int_equal(db_script(f.db, "UPDATE tenant SET created = created - 86400000000"), 0);
     for (size_t i = 0; i < ARRAY_LEN(people); i++) {
         char id[2 * ID_LEN + 1];
-        assert_int_equal(people_create(f.c, db, "acme", &(struct person_set){.name = names[i]}, &people[i]), 0);
+        assert_int_equal(people_create(f.c, f.db, "acme", &(struct person_set){.name = names[i]}, &people[i]), 0);
         snprintf(path[i], sizeof path[i], "/v1/people/%s", str_hex(people[i].id, ID_LEN, id));
         hold((int)i, (int)i, TIME_MIN, TIME_MAX);
     }
-    assert_int_equal(site_add(f.c, db, "acme", "Yard", NULL, &site), 0);
-    assert_int_equal(cloud_begin(f.c, db), 0);
-    assert_int_equal(scope_init(f.c, db, "acme", &s), 0);
+    assert_int_equal(site_add(f.c, f.db, "acme", "Yard", NULL, &site), 0);
+    struct scope s = fixture_begin(&f, "acme");
     assert_int_equal(reader_seen(&s, f.gw, "door", 20000), 0);
     assert_int_equal(reader_seen(&s, f.gw, "gate", 20000), 0);
-    assert_int_equal(cloud_commit(f.c, db), 0);
-    cloud_db_give(f.c, db);
+    fixture_commit(&f);
     for (int i = 0; i < 3; i++)
         punch(i, (uint64_t)i + 1);
-    assert_int_equal(api_start(f.c, NULL, &api), 0);
-    f.s.port = api_port(api);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    api_stop(api);
-    fixture_done(&f);
+    api_begin();
     return 0;
 }
 
 static void sql(const char *script)
 {
-    struct db *db = NULL;
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(db_script(db, script), 0);
-    cloud_db_give(f.c, db);
+    fixture_sql(&f, script);
 }
 
 /* One bit of what the statement's condition names. */
@@ -136,9 +113,7 @@ static size_t listed(const char *p, size_t *ret_damaged, char ret_id[40])
 
 static void expect_damaged(const char *method, const char *p, const char *body)
 {
-    struct reply r = request(&f.s, method, p, f.acme, body ? BYTES_STR(body) : BYTES_NONE, as_json);
-    assert_problem(&r, 500, "damaged");
-    reply_done(&r);
+    expect(request(&f.s, method, p, f.acme, body ? BYTES_STR(body) : BYTES_NONE, as_json), 500, "damaged");
 }
 
 /* The one item of the whole feed that says so, and how many items there are; read two at a time. */
@@ -304,7 +279,6 @@ static void test_card_of_the_erased(void **state)
 /* Of a damaged card, too, the keys of old backups' rows go with the person. */
 static void test_keys_of_a_damaged_card(void **state)
 {
-    struct db *db = NULL;
     struct db_stmt *st;
     punch(7, 11);
     hold(0, 7, TIME_MIN, TIME_MAX); /* takes it over; its waiting key is used no more */
@@ -314,11 +288,9 @@ static void test_keys_of_a_damaged_card(void **state)
     assert_int_equal(json_integer_value(json_object_get(counts, "punches")), 2);
     assert_int_equal(json_integer_value(json_object_get(counts, "keys")), 2);
     reply_done(&r);
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(db_stmt(db, "SELECT 1 FROM retired", &st), 0);
+    assert_int_equal(db_stmt(f.db, "SELECT 1 FROM retired", &st), 0);
     assert_int_equal(db_step(st), 0);
     db_done(st);
-    cloud_db_give(f.c, db);
 }
 
 static void put_event(const struct scope *s, uint8_t segment, uint64_t index)
@@ -338,16 +310,11 @@ static void test_event(void **state)
 {
     char id[40], gw[2 * GW_LEN + 1], p[96];
     size_t damaged;
-    struct db *db = NULL;
-    struct scope s;
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(cloud_begin(f.c, db), 0);
-    assert_int_equal(scope_init(f.c, db, "acme", &s), 0);
+    struct scope s = fixture_begin(&f, "acme");
     for (uint8_t segment = 1; segment <= 3; segment++)
         put_event(&s, segment, 0);
     put_event(&s, 3, 1);
-    assert_int_equal(cloud_commit(f.c, db), 0);
-    cloud_db_give(f.c, db);
+    fixture_commit(&f);
     snprintf(p, sizeof p, "/v1/gateways/%s/events", str_hex(f.gw, GW_LEN, gw));
     assert_int_equal(listed(p, &damaged, id), 4);
     damage("event", "segid < x'03'");
@@ -360,9 +327,7 @@ static void test_event(void **state)
 
 static void patched(const char *p, const char *body, int status)
 {
-    struct reply r = request(&f.s, "PATCH", p, f.acme, BYTES_STR(body), as_json);
-    assert_int_equal(r.status, status);
-    reply_done(&r);
+    expect(request(&f.s, "PATCH", p, f.acme, BYTES_STR(body), as_json), status, NULL);
 }
 
 static void test_reader_and_site(void **state)
@@ -462,16 +427,16 @@ static void test_punch(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_sound, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_person, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_credential, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_card_of_two, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_card_of_the_erased, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_keys_of_a_damaged_card, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_event, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_reader_and_site, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_counts, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_punch, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_sound, setup, api_teardown),
+        cmocka_unit_test_setup_teardown(test_person, setup, api_teardown),
+        cmocka_unit_test_setup_teardown(test_credential, setup, api_teardown),
+        cmocka_unit_test_setup_teardown(test_card_of_two, setup, api_teardown),
+        cmocka_unit_test_setup_teardown(test_card_of_the_erased, setup, api_teardown),
+        cmocka_unit_test_setup_teardown(test_keys_of_a_damaged_card, setup, api_teardown),
+        cmocka_unit_test_setup_teardown(test_event, setup, api_teardown),
+        cmocka_unit_test_setup_teardown(test_reader_and_site, setup, api_teardown),
+        cmocka_unit_test_setup_teardown(test_counts, setup, api_teardown),
+        cmocka_unit_test_setup_teardown(test_punch, setup, api_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,10 +4,7 @@
 #include "cloud/scope.h"
 #include "cloud/security_report.h"
 #include "cloud/settings_of.h"
-#include "tests/unit/cloud_fixture.h"
-
-static struct fixture f;
-static struct api *api;
+#include "tests/unit/api_fixture.h"
 
 static int setup(void **state)
 {
@@ -21,32 +18,12 @@ static int teardown(void **state)
     return 0;
 }
 
-static void start(void)
-{
-    assert_int_equal(api_start(f.c, NULL, &api), 0);
-    f.s.port = api_port(api);
-}
-
-static void stop(void)
-{
-    api_stop(api);
-    api = NULL;
-}
-
 static struct reply from(const char *path, const char *token, const char *forwarded)
 {
     char header[256];
     const char *const extra[] = {"-H", header, NULL};
     snprintf(header, sizeof header, "X-Forwarded-For: %s", forwarded);
     return request(&f.s, "GET", path, token, BYTES_NONE, extra);
-}
-
-static void expect(struct reply r, int status)
-{
-    if (r.status != status)
-        print_error("%s\n", r.body);
-    assert_int_equal(r.status, status);
-    reply_done(&r);
 }
 
 static void expect_too_many(struct reply r)
@@ -60,7 +37,7 @@ static void test_every_answer(void **state)
 {
     static const char *const paths[] = {"/healthz", "/v1/people", "/nowhere"};
     f.set.limits.source = f.set.limits.token = f.set.limits.tenant = 1000;
-    start();
+    api_begin();
     for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
         struct reply r = get(&f.s, paths[i], NULL);
         assert_string_equal(reply_header(&r, "Strict-Transport-Security"), "max-age=31536000");
@@ -77,7 +54,7 @@ static void test_every_answer(void **state)
     assert_non_null(strstr(r.head, "RateLimit: \"tenant\";r=999;")); /* counted once */
     assert_non_null(strstr(r.head, "RateLimit: \"source\";r=99"));
     reply_done(&r);
-    stop();
+    api_end();
 }
 
 static void test_by_token_and_tenant(void **state)
@@ -85,23 +62,23 @@ static void test_by_token_and_tenant(void **state)
     f.set.limits.source = 0;
     f.set.limits.token = 3;
     f.set.limits.tenant = 0;
-    start();
+    api_begin();
     for (int i = 0; i < 3; i++)
-        expect(get(&f.s, "/v1/people", f.acme), 200);
+        expect(get(&f.s, "/v1/people", f.acme), 200, NULL);
     expect_too_many(get(&f.s, "/v1/people", f.acme));
     expect_too_many(post(&f.s, "/v1/sites", f.acme, "{\"name\": \"South\"}"));
-    expect(get(&f.s, "/v1/people", f.globex), 200); /* another's */
-    expect(get(&f.s, "/v1/people", "pct_wrong"), 401);
-    expect(get(&f.s, "/healthz", NULL), 200);
-    stop();
+    expect(get(&f.s, "/v1/people", f.globex), 200, NULL); /* another's */
+    expect(get(&f.s, "/v1/people", "pct_wrong"), 401, NULL);
+    expect(get(&f.s, "/healthz", NULL), 200, NULL);
+    api_end();
     f.set.limits.token = 0;
     f.set.limits.tenant = 2;
-    start();
+    api_begin();
     for (int i = 0; i < 2; i++)
-        expect(get(&f.s, "/v1/people", f.acme), 200);
+        expect(get(&f.s, "/v1/people", f.acme), 200, NULL);
     expect_too_many(get(&f.s, "/v1/people", f.acme));
-    expect(get(&f.s, "/v1/people", f.globex), 200);
-    stop();
+    expect(get(&f.s, "/v1/people", f.globex), 200, NULL);
+    api_end();
 }
 
 /* Whatever it asks for, and with whichever tokens it guesses. */
@@ -109,14 +86,14 @@ static void test_by_source(void **state)
 {
     f.set.limits.source = 4;
     f.set.limits.token = f.set.limits.tenant = 0;
-    start();
-    expect(get(&f.s, "/healthz", NULL), 200);
-    expect(get(&f.s, "/nowhere", NULL), 404);
-    expect(get(&f.s, "/v1/people", "pct_wrong"), 401);
-    expect(from("/v1/people", f.acme, "198.51.100.1"), 200); /* nobody is asked to believe that */
+    api_begin();
+    expect(get(&f.s, "/healthz", NULL), 200, NULL);
+    expect(get(&f.s, "/nowhere", NULL), 404, NULL);
+    expect(get(&f.s, "/v1/people", "pct_wrong"), 401, NULL);
+    expect(from("/v1/people", f.acme, "198.51.100.1"), 200, NULL); /* nobody is asked to believe that */
     expect_too_many(from("/v1/people", f.acme, "198.51.100.2"));
     expect_too_many(get(&f.s, "/nowhere", NULL));
-    stop();
+    api_end();
 }
 
 static void test_by_source_behind_a_proxy(void **state)
@@ -124,15 +101,15 @@ static void test_by_source_behind_a_proxy(void **state)
     char *proxies[] = {(char[]){"127.0.0.0/8"}, (char[]){"::1"}};
     f.set.api.proxies = (struct conf_list){.items = proxies, .n = 2};
     f.set.limits.source = 2;
-    start();
+    api_begin();
     for (int i = 0; i < 2; i++)
-        expect(from("/v1/people", f.acme, "203.0.113.9, 198.51.100.1"), 200);
+        expect(from("/v1/people", f.acme, "203.0.113.9, 198.51.100.1"), 200, NULL);
     expect_too_many(from("/v1/people", f.acme, "203.0.113.77, 198.51.100.1"));
     for (int i = 0; i < 2; i++)
-        expect(from("/v1/people", f.acme, i ? "2001:db8::1" : "2001:db8::2"), 200);
+        expect(from("/v1/people", f.acme, i ? "2001:db8::1" : "2001:db8::2"), 200, NULL);
     expect_too_many(from("/v1/people", f.acme, "2001:db8::3")); /* one network */
-    expect(from("/v1/people", f.acme, "2001:db8:0:1::3"), 200);
-    stop();
+    expect(from("/v1/people", f.acme, "2001:db8:0:1::3"), 200, NULL);
+    api_end();
     f.set.api.proxies = (struct conf_list){0};
 }
 
@@ -143,13 +120,11 @@ static void test_security_txt(void **state)
     char *uris[] = {(char[]){"mailto:security@example.org"}, (char[]){"https://example.org/report"}};
     char line[64];
     f.set.limits.source = f.set.limits.token = f.set.limits.tenant = 0;
-    start();
-    struct reply r = get(&f.s, "/.well-known/security.txt", NULL);
-    assert_problem(&r, 404, "not-found");
-    reply_done(&r);
+    api_begin();
+    expect(get(&f.s, "/.well-known/security.txt", NULL), 404, "not-found");
     f.set.contact.security = (struct conf_list){.items = uris, .n = 2};
     f.set.contact.canonical = (char[]){"https://example.org/.well-known/security.txt"};
-    r = get(&f.s, "/.well-known/security.txt", NULL);
+    struct reply r = get(&f.s, "/.well-known/security.txt", NULL);
     assert_int_equal(r.status, 200);
     assert_string_equal(reply_header(&r, "Content-Type"), "text/plain; charset=utf-8");
     assert_non_null(strstr(r.body, "Contact: mailto:security@example.org\nContact: https://example.org/report\n"));
@@ -162,7 +137,7 @@ static void test_security_txt(void **state)
     assert_int_equal(str_untime(line, &at), 0);
     assert_true(at > now + 30 * DAY_US && at < now + 365 * DAY_US); /* RFC 9116, 2.5.5 */
     reply_done(&r);
-    stop();
+    api_end();
     f.set.contact.security = (struct conf_list){0};
     f.set.contact.canonical = NULL;
 }
@@ -174,22 +149,17 @@ static const char *operators_dpo(const struct reply *r)
 
 static void test_contact(void **state)
 {
-    struct db *db = NULL;
-    struct scope s;
     struct tenant_settings t;
-    start();
+    api_begin();
     struct reply r = get(&f.s, "/v1/contact", NULL);
     assert_int_equal(r.status, 200);
     assert_null(operators_dpo(&r));
     reply_done(&r);
     f.set.contact.dpo = (char[]){"privacy@example.org"};
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(cloud_begin(f.c, db), 0);
-    assert_int_equal(scope_init(f.c, db, "acme", &s), 0);
-    assert_int_equal(tenant_settings_get(db, "acme", &t), 0);
+    struct scope s = fixture_begin(&f, "acme");
+    assert_int_equal(tenant_settings_get(f.db, "acme", &t), 0);
     assert_int_equal(tenant_settings_put(&s, &t, "dpo@acme.example"), 0);
-    assert_int_equal(cloud_commit(f.c, db), 0);
-    cloud_db_give(f.c, db);
+    fixture_commit(&f);
     r = get(&f.s, "/v1/contact?tenant=acme", NULL);
     assert_string_equal(operators_dpo(&r), "privacy@example.org");
     assert_string_equal(reply_text(&r, "data_protection"), "dpo@acme.example");
@@ -205,7 +175,7 @@ static void test_contact(void **state)
         reply_done(&x);
     }
     reply_done(&r);
-    stop();
+    api_end();
     f.set.contact.dpo = NULL;
 }
 
@@ -238,7 +208,7 @@ static bool stored(const char *text)
 static void test_a_report(void **state)
 {
     char path[600], etag[600];
-    start();
+    api_begin();
     struct reply r = post(&f.s, "/v1/security-reports", NULL, report);
     assert_int_equal(r.status, 202);
     assert_int_equal(strlen(reply_text(&r, "reference")), 2 * ID_LEN);
@@ -247,10 +217,10 @@ static void test_a_report(void **state)
     assert_false(stored("zyxwv"));
     assert_true(stored("security_report")); /* so it would have been found */
 
-    expect(get(&f.s, path, NULL), 401); /* who sent it cannot read it, nor can a customer */
-    expect(get(&f.s, path, f.acme), 403);
-    expect(get(&f.s, "/v1/security-reports", f.acme), 403);
-    expect(patch(path, f.acme, "{\"state\": \"closed\"}"), 403);
+    expect(get(&f.s, path, NULL), 401, NULL); /* who sent it cannot read it, nor can a customer */
+    expect(get(&f.s, path, f.acme), 403, NULL);
+    expect(get(&f.s, "/v1/security-reports", f.acme), 403, NULL);
+    expect(patch(path, f.acme, "{\"state\": \"closed\"}"), 403, NULL);
 
     r = get(&f.s, path, f.operator_token);
     assert_int_equal(r.status, 200);
@@ -261,29 +231,29 @@ static void test_a_report(void **state)
     snprintf(etag, sizeof etag, "If-Match: %s", reply_header(&r, "ETag"));
     reply_done(&r);
 
-    expect(patch(path, f.operator_token, "{\"state\": \"gone\"}"), 400);
+    expect(patch(path, f.operator_token, "{\"state\": \"gone\"}"), 400, NULL);
     r = patch(path, f.operator_token, "{\"state\": \"open\"}");
     assert_int_equal(r.status, 200);
     assert_string_equal(reply_text(&r, "state"), "open");
     reply_done(&r);
     const char *const old[] = {"-H", "Content-Type: application/json", "-H", etag, NULL};
-    expect(request(&f.s, "PATCH", path, f.operator_token, BYTES_STR("{\"state\": \"closed\"}"), old), 412);
+    expect(request(&f.s, "PATCH", path, f.operator_token, BYTES_STR("{\"state\": \"closed\"}"), old), 412, NULL);
     r = get(&f.s, "/v1/security-reports", f.operator_token);
     assert_int_equal(json_array_size(json_object_get(r.json, "items")), 1);
     reply_done(&r);
-    expect(get(&f.s, "/v1/security-reports/00000000000000000000000000000000", f.operator_token), 404);
-    stop();
+    expect(get(&f.s, "/v1/security-reports/00000000000000000000000000000000", f.operator_token), 404, NULL);
+    api_end();
 }
 
 static void test_reports_are_bounded(void **state)
 {
     static char big[8192], body[9000];
-    start();
-    expect(post(&f.s, "/v1/security-reports", NULL, "{\"information\": \"x\"}"), 400);
-    expect(post(&f.s, "/v1/security-reports", NULL, "{\"information\": \"x\", \"steps\": []}"), 400);
+    api_begin();
+    expect(post(&f.s, "/v1/security-reports", NULL, "{\"information\": \"x\"}"), 400, NULL);
+    expect(post(&f.s, "/v1/security-reports", NULL, "{\"information\": \"x\", \"steps\": []}"), 400, NULL);
     memset(big, 'x', sizeof big);
     snprintf(body, sizeof body, "{\"information\": \"%.600s\", \"steps\": [\"x\"]}", big);
-    expect(post(&f.s, "/v1/security-reports", NULL, body), 400);
+    expect(post(&f.s, "/v1/security-reports", NULL, body), 400, NULL);
     size_t n = (size_t)snprintf(body, sizeof body, "{\"information\": \"%.500s\", \"steps\": [\"x\"", big);
     for (int i = 0; i < 19; i++)
         n += (size_t)snprintf(body + n, sizeof body - n, ", \"%.200s\"", big);
@@ -292,27 +262,23 @@ static void test_reports_are_bounded(void **state)
     assert_problem(&r, 400, "invalid");
     assert_non_null(strstr(r.body, "altogether"));
     reply_done(&r);
-    expect(post(&f.s, "/v1/security-reports", NULL, report), 202);
+    expect(post(&f.s, "/v1/security-reports", NULL, report), 202, NULL);
     r = post(&f.s, "/v1/security-reports", NULL, report); /* the sixth within the hour, good or bad */
     assert_problem(&r, 429, "too-many-requests");
     assert_in_range(atoi(reply_header(&r, "Retry-After")), 60, 3600);
     reply_done(&r);
-    stop();
+    api_end();
 }
 
 /* As many as may be; those closed for a year make room. */
 static void test_reports_are_kept_for_a_while(void **state)
 {
-    struct db *db = NULL;
-    struct scope s;
     struct security_report x;
     struct security_report_list l;
     json_t *told = json_loads(report, 0, NULL);
     uint8_t id[ID_LEN], closed[ID_LEN];
     const int64_t now = clock_real();
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(cloud_begin(f.c, db), 0);
-    assert_int_equal(scope_init(f.c, db, VENDOR_TENANT, &s), 0);
+    struct scope s = fixture_begin(&f, VENDOR_TENANT);
     assert_int_equal(security_report_add(&s, told, now, closed), 0);
     assert_int_equal(security_report_move(&s, closed, SECURITY_CLOSED, now), 0);
     int r = 0;
@@ -325,8 +291,7 @@ static void test_reports_are_kept_for_a_while(void **state)
     assert_int_equal(security_report_add(&s, told, now + SECURITY_REPORT_KEPT_US, id), CLOUD_CONFLICT);
     assert_int_equal(security_report_add(&s, told, now + SECURITY_REPORT_KEPT_US + 1, id), 0);
     assert_int_equal(security_report_get(&s, closed, &x), CLOUD_ABSENT);
-    cloud_rollback(f.c, db);
-    cloud_db_give(f.c, db);
+    cloud_rollback(f.c, f.db);
     json_decref(told);
 }
 

@@ -3,7 +3,6 @@
 #include <glob.h>
 #include <sqlite3.h>
 
-#include "api/api.h"
 #include "cloud/approval.h"
 #include "cloud/audit_move.h"
 #include "cloud/checkpoint.h"
@@ -14,14 +13,11 @@
 #include "cloud/outbox.h"
 #include "cloud/settings_of.h"
 #include "cloud/throttle.h"
-#include "tests/unit/cloud_human.h"
+#include "tests/unit/api_human.h"
 
 #define MARK "Zwetschgenknoedel" /* stands in every text that is hers */
 
 static const struct audit_event asked = {.who = &(const struct who){.is = WHO_OPERATOR}};
-static struct fixture f;
-static struct api *api;
-static struct db *db;
 static struct human boss, eve;
 static char person_hex[2 * ID_LEN + 1];
 
@@ -29,7 +25,7 @@ static char person_hex[2 * ID_LEN + 1];
 
 static void ask(const struct human *h, const char *method, const char *path, const char *body, int status)
 {
-    human_expect(&f, h, method, path, body, status, NULL);
+    expect(as(h, method, path, body), status, NULL);
 }
 
 static void plant_account(void)
@@ -39,26 +35,26 @@ static void plant_account(void)
     struct token made, t = {.expires = clock_real() + DAY_US, .has_account = true, .label = "of eve"};
     const struct grant_reach her = {.kind = REACH_PERSON};
     struct grant_reach reach = her;
-    human_make(&f, db, "acme", MARK, &eve);
+    eve = human_make("acme", MARK);
     memcpy(reach.id, eve.account.person, ID_LEN);
     str_hex(eve.account.person, ID_LEN, person_hex);
-    (void)human_grant(&f, db, &eve, ROLE_EMPLOYEE, NULL, 0);
-    (void)human_grant(&f, db, &boss, ROLE_HR, &reach, 0);
-    struct scope s = human_begin(&f, db, "acme");
+    (void)human_grant(&eve, ROLE_EMPLOYEE, NULL, 0);
+    (void)human_grant(&boss, ROLE_HR, &reach, 0);
+    struct scope s = fixture_begin(&f, "acme");
     assert_int_equal(link_make(&s, eve.account.id, LINK_RESET, clock_real(), text, &expires), 0);
     memcpy(t.account, eve.account.id, ID_LEN);
     assert_int_equal(token_make(&s, &t, secret, &made), 0);
-    assert_int_equal(cloud_commit(f.c, db), 0);
+    fixture_commit(&f);
 }
 
 static void plant_failures(void)
 {
     struct attempt a;
     bool alarm;
-    assert_int_equal(attempt_init(f.c, db, ATTEMPT_PASSWORD, "acme", MARK, NULL, "192.0.2.7", &a), 0);
-    assert_int_equal(cloud_begin(f.c, db), 0);
-    assert_int_equal(attempt_failed(db, &a, clock_real(), &alarm), 0);
-    assert_int_equal(cloud_commit(f.c, db), 0);
+    assert_int_equal(attempt_init(f.c, f.db, ATTEMPT_PASSWORD, "acme", MARK, NULL, "192.0.2.7", &a), 0);
+    assert_int_equal(cloud_begin(f.c, f.db), 0);
+    assert_int_equal(attempt_failed(f.db, &a, clock_real(), &alarm), 0);
+    fixture_commit(&f);
 }
 
 static void plant_mail(void)
@@ -73,18 +69,18 @@ static void plant_mail(void)
                            .n_args = ARRAY_LEN(args)};
     f.set.mail.server = server;
     f.set.mail.from = from;
-    struct scope s = human_begin(&f, db, "acme");
+    struct scope s = fixture_begin(&f, "acme");
     assert_int_equal(outbox_mail(&s, &m), 0);
-    assert_int_equal(cloud_commit(f.c, db), 0);
+    fixture_commit(&f);
 }
 
 static void plant_requests(void)
 {
     struct correction add = {.kind = CORRECTION_ADD, .has_time = true, .time = clock_real(), .reason = MARK}, done;
     struct dsr d;
-    assert_int_equal(correction_request(f.c, db, "acme", eve.account.person, &add), 0);
-    assert_int_equal(correction_decide(f.c, db, "acme", add.id, true, boss.account.id, MARK, &done), 0);
-    assert_int_equal(dsr_make(f.c, db, "acme", eve.account.person, DSR_RECTIFICATION, MARK, &d), 0);
+    assert_int_equal(correction_request(f.c, f.db, "acme", eve.account.person, &add), 0);
+    assert_int_equal(correction_decide(f.c, f.db, "acme", add.id, true, boss.account.id, MARK, &done), 0);
+    assert_int_equal(dsr_make(f.c, f.db, "acme", eve.account.person, DSR_RECTIFICATION, MARK, &d), 0);
 }
 
 /* What waits for a second pair of eyes, by its path and by its body. */
@@ -92,11 +88,11 @@ static void plant_approvals(void)
 {
     char path[96], body[256];
     struct tenant_settings set;
-    assert_int_equal(tenant_settings_get(db, "acme", &set), 0);
-    struct scope s = human_begin(&f, db, "acme");
+    assert_int_equal(tenant_settings_get(f.db, "acme", &set), 0);
+    struct scope s = fixture_begin(&f, "acme");
     set.four_eyes = PERM_BIT(PERM_PEOPLE_CHANGE) | PERM_BIT(PERM_CORRECTIONS_REQUEST);
     assert_int_equal(tenant_settings_put(&s, &set, ""), 0);
-    assert_int_equal(cloud_commit(f.c, db), 0);
+    fixture_commit(&f);
     snprintf(path, sizeof path, "/v1/people/%s", person_hex);
     ask(&boss, "PATCH", path, "{\"name\":\"" MARK " the Second\"}", 202);
     snprintf(body, sizeof body,
@@ -114,7 +110,7 @@ static void plant_events(void)
     ask(&boss, "PATCH", path, "{\"name\":\"" MARK "\",\"email\":\"" MARK "@example.org\"}", 200);
     ask(&boss, "GET", path, NULL, 200);
     assert_int_equal(audit_settle(f.c, 10000), 0);
-    assert_int_equal(checkpoint_make(f.c, db, "acme", true, &p), 0);
+    assert_int_equal(checkpoint_make(f.c, f.db, "acme", true, &p), 0);
     ask(&boss, "GET", path, NULL, 200);
 }
 
@@ -122,11 +118,10 @@ static void plant(void)
 {
     const struct cred card = fixture_card(0x1122334455);
     struct credential c;
-    human_make(&f, db, "acme", "boss", &boss);
-    (void)human_grant(&f, db, &boss, ROLE_OWNER, NULL, 0);
+    boss = human_with("acme", "boss", ROLE_OWNER);
     plant_account();
     assert_int_equal(
-        credential_assign(f.c, db, "acme", eve.account.person, &card, RENDER_DEC10, TIME_MIN, TIME_MAX, &c, NULL), 0);
+        credential_assign(f.c, f.db, "acme", eve.account.person, &card, RENDER_DEC10, TIME_MIN, TIME_MAX, &c, NULL), 0);
     plant_failures();
     plant_requests();
     plant_events();
@@ -272,7 +267,7 @@ static void nothing_is_left_of_a_person(void **state)
     search_store(eve.account.key, where, sizeof where);
     assert_non_null(strstr(where, "approval.key_id ")); /* this one, too */
 
-    assert_int_equal(erasure_make(f.c, db, "acme", eve.account.person, &asked, &e), 0);
+    assert_int_equal(erasure_make(f.c, f.db, "acme", eve.account.person, &asked, &e), 0);
     assert_true(e.done != 0);
     assert_int_equal(audit_settle(f.c, 10000), 0);
     search_store(eve.account.key, where, sizeof where);
@@ -291,17 +286,13 @@ static void nothing_is_left_of_a_person(void **state)
 static int setup(void **state)
 {
     (void)state;
-    fixture_make(&f);
-    assert_int_equal(api_start(f.c, NULL, &api), 0);
-    f.s.port = api_port(api);
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
+    (void)api_setup(state);
     return 0;
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    cloud_db_give(f.c, db);
     api_stop(api);
     fixture_done(&f);
     return 0;

@@ -1,26 +1,6 @@
 /* Erasure as the API's users meet it: counted first, then done, then told of, and nobody by mistake. */
-#include "api/api.h"
-
 #include "cloud/erasure.h"
-#include "tests/unit/cloud_fixture.h"
-
-static struct fixture f;
-static struct api *api;
-
-static int setup(void **state)
-{
-    fixture_make(&f);
-    assert_int_equal(api_start(f.c, NULL, &api), 0);
-    f.s.port = api_port(api);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    api_stop(api);
-    fixture_done(&f);
-    return 0;
-}
+#include "tests/unit/api_fixture.h"
 
 /* A person with a card and two punches; the person's id in hex. */
 static void somebody(uint64_t number, char ret_id[33])
@@ -36,9 +16,7 @@ static void somebody(uint64_t number, char ret_id[33])
     snprintf(path, sizeof path, "/v1/people/%s/credentials", ret_id);
     str_hex_upper(cred.data, 5, data);
     snprintf(body, sizeof body, "{\"tech\":\"em4100\",\"bits\":40,\"data\":\"%s\"}", data);
-    r = post(&f.s, path, f.acme, body);
-    assert_int_equal(r.status, 201);
-    reply_done(&r);
+    expect(post(&f.s, path, f.acme, body), 201, NULL);
     for (uint64_t i = 1; i <= 2; i++) {
         struct fixture_punch p = {.tenant = "acme",
                                   .reader = "door",
@@ -64,9 +42,7 @@ static json_int_t count_of(const struct reply *r, const char *name)
 
 static void get_status(const char *path, int status)
 {
-    struct reply r = get(&f.s, path, f.acme);
-    assert_int_equal(r.status, status);
-    reply_done(&r);
+    expect(get(&f.s, path, f.acme), status, NULL);
 }
 
 static void test_counted_then_done(void **state)
@@ -102,21 +78,15 @@ static void test_counted_then_done(void **state)
     assert_string_equal(reply_text(&r, "id"), erased);
     assert_int_equal(count_of(&r, "punches"), 2);
     reply_done(&r);
-    r = erasure(id, f.acme, "{\"dry_run\":true}");
-    assert_problem(&r, 404, "not-found");
-    reply_done(&r);
-    r = erasure(id, f.globex, "{\"dry_run\":false}");
-    assert_problem(&r, 404, "not-found");
-    reply_done(&r);
+    expect(erasure(id, f.acme, "{\"dry_run\":true}"), 404, "not-found");
+    expect(erasure(id, f.globex, "{\"dry_run\":false}"), 404, "not-found");
     snprintf(path, sizeof path, "/v1/erasures/%s", erased);
     r = get(&f.s, path, f.acme);
     assert_int_equal(r.status, 200);
     assert_string_equal(reply_text(&r, "state"), "done");
     assert_null(strstr(r.body, "Ada"));
     reply_done(&r);
-    r = get(&f.s, path, f.globex);
-    assert_problem(&r, 404, "not-found");
-    reply_done(&r);
+    expect(get(&f.s, path, f.globex), 404, "not-found");
 }
 
 static void test_nobody_by_mistake(void **state)
@@ -127,18 +97,12 @@ static void test_nobody_by_mistake(void **state)
     somebody(2, id);
     snprintf(path, sizeof path, "/v1/people/%s", id);
     for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
-        struct reply r = erasure(id, f.acme, bodies[i]);
-        assert_problem(&r, 400, "invalid");
-        reply_done(&r);
+        expect(erasure(id, f.acme, bodies[i]), 400, "invalid");
     }
     char erase_path[160];
     snprintf(erase_path, sizeof erase_path, "%s/erasure", path);
-    struct reply r = request(&f.s, "POST", erase_path, f.acme, BYTES_NONE, NULL);
-    assert_problem(&r, 415, "media-type");
-    reply_done(&r);
-    r = erasure(id, f.globex, "{\"dry_run\":false}");
-    assert_problem(&r, 404, "not-found");
-    reply_done(&r);
+    expect(request(&f.s, "POST", erase_path, f.acme, BYTES_NONE, NULL), 415, "media-type");
+    expect(erasure(id, f.globex, "{\"dry_run\":false}"), 404, "not-found");
     get_status(path, 200);
 }
 
@@ -147,9 +111,7 @@ static void test_the_list_has_pages(void **state)
     char id[33], path[256], next[200];
     for (uint64_t i = 0; i < 3; i++) {
         somebody(10 + i, id);
-        struct reply r = erasure(id, f.acme, "{\"dry_run\":false}");
-        assert_int_equal(r.status, 200);
-        reply_done(&r);
+        expect(erasure(id, f.acme, "{\"dry_run\":false}"), 200, NULL);
     }
     struct reply r = get(&f.s, "/v1/erasures?limit=2", f.acme);
     assert_int_equal(r.status, 200);
@@ -176,16 +138,12 @@ static void test_no_escrow_no_erasure(void **state)
     FILE *file = fopen(folder, "w");
     assert_non_null(file);
     fclose(file);
-    struct reply r = erasure(id, f.acme, "{\"dry_run\":false}");
-    assert_problem(&r, 503, "unavailable");
-    reply_done(&r);
+    expect(erasure(id, f.acme, "{\"dry_run\":false}"), 503, "unavailable");
     snprintf(path, sizeof path, "/v1/people/%s", id);
     get_status(path, 200);
     assert_int_equal(remove(folder), 0);
     assert_int_equal(rename(aside, folder), 0);
-    r = erasure(id, f.acme, "{\"dry_run\":false}");
-    assert_int_equal(r.status, 200);
-    reply_done(&r);
+    expect(erasure(id, f.acme, "{\"dry_run\":false}"), 200, NULL);
 }
 
 int main(void)
@@ -196,5 +154,5 @@ int main(void)
         cmocka_unit_test(test_the_list_has_pages),
         cmocka_unit_test(test_no_escrow_no_erasure),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, api_setup, api_teardown);
 }

@@ -1,19 +1,14 @@
 /* GET /v1/gateways/{id}/events: what the store keeps sealed is shown opened, by name, newest first. */
-#include "api/api.h"
-
 #include "cloud/events.h"
-#include "tests/unit/cloud_fixture.h"
+#include "tests/unit/api_fixture.h"
 #include "wire/cbor.h"
 
 #define MANY 250
 
-static struct fixture f;
-static struct api *api;
 static char path[128];
 
 static void put(struct db *db, const char *tenant, const uint8_t *gw, uint64_t gen, struct record *rec)
 {
-    struct scope s;
     struct event_pos at = {.gen = gen, .gseq = rec->gseq, .index = rec->gseq};
     uint8_t plain[RECORD_PLAIN_MAX];
     size_t n = 0;
@@ -22,7 +17,7 @@ static void put(struct db *db, const char *tenant, const uint8_t *gw, uint64_t g
     rec->mono = 55123456;
     rec->ck = ck_make(CLOCK_FREE, 4096);
     assert_int_equal(record_encode(rec, plain, &n), 0);
-    assert_int_equal(scope_init(f.c, db, tenant, &s), 0);
+    struct scope s = fixture_scope(&f, tenant);
     assert_int_equal(events_put(&s, gw, &at, BYTES(plain, n)), 0);
 }
 
@@ -31,7 +26,7 @@ static void put_event(struct db *db, uint64_t gseq, uint64_t code, const struct 
     struct record rec = {.kind = RECORD_EVENT, .gseq = gseq, .event = {.code = code}};
     if (arg)
         rec.event.arg = BYTES(arg->p, arg->len);
-    put(db, "acme", f.gw, 1, &rec);
+    put(f.db, "acme", f.gw, 1, &rec);
 }
 
 static void put_text(struct db *db, uint64_t gseq, uint64_t code, const char *text)
@@ -39,7 +34,7 @@ static void put_text(struct db *db, uint64_t gseq, uint64_t code, const char *te
     uint8_t mem[64];
     struct cbor_w w = CBOR_W(mem, sizeof mem);
     cbor_put_text(&w, text);
-    put_event(db, gseq, code, &w);
+    put_event(f.db, gseq, code, &w);
 }
 
 static void put_uint(struct db *db, uint64_t gseq, uint64_t code, uint64_t v)
@@ -47,7 +42,7 @@ static void put_uint(struct db *db, uint64_t gseq, uint64_t code, uint64_t v)
     uint8_t mem[16];
     struct cbor_w w = CBOR_W(mem, sizeof mem);
     cbor_put_uint(&w, v);
-    put_event(db, gseq, code, &w);
+    put_event(f.db, gseq, code, &w);
 }
 
 /* One of each, in order 1 .. 11, then a clock record of the next generation. */
@@ -56,52 +51,35 @@ static void put_all(struct db *db)
     uint8_t mem[64], segid[SEGID_LEN];
     struct cbor_w w = CBOR_W(mem, sizeof mem);
     struct record clock = {.kind = RECORD_CLOCK, .gseq = 1, .clock = {.src = CLOCK_SRC_NTP, .step = -250000}};
-    put_text(db, 1, EVENT_STARTED, "0.1.0");
-    put_uint(db, 2, EVENT_SPOOL_FULL, 17);
-    put_text(db, 3, EVENT_SPOOL_QUARANTINED, "spool.bad-1");
+    put_text(f.db, 1, EVENT_STARTED, "0.1.0");
+    put_uint(f.db, 2, EVENT_SPOOL_FULL, 17);
+    put_text(f.db, 3, EVENT_SPOOL_QUARANTINED, "spool.bad-1");
     memset(segid, 0xee, sizeof segid);
     cbor_put_array(&w, 2);
     cbor_put_bytes(&w, BYTES(segid, SEGID_LEN));
     cbor_put_uint(&w, 42);
-    put_event(db, 4, EVENT_RECORD_DAMAGED, &w);
-    put_text(db, 5, EVENT_READER_DOWN, "door");
-    put_text(db, 6, EVENT_READER_UP, "door");
-    put_uint(db, 7, EVENT_EPOCH, 1763800000);
-    put_uint(db, 8, 99, 5);                 /* of a later version */
-    put_uint(db, 9, EVENT_STARTED, 5);      /* not what its code says */
-    put_event(db, 10, 0, NULL);             /* nothing to say, and no code of ours */
-    put_event(db, 11, EVENT_STARTED, NULL); /* a sender may leave it out */
-    put(db, "acme", f.gw, 2, &clock);
-    put(db, "globex", f.gw2, 1, &clock);
+    put_event(f.db, 4, EVENT_RECORD_DAMAGED, &w);
+    put_text(f.db, 5, EVENT_READER_DOWN, "door");
+    put_text(f.db, 6, EVENT_READER_UP, "door");
+    put_uint(f.db, 7, EVENT_EPOCH, 1763800000);
+    put_uint(f.db, 8, 99, 5);                 /* of a later version */
+    put_uint(f.db, 9, EVENT_STARTED, 5);      /* not what its code says */
+    put_event(f.db, 10, 0, NULL);             /* nothing to say, and no code of ours */
+    put_event(f.db, 11, EVENT_STARTED, NULL); /* a sender may leave it out */
+    put(f.db, "acme", f.gw, 2, &clock);
+    put(f.db, "globex", f.gw2, 1, &clock);
 }
 
 static int setup(void **state)
 {
-    struct db *db = NULL;
     char id[2 * GW_LEN + 1];
     fixture_make(&f);
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(cloud_begin(f.c, db), 0);
-    put_all(db);
-    assert_int_equal(cloud_commit(f.c, db), 0);
-    cloud_db_give(f.c, db);
-    assert_int_equal(api_start(f.c, NULL, &api), 0);
-    f.s.port = api_port(api);
+    assert_int_equal(cloud_begin(f.c, f.db), 0);
+    put_all(f.db);
+    fixture_commit(&f);
+    api_begin();
     snprintf(path, sizeof path, "/v1/gateways/%s/events", str_hex(f.gw, GW_LEN, id));
     return 0;
-}
-
-static int teardown(void **state)
-{
-    api_stop(api);
-    fixture_done(&f);
-    return 0;
-}
-
-static const char *text_of(const json_t *o, const char *member)
-{
-    const char *s = json_string_value(json_object_get(o, member));
-    return s ? s : "";
 }
 
 static void expect_event(json_t *items, size_t i, const char *name, const char *arguments)
@@ -146,10 +124,7 @@ static void test_events_are_opened(void **state)
 /* A row that somebody changed in the database is passed over, and the rest is there. */
 static void test_damaged_row(void **state)
 {
-    struct db *db = NULL;
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(db_script(db, "UPDATE event SET sealed = zeroblob(300) WHERE gen = 1 AND gseq = 8;"), 0);
-    cloud_db_give(f.c, db);
+    fixture_sql(&f, "UPDATE event SET sealed = zeroblob(300) WHERE gen = 1 AND gseq = 8;");
     struct reply r = get(&f.s, path, f.acme);
     assert_int_equal(r.status, 200);
     assert_int_equal(json_array_size(json_object_get(r.json, "items")), 11);
@@ -158,25 +133,18 @@ static void test_damaged_row(void **state)
 
 static void test_strangers(void **state)
 {
-    struct reply r = get(&f.s, path, f.globex);
-    assert_problem(&r, 404, "not-found");
-    reply_done(&r);
-    r = get(&f.s, "/v1/gateways/0011223344556677/events", f.acme);
-    assert_problem(&r, 404, "not-found");
-    reply_done(&r);
+    expect(get(&f.s, path, f.globex), 404, "not-found");
+    expect(get(&f.s, "/v1/gateways/0011223344556677/events", f.acme), 404, "not-found");
 }
 
 static void put_many(uint64_t from, size_t n)
 {
-    struct db *db = NULL;
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(cloud_begin(f.c, db), 0);
+    assert_int_equal(cloud_begin(f.c, f.db), 0);
     for (size_t i = 0; i < n; i++) {
         struct record rec = {.kind = RECORD_EVENT, .gseq = from + i, .event = {.code = EVENT_READER_UP}};
-        put(db, "globex", f.gw2, 2, &rec);
+        put(f.db, "globex", f.gw2, 2, &rec);
     }
-    assert_int_equal(cloud_commit(f.c, db), 0);
-    cloud_db_give(f.c, db);
+    fixture_commit(&f);
 }
 
 /* Newest first, each once, also when events arrive between two pages. */
@@ -209,9 +177,7 @@ static void test_pages(void **state)
             const char *cursor = strstr(url, "cursor=");
             char other[1024];
             snprintf(other, sizeof other, "%s?%s", path, cursor);
-            r = get(&f.s, other, f.acme);
-            assert_problem(&r, 400, "bad-cursor");
-            reply_done(&r);
+            expect(get(&f.s, other, f.acme), 400, "bad-cursor");
         }
     }
     assert_int_equal(want, 0);
@@ -221,22 +187,19 @@ static void test_pages(void **state)
 static void test_longest_page(void **state)
 {
     enum { LONG = 980 };
-    struct db *db = NULL;
     char text[LONG + 1], id[2 * GW_LEN + 1], url[128];
     uint8_t mem[LONG + 8];
     struct cbor_w w = CBOR_W(mem, sizeof mem);
     memset(text, 1, LONG);
     text[LONG] = '\0';
     cbor_put_text(&w, text);
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(cloud_begin(f.c, db), 0);
+    assert_int_equal(cloud_begin(f.c, f.db), 0);
     for (uint64_t i = 1; i <= EVENTS_LIMIT_MAX; i++) {
         struct record rec = {.kind = RECORD_EVENT, .gseq = i, .event = {.code = EVENT_READER_UP}};
         rec.event.arg = BYTES(w.p, w.len);
-        put(db, "globex", f.gw2, 3, &rec);
+        put(f.db, "globex", f.gw2, 3, &rec);
     }
-    assert_int_equal(cloud_commit(f.c, db), 0);
-    cloud_db_give(f.c, db);
+    fixture_commit(&f);
     snprintf(url, sizeof url, "/v1/gateways/%s/events?limit=%d", str_hex(f.gw2, GW_LEN, id), EVENTS_LIMIT_MAX);
     struct reply r = get(&f.s, url, f.globex);
     assert_int_equal(r.status, 200);
@@ -251,5 +214,5 @@ int main(void)
         cmocka_unit_test(test_strangers),         cmocka_unit_test(test_pages),
         cmocka_unit_test(test_longest_page),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, api_teardown);
 }

@@ -11,12 +11,10 @@
 #include "cloud/schema.h"
 #include "cloud/session.h"
 #include "cloud/unit.h"
-#include "tests/unit/cloud_fixture.h"
+#include "tests/unit/api_fixture.h"
 
 #define MANY 2600
 
-static struct fixture f;
-static struct api *api;
 static struct account account; /* ada's */
 static struct session session;
 static struct person ada, many;
@@ -32,7 +30,6 @@ static int64_t base; /* of the planted times: some 60 days ago */
 
 static void file(struct db *db, struct filed *x, struct record *rec)
 {
-    struct scope s;
     uint8_t plain[RECORD_PLAIN_MAX];
     size_t n = 0;
     assert_int_equal(record_encode(rec, plain, &n), 0);
@@ -40,7 +37,7 @@ static void file(struct db *db, struct filed *x, struct record *rec)
     memset(x->segid, 0xab, sizeof x->segid);
     memcpy(x->gw, f.gw, GW_LEN);
     x->gen = 3;
-    assert_int_equal(scope_init(f.c, db, "acme", &s), 0);
+    struct scope s = fixture_scope(&f, "acme");
     assert_int_equal(holder_file(&s, x), 0);
     filed_done(x);
 }
@@ -67,10 +64,10 @@ static void plant_ada(struct db *db)
         .received = base + 1000,
         .n_repeats = 2,
         .repeats = {{814, base + 31, 77, ck_make(CLOCK_SYNC, 16), base + 32}, {815, base + 41, 78, 0, base + 42}}};
-    file(db, &x, &rec);
+    file(f.db, &x, &rec);
     rec = punch_record(&card, 813, base + 555);
     x = (struct filed){.index = 13, .flags = FILED_IMPOSSIBLE, .received = base + 2000};
-    file(db, &x, &rec);
+    file(f.db, &x, &rec);
 }
 
 static void plant_mail(struct db *db)
@@ -84,17 +81,15 @@ static void plant_mail(struct db *db)
                            .template = MAIL_INVITATION,
                            .args = args,
                            .n_args = ARRAY_LEN(args)};
-    struct scope s;
     f.set.mail.server = server; /* nobody sends in here */
-    assert_int_equal(scope_init(f.c, db, "acme", &s), 0);
+    struct scope s = fixture_scope(&f, "acme");
     assert_int_equal(outbox_mail(&s, &m), 0);
 }
 
 static void plant_account(struct db *db)
 {
     char cookie[SESSION_TEXT];
-    struct scope s;
-    assert_int_equal(scope_init(f.c, db, "acme", &s), 0);
+    struct scope s = fixture_scope(&f, "acme");
     account = (struct account){
         .state = ACCOUNT_ACTIVE, .created = base + 5, .login = "ada", .language = "de", .mail = "ada@example.com"};
     assert_int_equal(crypto_random(account.id, ID_LEN), 0);
@@ -116,7 +111,7 @@ static void plant_many(struct db *db)
         struct filed x = {.index = 1000 + i, .time = t, .received = t};
         if (i % 100 == 0)
             x = (struct filed){.index = 1000 + i, .flags = FILED_UNTIMED, .received = t};
-        file(db, &x, &rec);
+        file(f.db, &x, &rec);
     }
 }
 
@@ -130,10 +125,10 @@ static void plant_said(struct db *db)
     memset(correction.segid, 0xab, SEGID_LEN);
     memcpy(correction.by, asker, ID_LEN);
     strcpy(correction.reason, "Clock was wrong");
-    assert_int_equal(correction_request(f.c, db, "acme", ada.id, &correction), 0);
-    assert_int_equal(correction_decide(f.c, db, "acme", correction.id, true, decider, "Seen", &correction), 0);
-    assert_int_equal(dsr_make(f.c, db, "acme", ada.id, DSR_RECTIFICATION, "With an e", &asked), 0);
-    assert_int_equal(dsr_decide(f.c, db, "acme", asked.id, true, decider, "Done", &asked), 0);
+    assert_int_equal(correction_request(f.c, f.db, "acme", ada.id, &correction), 0);
+    assert_int_equal(correction_decide(f.c, f.db, "acme", correction.id, true, decider, "Seen", &correction), 0);
+    assert_int_equal(dsr_make(f.c, f.db, "acme", ada.id, DSR_RECTIFICATION, "With an e", &asked), 0);
+    assert_int_equal(dsr_decide(f.c, f.db, "acme", asked.id, true, decider, "Done", &asked), 0);
 }
 
 static void plant_person(struct db *db)
@@ -149,44 +144,33 @@ static void plant_person(struct db *db)
                                    .from = 1000000,
                                    .has_until = true,
                                    .until = INT64_C(4000000000000000)};
-    assert_int_equal(unit_create(f.c, db, "acme", &(struct unit_set){.name = "Analytics"}, &unit), 0);
-    assert_int_equal(people_create(f.c, db, "acme", &set, &ada), 0);
+    assert_int_equal(unit_create(f.c, f.db, "acme", &(struct unit_set){.name = "Analytics"}, &unit), 0);
+    assert_int_equal(people_create(f.c, f.db, "acme", &set, &ada), 0);
 }
 
 static int setup(void **state)
 {
-    struct db *db = NULL;
     struct credential made;
     struct cred c = fixture_card(0x5500000001);
     fixture_make(&f);
     str_hex(f.gw, GW_LEN, gw_hex);
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
     base = clock_real() - 60 * INT64_C(86400000000);
-    assert_int_equal(db_script(db, "UPDATE tenant SET created = created - 61 * 86400000000;"), 0);
-    plant_person(db);
-    assert_int_equal(people_create(f.c, db, "acme", &(struct person_set){.name = "Many Punches"}, &many), 0);
-    assert_int_equal(
-        credential_assign(f.c, db, "acme", ada.id, &card, RENDER_DEC10, base - 77, base + 9000000, &card_of_ada, NULL),
-        0);
-    assert_int_equal(archive_person(f.c, db, "acme", ada.id, true, &ada), 0);
-    assert_int_equal(credential_assign(f.c, db, "acme", many.id, &c, RENDER_HEX, TIME_MIN, TIME_MAX, &made, NULL), 0);
-    assert_int_equal(cloud_begin(f.c, db), 0);
-    plant_ada(db);
-    plant_mail(db);
-    plant_account(db);
-    plant_many(db);
-    assert_int_equal(cloud_commit(f.c, db), 0);
-    plant_said(db);
-    cloud_db_give(f.c, db);
-    assert_int_equal(api_start(f.c, NULL, &api), 0);
-    f.s.port = api_port(api);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    api_stop(api);
-    fixture_done(&f);
+    assert_int_equal(db_script(f.db, "UPDATE tenant SET created = created - 61 * 86400000000;"), 0);
+    plant_person(f.db);
+    assert_int_equal(people_create(f.c, f.db, "acme", &(struct person_set){.name = "Many Punches"}, &many), 0);
+    assert_int_equal(credential_assign(f.c, f.db, "acme", ada.id, &card, RENDER_DEC10, base - 77, base + 9000000,
+                                       &card_of_ada, NULL),
+                     0);
+    assert_int_equal(archive_person(f.c, f.db, "acme", ada.id, true, &ada), 0);
+    assert_int_equal(credential_assign(f.c, f.db, "acme", many.id, &c, RENDER_HEX, TIME_MIN, TIME_MAX, &made, NULL), 0);
+    assert_int_equal(cloud_begin(f.c, f.db), 0);
+    plant_ada(f.db);
+    plant_mail(f.db);
+    plant_account(f.db);
+    plant_many(f.db);
+    fixture_commit(&f);
+    plant_said(f.db);
+    api_begin();
     return 0;
 }
 
@@ -219,12 +203,10 @@ static size_t tags_of(const char *table, const char *column)
 /* SQLite itself says which columns there are. */
 static void test_every_column_is_tagged(void **state)
 {
-    struct db *db = NULL;
     struct db_stmt *st;
     size_t there = 0, tagged = 0;
     int r;
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(db_stmt(db,
+    assert_int_equal(db_stmt(f.db,
                              "SELECT m.name, c.name FROM sqlite_master m, pragma_table_info(m.name) c"
                              " WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%'",
                              &st),
@@ -237,7 +219,6 @@ static void test_every_column_is_tagged(void **state)
     }
     assert_int_equal(r, 0);
     db_done(st);
-    cloud_db_give(f.c, db);
     for (const struct schema_columns *t = schema_columns; t->table; t++) {
         assert_int_equal(t->is == COLUMN_PERSONAL, t->pointers != NULL);
         tagged++;
@@ -485,7 +466,7 @@ static void test_many_each_once(void **state)
 static bool snapshot_is_held(struct db *db)
 {
     struct db_stmt *st;
-    assert_int_equal(db_stmt(db, "PRAGMA wal_checkpoint(TRUNCATE)", &st), 0);
+    assert_int_equal(db_stmt(f.db, "PRAGMA wal_checkpoint(TRUNCATE)", &st), 0);
     assert_int_equal(db_step(st), DB_ROW);
     bool busy = db_int(st, 0) != 0;
     db_done(st);
@@ -511,9 +492,9 @@ static int drive(const struct person *p, struct db *db, const char *sql_between,
     for (*ret_pieces = 1; more == 0; (*ret_pieces)++) {
         assert_false(r.body.failed);
         assert_true(r.body.len < 1 << 20); /* bounded, whatever there is */
-        assert_false(snapshot_is_held(db));
+        assert_false(snapshot_is_held(f.db));
         if (sql_between && *ret_pieces == 2)
-            assert_int_equal(db_script(db, sql_between), 0);
+            fixture_sql(&f, sql_between);
         buf_reset(&r.body);
         more = r.more(r.more_arg, &r.body);
     }
@@ -524,35 +505,25 @@ static int drive(const struct person *p, struct db *db, const char *sql_between,
 
 static void test_pieces(void **state)
 {
-    struct db *db = NULL;
     size_t pieces = 0;
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(drive(&many, db, NULL, &pieces), HTTP_LAST);
+    assert_int_equal(drive(&many, f.db, NULL, &pieces), HTTP_LAST);
     assert_true(pieces > MANY / 500);
-    cloud_db_give(f.c, db);
 }
 
 static void test_strangers(void **state)
 {
-    struct reply r = export_of(&ada, f.globex);
-    assert_problem(&r, 404, "not-found");
-    reply_done(&r);
+    expect(export_of(&ada, f.globex), 404, "not-found");
     struct person nobody = {.id = {1}};
-    r = export_of(&nobody, f.acme);
-    assert_problem(&r, 404, "not-found");
-    reply_done(&r);
+    expect(export_of(&nobody, f.acme), 404, "not-found");
 }
 
 /* Last: the person goes while the export is sent. It must not end as if it were whole. */
 static void test_person_gone_meanwhile(void **state)
 {
     char sql[128], hex[2 * ID_LEN + 1];
-    struct db *db = NULL;
     size_t pieces = 0;
     snprintf(sql, sizeof sql, "DELETE FROM person WHERE id = x'%s';", str_hex(many.id, ID_LEN, hex));
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_true(drive(&many, db, sql, &pieces) < 0);
-    cloud_db_give(f.c, db);
+    assert_true(drive(&many, f.db, sql, &pieces) < 0);
 }
 
 int main(void)
@@ -565,5 +536,5 @@ int main(void)
         cmocka_unit_test(test_strangers),
         cmocka_unit_test(test_person_gone_meanwhile),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, api_teardown);
 }

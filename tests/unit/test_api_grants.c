@@ -1,35 +1,16 @@
 /* Roles and grants, as people of a company meet them, and as somebody who wants more than he was given. */
-#include "api/api.h"
+#include "tests/unit/api_human.h"
 
-#include "tests/unit/cloud_human.h"
-
-static struct fixture f;
-static struct api *api;
-static struct db *db;
 static struct human owner, hr, stranger;
 
 #define HOUR_US (INT64_C(3600) * 1000000)
 
 static int setup(void **state)
 {
-    fixture_make(&f);
-    assert_int_equal(api_start(f.c, NULL, &api), 0);
-    f.s.port = api_port(api);
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    human_make(&f, db, "acme", "owner", &owner);
-    human_make(&f, db, "acme", "hr", &hr);
-    human_make(&f, db, "globex", "stranger", &stranger);
-    (void)human_grant(&f, db, &owner, ROLE_OWNER, NULL, 0);
-    (void)human_grant(&f, db, &hr, ROLE_HR, NULL, 0);
-    (void)human_grant(&f, db, &stranger, ROLE_OWNER, NULL, 0);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    cloud_db_give(f.c, db);
-    api_stop(api);
-    fixture_done(&f);
+    (void)api_setup(state);
+    owner = human_with("acme", "owner", ROLE_OWNER);
+    hr = human_with("acme", "hr", ROLE_HR);
+    stranger = human_with("globex", "stranger", ROLE_OWNER);
     return 0;
 }
 
@@ -41,7 +22,7 @@ static void hex(const uint8_t id[ID_LEN], char ret[2 * ID_LEN + 1])
 static void role_id(const char *tenant, enum role_kind kind, char ret[2 * ID_LEN + 1])
 {
     struct role role;
-    assert_int_equal(role_of_kind(db, tenant, kind, &role), 0);
+    assert_int_equal(role_of_kind(f.db, tenant, kind, &role), 0);
     hex(role.id, ret);
 }
 
@@ -70,17 +51,6 @@ static const char *body_of_kind(const struct human *to, enum role_kind kind)
     return grant_body(to, role, "tenant", "");
 }
 
-static struct reply send(const struct human *h, const char *method, const char *path, const char *body)
-{
-    return human_send(&f, h, method, path, body);
-}
-
-static void expect(const struct human *h, const char *method, const char *path, const char *body, int status,
-                   const char *slug)
-{
-    human_expect(&f, h, method, path, body, status, slug);
-}
-
 /* ---- */
 
 static void test_permissions_are_explained(void **state)
@@ -94,44 +64,43 @@ static void test_permissions_are_explained(void **state)
 static void test_a_grant_opens_and_its_revocation_closes(void **state)
 {
     char path[96];
-    expect(&hr, "GET", "/v1/gateways", NULL, 403, "forbidden");
-    struct reply r = send(&owner, "POST", "/v1/grants", body_of_kind(&hr, ROLE_TECHNICIAN));
+    expect(as(&hr, "GET", "/v1/gateways", NULL), 403, "forbidden");
+    struct reply r = as(&owner, "POST", "/v1/grants", body_of_kind(&hr, ROLE_TECHNICIAN));
     assert_int_equal(r.status, 201);
     assert_string_equal(reply_text(&r, "state"), "valid");
-    expect(&owner, "GET", reply_header(&r, "Location"), NULL, 200, NULL);
-    expect(&stranger, "GET", reply_header(&r, "Location"), NULL, 404, "not-found");
+    expect(as(&owner, "GET", reply_header(&r, "Location"), NULL), 200, NULL);
+    expect(as(&stranger, "GET", reply_header(&r, "Location"), NULL), 404, "not-found");
     snprintf(path, sizeof path, "%.80s/revocation", reply_header(&r, "Location"));
     reply_done(&r);
-    expect(&hr, "GET", "/v1/gateways", NULL, 200, NULL);
-    struct reply me = send(&hr, "GET", "/v1/me", NULL);
+    expect(as(&hr, "GET", "/v1/gateways", NULL), 200, NULL);
+    struct reply me = as(&hr, "GET", "/v1/me", NULL);
     assert_int_equal(json_array_size(json_object_get(me.json, "grants")), 2);
     reply_done(&me);
-    expect(&stranger, "POST", path, NULL, 404, "not-found");
-    r = send(&owner, "POST", path, NULL);
+    expect(as(&stranger, "POST", path, NULL), 404, "not-found");
+    r = as(&owner, "POST", path, NULL);
     assert_int_equal(r.status, 200);
     assert_string_equal(reply_text(&r, "state"), "revoked");
     reply_done(&r);
-    expect(&owner, "POST", path, NULL, 200, NULL); /* again */
-    expect(&hr, "GET", "/v1/gateways", NULL, 403, "forbidden");
+    expect(as(&owner, "POST", path, NULL), 200, NULL); /* again */
+    expect(as(&hr, "GET", "/v1/gateways", NULL), 403, "forbidden");
 }
 
 static void test_a_role_of_ones_own(void **state)
 {
     char path[64], id[2 * ID_LEN + 1];
-    struct human clerk;
-    human_make(&f, db, "acme", "reception", &clerk);
-    struct reply r = send(&owner, "POST", "/v1/roles", "{\"name\":\"Reception\",\"permissions\":[\"people.read\"]}");
+    struct human clerk = human_make("acme", "reception");
+    struct reply r = as(&owner, "POST", "/v1/roles", "{\"name\":\"Reception\",\"permissions\":[\"people.read\"]}");
     assert_int_equal(r.status, 201);
     assert_int_equal(str_copy(id, sizeof id, reply_text(&r, "id")), 0);
     assert_int_equal(str_copy(path, sizeof path, reply_header(&r, "Location")), 0);
     reply_done(&r);
-    expect(&owner, "POST", "/v1/roles", "{\"name\":\"Reception\",\"permissions\":[]}", 409, "conflict");
-    expect(&owner, "POST", "/v1/grants", grant_body(&clerk, id, "tenant", ""), 201, NULL);
-    expect(&clerk, "GET", "/v1/people", NULL, 200, NULL);
-    expect(&clerk, "GET", "/v1/sites", NULL, 403, "forbidden");
-    expect(&owner, "PATCH", path, "{\"permissions\":[\"sites.read\"]}", 200, NULL); /* of who holds it, at once */
-    expect(&clerk, "GET", "/v1/people", NULL, 403, "forbidden");
-    expect(&clerk, "GET", "/v1/sites", NULL, 200, NULL);
+    expect(as(&owner, "POST", "/v1/roles", "{\"name\":\"Reception\",\"permissions\":[]}"), 409, "conflict");
+    expect(as(&owner, "POST", "/v1/grants", grant_body(&clerk, id, "tenant", "")), 201, NULL);
+    expect(as(&clerk, "GET", "/v1/people", NULL), 200, NULL);
+    expect(as(&clerk, "GET", "/v1/sites", NULL), 403, "forbidden");
+    expect(as(&owner, "PATCH", path, "{\"permissions\":[\"sites.read\"]}"), 200, NULL); /* of who holds it, at once */
+    expect(as(&clerk, "GET", "/v1/people", NULL), 403, "forbidden");
+    expect(as(&clerk, "GET", "/v1/sites", NULL), 200, NULL);
 }
 
 static void test_a_grant_to_come_gives_nothing_yet(void **state)
@@ -139,11 +108,11 @@ static void test_a_grant_to_come_gives_nothing_yet(void **state)
     char role[2 * ID_LEN + 1], more[96], when[32];
     role_id("acme", ROLE_TECHNICIAN, role);
     snprintf(more, sizeof more, ",\"from\":\"%s\"", str_time(clock_real() + HOUR_US, when));
-    struct reply r = send(&owner, "POST", "/v1/grants", grant_body(&hr, role, "tenant", more));
+    struct reply r = as(&owner, "POST", "/v1/grants", grant_body(&hr, role, "tenant", more));
     assert_int_equal(r.status, 201);
     assert_string_equal(reply_text(&r, "state"), "planned");
     reply_done(&r);
-    expect(&hr, "GET", "/v1/gateways", NULL, 403, "forbidden");
+    expect(as(&hr, "GET", "/v1/gateways", NULL), 403, "forbidden");
 }
 
 static void test_what_does_not_fit_is_refused(void **state)
@@ -151,55 +120,54 @@ static void test_what_does_not_fit_is_refused(void **state)
     char role[2 * ID_LEN + 1], foreign[2 * ID_LEN + 1], more[128];
     role_id("acme", ROLE_HR, role);
     role_id("globex", ROLE_HR, foreign);
-    expect(&owner, "POST", "/v1/grants", grant_body(&hr, foreign, "tenant", ""), 400, "invalid");
-    expect(&owner, "POST", "/v1/grants", grant_body(&stranger, role, "tenant", ""), 400, "invalid");
-    expect(&owner, "POST", "/v1/grants", grant_body(&hr, role, "planet", ""), 400, "invalid");
-    expect(&owner, "POST", "/v1/grants", grant_body(&hr, role, "site", ""), 400, "invalid");
+    expect(as(&owner, "POST", "/v1/grants", grant_body(&hr, foreign, "tenant", "")), 400, "invalid");
+    expect(as(&owner, "POST", "/v1/grants", grant_body(&stranger, role, "tenant", "")), 400, "invalid");
+    expect(as(&owner, "POST", "/v1/grants", grant_body(&hr, role, "planet", "")), 400, "invalid");
+    expect(as(&owner, "POST", "/v1/grants", grant_body(&hr, role, "site", "")), 400, "invalid");
     snprintf(more, sizeof more, ",\"reach_id\":\"%032d\"", 7);
-    expect(&owner, "POST", "/v1/grants", grant_body(&hr, role, "site", more), 400, "invalid");
+    expect(as(&owner, "POST", "/v1/grants", grant_body(&hr, role, "site", more)), 400, "invalid");
     hex(stranger.account.person, foreign);
     snprintf(more, sizeof more, ",\"reach_id\":\"%s\"", foreign);
-    expect(&owner, "POST", "/v1/grants", grant_body(&hr, role, "person", more), 400, "invalid");
-    expect(&owner, "POST", "/v1/grants", grant_body(&hr, role, "tenant", ",\"until\":\"2020-01-01T00:00:00Z\""), 400,
-           "invalid");
+    expect(as(&owner, "POST", "/v1/grants", grant_body(&hr, role, "person", more)), 400, "invalid");
+    expect(as(&owner, "POST", "/v1/grants", grant_body(&hr, role, "tenant", ",\"until\":\"2020-01-01T00:00:00Z\"")),
+           400, "invalid");
     role_id("acme", ROLE_INSPECTOR, role);
-    expect(&owner, "POST", "/v1/grants", grant_body(&hr, role, "tenant", ""), 400, "invalid");
+    expect(as(&owner, "POST", "/v1/grants", grant_body(&hr, role, "tenant", "")), 400, "invalid");
     role_id("acme", ROLE_EMPLOYEE, role);
     hex(owner.account.person, foreign);
     snprintf(more, sizeof more, ",\"reach_id\":\"%s\"", foreign); /* somebody else's person */
-    expect(&owner, "POST", "/v1/grants", grant_body(&hr, role, "person", more), 400, "invalid");
+    expect(as(&owner, "POST", "/v1/grants", grant_body(&hr, role, "person", more)), 400, "invalid");
     hex(hr.account.person, foreign);
     snprintf(more, sizeof more, ",\"reach_id\":\"%s\"", foreign);
-    expect(&owner, "POST", "/v1/grants", grant_body(&hr, role, "person", more), 201, NULL);
+    expect(as(&owner, "POST", "/v1/grants", grant_body(&hr, role, "person", more)), 201, NULL);
 }
 
 /* Somebody who may grant, and holds HR beside it, in one unit's reach or for an hour only. */
 static void test_nobody_grants_more_than_he_holds(void **state)
 {
-    struct human clerk;
     char role[2 * ID_LEN + 1], path[96], body[256], account[2 * ID_LEN + 1];
     struct role own = {.kind = ROLE_OWN, .perms = PERM_BIT(PERM_GRANTS_CHANGE) | PERM_BIT(PERM_ACCOUNTS_READ)};
-    human_make(&f, db, "acme", "clerk", &clerk);
-    (void)human_begin(&f, db, "acme");
+    struct human clerk = human_make("acme", "clerk");
+    (void)fixture_begin(&f, "acme");
     assert_int_equal(str_copy(own.name, sizeof own.name, "Clerk"), 0);
     assert_int_equal(crypto_random(own.id, ID_LEN), 0);
-    assert_int_equal(role_put(db, "acme", &own), 0);
-    assert_int_equal(cloud_commit(f.c, db), 0);
+    assert_int_equal(role_put(f.db, "acme", &own), 0);
+    fixture_commit(&f);
     hex(own.id, role);
-    expect(&owner, "POST", "/v1/grants", grant_body(&clerk, role, "tenant", ""), 201, NULL);
+    expect(as(&owner, "POST", "/v1/grants", grant_body(&clerk, role, "tenant", "")), 201, NULL);
 
     /* to himself, by a grant, a new role, or one that he has */
-    expect(&clerk, "POST", "/v1/grants", body_of_kind(&clerk, ROLE_OWNER), 403, "forbidden");
-    expect(&clerk, "POST", "/v1/grants", body_of_kind(&clerk, ROLE_HR), 403, "forbidden");
-    expect(&clerk, "POST", "/v1/roles", "{\"name\":\"All\",\"permissions\":[\"people.read\"]}", 403, "forbidden");
+    expect(as(&clerk, "POST", "/v1/grants", body_of_kind(&clerk, ROLE_OWNER)), 403, "forbidden");
+    expect(as(&clerk, "POST", "/v1/grants", body_of_kind(&clerk, ROLE_HR)), 403, "forbidden");
+    expect(as(&clerk, "POST", "/v1/roles", "{\"name\":\"All\",\"permissions\":[\"people.read\"]}"), 403, "forbidden");
     snprintf(path, sizeof path, "/v1/roles/%s", role);
-    expect(&clerk, "PATCH", path, "{\"permissions\":[\"grants.change\",\"people.read\"]}", 403, "forbidden");
+    expect(as(&clerk, "PATCH", path, "{\"permissions\":[\"grants.change\",\"people.read\"]}"), 403, "forbidden");
     /* what he holds he may give on */
-    expect(&clerk, "POST", "/v1/grants", grant_body(&hr, role, "tenant", ""), 201, NULL);
-    expect(&clerk, "PATCH", path, "{\"name\":\"Clerks\"}", 200, NULL);
+    expect(as(&clerk, "POST", "/v1/grants", grant_body(&hr, role, "tenant", "")), 201, NULL);
+    expect(as(&clerk, "PATCH", path, "{\"name\":\"Clerks\"}"), 200, NULL);
 
     /* nor take what he could not have given */
-    struct reply r = send(&owner, "GET", "/v1/grants", NULL);
+    struct reply r = as(&owner, "GET", "/v1/grants", NULL);
     json_t *item;
     size_t i;
     hex(owner.account.id, account);
@@ -208,26 +176,25 @@ static void test_nobody_grants_more_than_he_holds(void **state)
         if (strcmp(json_string_value(json_object_get(item, "account")), account) != 0)
             continue;
         snprintf(path, sizeof path, "/v1/grants/%s/revocation", json_string_value(json_object_get(item, "id")));
-        expect(&clerk, "POST", path, NULL, 403, "forbidden");
+        expect(as(&clerk, "POST", path, NULL), 403, "forbidden");
     }
     reply_done(&r);
 
     /* for an hour's right: an hour's grant, and no role */
     char when[32], more[96];
-    (void)human_grant(&f, db, &clerk, ROLE_OWNER, NULL, clock_real() + HOUR_US);
-    expect(&clerk, "POST", "/v1/grants", body_of_kind(&clerk, ROLE_HR), 403, "forbidden");
+    (void)human_grant(&clerk, ROLE_OWNER, NULL, clock_real() + HOUR_US);
+    expect(as(&clerk, "POST", "/v1/grants", body_of_kind(&clerk, ROLE_HR)), 403, "forbidden");
     snprintf(body, sizeof body, "{\"name\":\"For good\",\"permissions\":[\"people.read\"]}");
-    expect(&clerk, "POST", "/v1/roles", body, 403, "forbidden");
+    expect(as(&clerk, "POST", "/v1/roles", body), 403, "forbidden");
     role_id("acme", ROLE_HR, role);
     snprintf(more, sizeof more, ",\"until\":\"%s\"", str_time(clock_real() + HOUR_US / 2, when));
-    expect(&clerk, "POST", "/v1/grants", grant_body(&hr, role, "tenant", more), 201, NULL);
+    expect(as(&clerk, "POST", "/v1/grants", grant_body(&hr, role, "tenant", more)), 201, NULL);
 }
 
 static void test_the_last_owner_stays(void **state)
 {
     char path[96], second[96];
-    struct human deputy;
-    struct reply r = send(&owner, "GET", "/v1/grants", NULL);
+    struct reply r = as(&owner, "GET", "/v1/grants", NULL);
     char role[2 * ID_LEN + 1], account[2 * ID_LEN + 1];
     role_id("acme", ROLE_OWNER, role);
     hex(owner.account.id, account);
@@ -244,115 +211,113 @@ static void test_the_last_owner_stays(void **state)
     char erasure[96], person[2 * ID_LEN + 1];
     hex(owner.account.person, person);
     snprintf(erasure, sizeof erasure, "/v1/people/%s/erasure", person);
-    expect(&owner, "POST", erasure, "{\"dry_run\":false}", 409, "last-owner");
-    expect(&owner, "POST", path, NULL, 409, "last-owner"); /* the clerk's of an hour does not count */
-    human_make(&f, db, "acme", "deputy", &deputy);
-    r = send(&owner, "POST", "/v1/grants", body_of_kind(&deputy, ROLE_OWNER));
+    expect(as(&owner, "POST", erasure, "{\"dry_run\":false}"), 409, "last-owner");
+    expect(as(&owner, "POST", path, NULL), 409, "last-owner"); /* the clerk's of an hour does not count */
+    struct human deputy = human_make("acme", "deputy");
+    r = as(&owner, "POST", "/v1/grants", body_of_kind(&deputy, ROLE_OWNER));
     assert_int_equal(r.status, 201);
     snprintf(second, sizeof second, "%.80s/revocation", reply_header(&r, "Location"));
     reply_done(&r);
 
     /* Both at once: one of them stays. */
-    struct scope s = human_begin(&f, db, "acme");
+    struct scope s = fixture_begin(&f, "acme");
     assert_int_equal(granted_may_go(&s, deputy.account.id, NULL, clock_real()), 0);
     assert_int_equal(granted_may_go(&s, owner.account.id, NULL, clock_real()), 0);
-    cloud_rollback(f.c, db);
-    expect(&owner, "POST", second, NULL, 200, NULL);
-    expect(&owner, "POST", path, NULL, 409, "last-owner");
+    cloud_rollback(f.c, f.db);
+    expect(as(&owner, "POST", second, NULL), 200, NULL);
+    expect(as(&owner, "POST", path, NULL), 409, "last-owner");
 }
 
 /* Who may see the people of one site, and may change a unit elsewhere, does not fetch it. */
 static void test_a_unit_is_moved_by_who_has_both_sites(void **state)
 {
     char sites[2][2 * ID_LEN + 1], unit[64], role[2 * ID_LEN + 1], body[128];
-    struct human mover;
     struct grant_reach reach = {.kind = REACH_SITE};
-    human_make(&f, db, "acme", "mover", &mover);
+    struct human mover = human_make("acme", "mover");
     for (int i = 0; i < 2; i++) {
-        struct reply r = send(&owner, "POST", "/v1/sites", i ? "{\"name\":\"South\"}" : "{\"name\":\"North\"}");
+        struct reply r = as(&owner, "POST", "/v1/sites", i ? "{\"name\":\"South\"}" : "{\"name\":\"North\"}");
         assert_int_equal(r.status, 201);
         snprintf(sites[i], sizeof sites[i], "%s", reply_text(&r, "id"));
         reply_done(&r);
     }
     snprintf(body, sizeof body, "{\"name\":\"Team\",\"site\":\"%s\"}", sites[0]);
-    struct reply r = send(&owner, "POST", "/v1/units", body);
+    struct reply r = as(&owner, "POST", "/v1/units", body);
     assert_int_equal(r.status, 201);
     snprintf(unit, sizeof unit, "%.63s", reply_header(&r, "Location"));
     reply_done(&r);
-    r = send(&owner, "POST", "/v1/roles", "{\"name\":\"Movers\",\"permissions\":[\"sites.read\",\"sites.change\"]}");
+    r = as(&owner, "POST", "/v1/roles", "{\"name\":\"Movers\",\"permissions\":[\"sites.read\",\"sites.change\"]}");
     snprintf(role, sizeof role, "%s", reply_text(&r, "id"));
     reply_done(&r);
     snprintf(body, sizeof body, ",\"reach_id\":\"%s\"", unit + strlen("/v1/units/"));
-    expect(&owner, "POST", "/v1/grants", grant_body(&mover, role, "unit", body), 201, NULL);
+    expect(as(&owner, "POST", "/v1/grants", grant_body(&mover, role, "unit", body)), 201, NULL);
     assert_int_equal(str_unhex(sites[1], reach.id, ID_LEN), 0);
-    (void)human_grant(&f, db, &mover, ROLE_TEAM_LEAD, &reach, 0);
+    (void)human_grant(&mover, ROLE_TEAM_LEAD, &reach, 0);
     snprintf(body, sizeof body, "{\"site\":\"%s\"}", sites[1]);
-    expect(&mover, "PATCH", unit, body, 403, "forbidden");
+    expect(as(&mover, "PATCH", unit, body), 403, "forbidden");
     snprintf(body, sizeof body, "{\"name\":\"The team\",\"site\":\"%s\"}", sites[0]);
-    expect(&mover, "PATCH", unit, body, 200, NULL);
+    expect(as(&mover, "PATCH", unit, body), 200, NULL);
     snprintf(body, sizeof body, "{\"site\":\"%s\"}", sites[1]);
-    expect(&owner, "PATCH", unit, body, 200, NULL);
+    expect(as(&owner, "PATCH", unit, body), 200, NULL);
 }
 
 /* Who gets somebody's password reset can become that one: also one who may little as yet, or who may longer. */
 static void test_nobody_takes_over_who_may_more(void **state)
 {
     char path[96], role[2 * ID_LEN + 1], id[2 * ID_LEN + 1], more[64], when[32];
-    struct human helper, plain, boss, brief;
-    human_make(&f, db, "acme", "helper", &helper);
-    human_make(&f, db, "acme", "plain", &plain);
-    human_make(&f, db, "acme", "boss", &boss);
-    human_make(&f, db, "acme", "brief", &brief);
-    struct reply r = send(&owner, "POST", "/v1/roles",
-                          "{\"name\":\"Helpers\",\"permissions\":[\"accounts.read\",\"accounts.change\"]}");
+    struct human helper = human_make("acme", "helper");
+    struct human plain = human_make("acme", "plain");
+    struct human boss = human_make("acme", "boss");
+    struct human brief = human_make("acme", "brief");
+    struct reply r = as(&owner, "POST", "/v1/roles",
+                        "{\"name\":\"Helpers\",\"permissions\":[\"accounts.read\",\"accounts.change\"]}");
     assert_int_equal(r.status, 201);
     snprintf(role, sizeof role, "%s", reply_text(&r, "id"));
     reply_done(&r);
-    expect(&owner, "POST", "/v1/grants", grant_body(&helper, role, "tenant", ""), 201, NULL);
+    expect(as(&owner, "POST", "/v1/grants", grant_body(&helper, role, "tenant", "")), 201, NULL);
     hex(plain.account.id, id);
     snprintf(path, sizeof path, "/v1/accounts/%s/password-reset", id);
-    expect(&helper, "POST", path, NULL, 200, NULL);
+    expect(as(&helper, "POST", path, NULL), 200, NULL);
 
     /* Owner from next week on */
     role_id("acme", ROLE_OWNER, role);
     snprintf(more, sizeof more, ",\"from\":\"%s\"", str_time(clock_real() + 7 * 24 * HOUR_US, when));
-    expect(&owner, "POST", "/v1/grants", grant_body(&boss, role, "tenant", more), 201, NULL);
+    expect(as(&owner, "POST", "/v1/grants", grant_body(&boss, role, "tenant", more)), 201, NULL);
     hex(boss.account.id, id);
     snprintf(path, sizeof path, "/v1/accounts/%s/password-reset", id);
-    expect(&helper, "POST", path, NULL, 403, "forbidden");
+    expect(as(&helper, "POST", path, NULL), 403, "forbidden");
     snprintf(path, sizeof path, "/v1/accounts/%s/second-factor", id);
-    expect(&helper, "DELETE", path, NULL, 403, "forbidden");
+    expect(as(&helper, "DELETE", path, NULL), 403, "forbidden");
     snprintf(path, sizeof path, "/v1/accounts/%s", id);
-    expect(&helper, "PATCH", path, "{\"mail\":\"helper@example.org\"}", 403, "forbidden");
-    expect(&owner, "PATCH", path, "{\"mail\":\"boss@example.org\"}", 200, NULL);
+    expect(as(&helper, "PATCH", path, "{\"mail\":\"helper@example.org\"}"), 403, "forbidden");
+    expect(as(&owner, "PATCH", path, "{\"mail\":\"boss@example.org\"}"), 200, NULL);
 
     /* Owner for an hour, and one who is for good */
-    (void)human_grant(&f, db, &brief, ROLE_OWNER, NULL, clock_real() + HOUR_US);
+    (void)human_grant(&brief, ROLE_OWNER, NULL, clock_real() + HOUR_US);
     hex(owner.account.id, id);
     snprintf(path, sizeof path, "/v1/accounts/%s/password-reset", id);
-    expect(&brief, "POST", path, NULL, 403, "forbidden");
+    expect(as(&brief, "POST", path, NULL), 403, "forbidden");
     hex(brief.account.id, id);
     snprintf(path, sizeof path, "/v1/accounts/%s", id);
-    expect(&brief, "PATCH", path, "{\"language\":\"de\"}", 200, NULL); /* himself */
+    expect(as(&brief, "PATCH", path, "{\"language\":\"de\"}"), 200, NULL); /* himself */
 }
 
 static void test_roles_are_edited_within_their_kind(void **state)
 {
     char path[64];
     role_path("acme", ROLE_OWNER, path);
-    expect(&owner, "PATCH", path, "{\"archived\":true}", 409, "conflict");
-    expect(&owner, "PATCH", path, "{\"permissions\":[]}", 409, "conflict");
+    expect(as(&owner, "PATCH", path, "{\"archived\":true}"), 409, "conflict");
+    expect(as(&owner, "PATCH", path, "{\"permissions\":[]}"), 409, "conflict");
     role_path("acme", ROLE_AUDITOR, path);
-    expect(&owner, "PATCH", path, "{\"permissions\":[\"people.read\"]}", 409, "conflict");
+    expect(as(&owner, "PATCH", path, "{\"permissions\":[\"people.read\"]}"), 409, "conflict");
     role_path("globex", ROLE_HR, path);
-    expect(&owner, "PATCH", path, "{\"name\":\"Mine\"}", 404, "not-found");
-    expect(&owner, "GET", path, NULL, 404, "not-found");
+    expect(as(&owner, "PATCH", path, "{\"name\":\"Mine\"}"), 404, "not-found");
+    expect(as(&owner, "GET", path, NULL), 404, "not-found");
     role_path("acme", ROLE_DPO, path);
-    expect(&owner, "PATCH", path, "{\"permissions\":[\"people.fly\"]}", 400, "invalid");
-    expect(&owner, "PATCH", path, "{\"permissions\":[\"support.request\"]}", 400, "invalid"); /* the vendor's */
-    expect(&owner, "PATCH", path, "{\"name\":\"HR\"}", 409, "conflict");
-    expect(&owner, "PATCH", path, "{\"permissions\":[\"people.read\"],\"archived\":true}", 200, NULL);
-    struct reply r = send(&owner, "GET", path, NULL);
+    expect(as(&owner, "PATCH", path, "{\"permissions\":[\"people.fly\"]}"), 400, "invalid");
+    expect(as(&owner, "PATCH", path, "{\"permissions\":[\"support.request\"]}"), 400, "invalid"); /* the vendor's */
+    expect(as(&owner, "PATCH", path, "{\"name\":\"HR\"}"), 409, "conflict");
+    expect(as(&owner, "PATCH", path, "{\"permissions\":[\"people.read\"],\"archived\":true}"), 200, NULL);
+    struct reply r = as(&owner, "GET", path, NULL);
     assert_int_equal(json_array_size(json_object_get(r.json, "permissions")), 1);
     assert_true(json_is_string(json_object_get(r.json, "archived")));
     reply_done(&r);
@@ -364,25 +329,25 @@ static void test_nobody_takes_from_a_role_what_he_does_not_hold(void **state)
     struct human reeve;
     char path[64], id[2 * ID_LEN + 1];
     struct role own = {.kind = ROLE_OWN, .perms = PERM_BIT(PERM_GRANTS_CHANGE) | PERM_BIT(PERM_ACCOUNTS_READ)};
-    human_make(&f, db, "acme", "reeve", &reeve);
-    (void)human_begin(&f, db, "acme");
+    reeve = human_make("acme", "reeve");
+    (void)fixture_begin(&f, "acme");
     assert_int_equal(str_copy(own.name, sizeof own.name, "Reeve"), 0);
     assert_int_equal(crypto_random(own.id, ID_LEN), 0);
-    assert_int_equal(role_put(db, "acme", &own), 0);
-    assert_int_equal(cloud_commit(f.c, db), 0);
+    assert_int_equal(role_put(f.db, "acme", &own), 0);
+    assert_int_equal(cloud_commit(f.c, f.db), 0);
     hex(own.id, id);
-    expect(&owner, "POST", "/v1/grants", grant_body(&reeve, id, "tenant", ""), 201, NULL);
+    expect(as(&owner, "POST", "/v1/grants", grant_body(&reeve, id, "tenant", "")), 201, NULL);
     role_path("acme", ROLE_HR, path);
-    expect(&reeve, "PATCH", path, "{\"permissions\":[]}", 403, "forbidden");
-    expect(&reeve, "PATCH", path, "{\"permissions\":[\"people.read\"]}", 403, "forbidden");
-    expect(&reeve, "PATCH", path, "{\"archived\":true}", 403, "forbidden");
-    expect(&reeve, "PATCH", path, "{\"name\":\"Nobody\"}", 403, "forbidden");
+    expect(as(&reeve, "PATCH", path, "{\"permissions\":[]}"), 403, "forbidden");
+    expect(as(&reeve, "PATCH", path, "{\"permissions\":[\"people.read\"]}"), 403, "forbidden");
+    expect(as(&reeve, "PATCH", path, "{\"archived\":true}"), 403, "forbidden");
+    expect(as(&reeve, "PATCH", path, "{\"name\":\"Nobody\"}"), 403, "forbidden");
     role_path("acme", ROLE_TECHNICIAN, path);
-    expect(&owner, "PATCH", path, "{\"permissions\":[\"readers.read\"]}", 200, NULL);
-    expect(&owner, "PATCH", path, "{\"archived\":true}", 200, NULL);
-    expect(&reeve, "PATCH", path, "{\"archived\":false}", 403, "forbidden");
+    expect(as(&owner, "PATCH", path, "{\"permissions\":[\"readers.read\"]}"), 200, NULL);
+    expect(as(&owner, "PATCH", path, "{\"archived\":true}"), 200, NULL);
+    expect(as(&reeve, "PATCH", path, "{\"archived\":false}"), 403, "forbidden");
     snprintf(path, sizeof path, "/v1/roles/%s", id); /* all of it is his */
-    expect(&reeve, "PATCH", path, "{\"permissions\":[\"grants.change\"]}", 200, NULL);
+    expect(as(&reeve, "PATCH", path, "{\"permissions\":[\"grants.change\"]}"), 200, NULL);
 }
 
 static void test_with_an_owner_the_bootstrap_tokens_end(void **state)
@@ -391,9 +356,9 @@ static void test_with_an_owner_the_bootstrap_tokens_end(void **state)
     struct token t;
     struct tenant tenant;
     struct human first;
-    assert_int_equal(tenant_add(f.c, db, "initech", &tenant), 0);
-    assert_int_equal(token_add(f.c, db, "initech", "first", 0, text, &t), 0);
-    human_make(&f, db, "initech", "first", &first);
+    assert_int_equal(tenant_add(f.c, f.db, "initech", &tenant), 0);
+    assert_int_equal(token_add(f.c, f.db, "initech", "first", 0, text, &t), 0);
+    first = human_make("initech", "first");
     role_id("initech", ROLE_OWNER, role);
     hex(first.account.id, account);
     snprintf(body, sizeof body, "{\"account\":\"%s\",\"role\":\"%s\",\"reach\":\"tenant\",\"reason\":\"first\"}",
@@ -402,10 +367,8 @@ static void test_with_an_owner_the_bootstrap_tokens_end(void **state)
     assert_int_equal(r.status, 201);
     assert_true(json_is_null(json_object_get(r.json, "granted_by")));
     reply_done(&r);
-    r = get(&f.s, "/v1/people", text);
-    assert_problem(&r, 401, "token-unknown");
-    reply_done(&r);
-    assert_int_equal(token_add(f.c, db, "initech", "again", 0, text, &t), CLOUD_CONFLICT);
+    expect(get(&f.s, "/v1/people", text), 401, "token-unknown");
+    assert_int_equal(token_add(f.c, f.db, "initech", "again", 0, text, &t), CLOUD_CONFLICT);
 }
 
 int main(void)
@@ -424,5 +387,5 @@ int main(void)
         cmocka_unit_test(test_nobody_takes_from_a_role_what_he_does_not_hold),
         cmocka_unit_test(test_with_an_owner_the_bootstrap_tokens_end),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, api_teardown);
 }

@@ -7,8 +7,8 @@
 
 #include "base/crypto.h"
 #include "cloud/pki.h"
-#include "tests/unit/cloud_client.h"
-#include "tests/unit/cloud_socket.h"
+#include "tests/unit/api_client.h"
+#include "tests/unit/api_socket.h"
 
 static struct scratch s;
 static struct http *server;
@@ -98,7 +98,7 @@ static int setup(void **state)
 {
     static const char *const names[] = {"localhost", "127.0.0.1"};
     struct http_options o;
-    scratch_make(&s);
+    tmp_dir(s.dir, sizeof s.dir);
     assert_int_equal(crypto_init(), 0);
     assert_int_equal(pki_ca_create(s.dir, "test CA"), 0);
     assert_int_equal(pki_issue(s.dir, "api", "api", names, 2, PKI_SERVER), 0);
@@ -112,12 +112,12 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     http_stop(server);
-    scratch_remove(&s);
+    tmp_remove(s.dir);
     return 0;
 }
 
-static void expect(const char *method, const char *path, struct bytes body, const char *const *extra, int status,
-                   const char *text)
+static void expect_text(const char *method, const char *path, struct bytes body, const char *const *extra, int status,
+                        const char *text)
 {
     struct reply r = request(&s, method, path, NULL, body, extra);
     assert_int_equal(r.status, status);
@@ -127,20 +127,21 @@ static void expect(const char *method, const char *path, struct bytes body, cons
 
 static void test_decoding(void **state)
 {
-    expect("GET", "/a/b?x=1&y=a%20b&z", BYTES_NONE, NULL, 200, "GET /a/b fault=0 n=3 body=0 auth=- [x=1] [y=a b] [z=]");
-    expect("GET", "/a%2eb?x=%C3%A4&t=1%2B2", BYTES_NONE, NULL, 200,
-           "GET /a.b fault=0 n=2 body=0 auth=- [x=\xc3\xa4] [t=1+2]");
+    expect_text("GET", "/a/b?x=1&y=a%20b&z", BYTES_NONE, NULL, 200,
+                "GET /a/b fault=0 n=3 body=0 auth=- [x=1] [y=a b] [z=]");
+    expect_text("GET", "/a%2eb?x=%C3%A4&t=1%2B2", BYTES_NONE, NULL, 200,
+                "GET /a.b fault=0 n=2 body=0 auth=- [x=\xc3\xa4] [t=1+2]");
     /* a NUL does not cut the path, a broken escape stays */
-    expect("GET", "/a%00b%4?x=%00y", BYTES_NONE, NULL, 200, "GET /a%00b%4 fault=0 n=1 body=0 auth=- [x=%00y]");
-    expect("BREW", "/pot", BYTES_NONE, NULL, 200, "BREW /pot fault=0 n=0 body=0 auth=-");
+    expect_text("GET", "/a%00b%4?x=%00y", BYTES_NONE, NULL, 200, "GET /a%00b%4 fault=0 n=1 body=0 auth=- [x=%00y]");
+    expect_text("BREW", "/pot", BYTES_NONE, NULL, 200, "BREW /pot fault=0 n=0 body=0 auth=-");
 }
 
 static void test_too_many_parameters(void **state)
 {
-    expect("GET", "/?a=1&a=2&a=3&a=4&a=5&a=6&a=7&a=8&a=9&a=10&a=11&a=12&a=13&a=14&a=15&a=16&a=17", BYTES_NONE, NULL,
-           200,
-           "GET / fault=2 n=16 body=0 auth=- [a=1] [a=2] [a=3] [a=4] [a=5] [a=6] [a=7] [a=8] [a=9] [a=10] [a=11] "
-           "[a=12] [a=13] [a=14] [a=15] [a=16]");
+    expect_text("GET", "/?a=1&a=2&a=3&a=4&a=5&a=6&a=7&a=8&a=9&a=10&a=11&a=12&a=13&a=14&a=15&a=16&a=17", BYTES_NONE,
+                NULL, 200,
+                "GET / fault=2 n=16 body=0 auth=- [a=1] [a=2] [a=3] [a=4] [a=5] [a=6] [a=7] [a=8] [a=9] [a=10] [a=11] "
+                "[a=12] [a=13] [a=14] [a=15] [a=16]");
 }
 
 static void test_headers(void **state)
@@ -277,7 +278,7 @@ static void test_origin_pull(void **state)
     struct http_options o = options();
     char ca[256], crt[256], key[256], own_ca[256], own_crt[256], own_key[256], srv_crt[256], srv_key[256];
     const unsigned port = s.port;
-    scratch_make(&other);
+    tmp_dir(other.dir, sizeof other.dir);
     assert_int_equal(pki_ca_create(other.dir, "proxy CA"), 0);
     assert_int_equal(pki_issue(other.dir, "pull", "pull", NULL, 0, PKI_CLIENT), 0);
     assert_int_equal(pki_issue(other.dir, "server", "server", names, 1, PKI_SERVER), 0);
@@ -309,7 +310,7 @@ static void test_origin_pull(void **state)
     o.client_ca_file = "/nonexistent/ca";
     assert_int_equal(http_start(&o, &h), -ENOENT);
     s.port = port;
-    scratch_remove(&other);
+    tmp_remove(other.dir);
 }
 
 static void test_hsts(void **state)
@@ -337,10 +338,10 @@ static void test_bodies(void **state)
     memset(big, 'x', sizeof big);
     char text[64];
     snprintf(text, sizeof text, "POST /p fault=0 n=0 body=%u auth=-", HTTP_BODY_MAX);
-    expect("POST", "/p", BYTES(big, HTTP_BODY_MAX), NULL, 200, text);
-    expect("POST", "/p", BYTES(big, HTTP_BODY_MAX), chunked, 200, text);
-    expect("POST", "/p", BYTES(big, HTTP_BODY_MAX + 1), NULL, 200, "POST /p fault=1 n=0 body=0 auth=-");
-    expect("POST", "/p", BYTES(big, HTTP_BODY_MAX + 1), chunked, 200, "POST /p fault=1 n=0 body=0 auth=-");
+    expect_text("POST", "/p", BYTES(big, HTTP_BODY_MAX), NULL, 200, text);
+    expect_text("POST", "/p", BYTES(big, HTTP_BODY_MAX), chunked, 200, text);
+    expect_text("POST", "/p", BYTES(big, HTTP_BODY_MAX + 1), NULL, 200, "POST /p fault=1 n=0 body=0 auth=-");
+    expect_text("POST", "/p", BYTES(big, HTTP_BODY_MAX + 1), chunked, 200, "POST /p fault=1 n=0 body=0 auth=-");
 }
 
 /* Where two ends could disagree about where a body ends, nothing of it is taken and the connection is closed. */
@@ -375,7 +376,7 @@ static void test_endless_body_is_cut(void **state)
     assert_string_equal(r.body, "POST /p fault=1 n=0 body=0 auth=-");
     assert_string_equal(reply_header(&r, "Connection"), "close");
     reply_done(&r);
-    expect("GET", "/after", BYTES_NONE, NULL, 200, "GET /after fault=0 n=0 body=0 auth=-");
+    expect_text("GET", "/after", BYTES_NONE, NULL, 200, "GET /after fault=0 n=0 body=0 auth=-");
 }
 
 static void test_tls(void **state)
@@ -439,7 +440,7 @@ static void test_reply_too_large_sends_nothing_half(void **state)
 {
     const char *const args[] = {"--cacert", s.ca, "--path-as-is", "--request-target", "/toobig", NULL};
     assert_int_equal(curl_fails(args), 52); /* empty reply */
-    expect("GET", "/after", BYTES_NONE, NULL, 200, "GET /after fault=0 n=0 body=0 auth=-");
+    expect_text("GET", "/after", BYTES_NONE, NULL, 200, "GET /after fault=0 n=0 body=0 auth=-");
 }
 
 static void test_pieces(void **state)
@@ -472,7 +473,7 @@ static void test_pieces_that_end_early(void **state)
     const char *const args[] = {"--cacert", s.ca, "--path-as-is", "--request-target", "/cut", NULL};
     int code = curl_fails(args);
     assert_true(code == 18 || code == 56); /* partial; the connection was closed */
-    expect("GET", "/after", BYTES_NONE, NULL, 200, "GET /after fault=0 n=0 body=0 auth=-");
+    expect_text("GET", "/after", BYTES_NONE, NULL, 200, "GET /after fault=0 n=0 body=0 auth=-");
     for (int i = 0; i < 1000 && atomic_load(&pieces_done) != atomic_load(&pieces_begun); i++)
         usleep(10000);
     assert_int_equal(atomic_load(&pieces_done), atomic_load(&pieces_begun));

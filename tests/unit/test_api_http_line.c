@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <sys/resource.h>
 
-#include "tests/unit/cloud_socket.h"
+#include "tests/unit/api_socket.h"
 
 #define WAITING 4
 #define KEPT 1

@@ -10,8 +10,8 @@
 
 #include "base/crypto.h"
 #include "cloud/pki.h"
-#include "tests/unit/cloud_client.h"
-#include "tests/unit/cloud_socket.h"
+#include "tests/unit/api_client.h"
+#include "tests/unit/api_socket.h"
 
 struct rig {
     struct http *h;
@@ -315,7 +315,7 @@ static void test_curl(void **state)
     int out[2];
     pid_t pid = 0;
     posix_spawn_file_actions_t fa;
-    scratch_make(&s);
+    tmp_dir(s.dir, sizeof s.dir);
     assert_int_equal(crypto_init(), 0);
     assert_int_equal(pki_ca_create(s.dir, "test CA"), 0);
     assert_int_equal(pki_issue(s.dir, "api", "api", names, 1, PKI_SERVER), 0);
@@ -349,7 +349,7 @@ static void test_curl(void **state)
     close(out[0]);
     until_done(&g, 1);
     http_stop(g.h);
-    scratch_remove(&s);
+    tmp_remove(s.dir);
 }
 
 int main(void)

@@ -1,33 +1,18 @@
 /* Imports of people and cards, as users of the API meet them. */
-#include "api/api.h"
-
 #include "cloud/csv.h"
 #include "cloud/import.h"
-#include "tests/unit/cloud_fixture.h"
+#include "tests/unit/api_fixture.h"
 
 #define ROWS 10000
 #define BAD 50
 #define HEADER "personnel_number;name;email;unit;valid_from;valid_until;card;card_rendering\r\n"
 
-static struct fixture f;
-static struct api *api;
 static const char *const as_csv[] = {"-H", "Content-Type: text/csv; charset=utf-8", NULL};
 
 static int setup(void **state)
 {
-    fixture_make(&f);
-    assert_int_equal(api_start(f.c, NULL, &api), 0);
-    f.s.port = api_port(api);
-    struct reply r = post(&f.s, "/v1/units", f.acme, "{\"name\":\"Küche\"}");
-    assert_int_equal(r.status, 201);
-    reply_done(&r);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    api_stop(api);
-    fixture_done(&f);
+    (void)api_setup(state);
+    expect(post(&f.s, "/v1/units", f.acme, "{\"name\":\"Küche\"}"), 201, NULL);
     return 0;
 }
 
@@ -57,12 +42,6 @@ static void assert_figures(const struct reply *r, json_int_t made, json_int_t ch
 static json_t *error_at(const struct reply *r, size_t i)
 {
     return json_array_get(json_object_get(r->json, "errors"), i);
-}
-
-static const char *text_of(const json_t *o, const char *member)
-{
-    const char *s = json_string_value(json_object_get(o, member));
-    return s ? s : "";
 }
 
 /* ---- a large one ---- */
@@ -122,11 +101,8 @@ static void assert_bad_rows(const struct reply *r)
 
 static size_t count_people(void)
 {
-    struct db *db = NULL;
     struct person_list l = {0};
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(people_list(f.c, db, "acme", NULL, SIZE_MAX, NULL, NULL, &l), 0);
-    cloud_db_give(f.c, db);
+    assert_int_equal(people_list(f.c, f.db, "acme", NULL, SIZE_MAX, NULL, NULL, &l), 0);
     size_t n = l.n;
     person_list_done(&l);
     return n;
@@ -156,9 +132,7 @@ static void test_ten_thousand(void **state)
     assert_true(json_equal(r.json, said));
     json_decref(said);
     reply_done(&r);
-    r = get(&f.s, path, f.globex);
-    assert_problem(&r, 404, "not-found");
-    reply_done(&r);
+    expect(get(&f.s, path, f.globex), 404, "not-found");
 
     r = import("apply", f.acme, buf_bytes(&b)); /* once more changes nothing */
     assert_figures(&r, 0, 0, ROWS - BAD, BAD);
@@ -252,16 +226,10 @@ static void test_what_is_no_table(void **state)
     static const char *const no[] = {"", "name\nAda\n", "personnel_number,nick\n1,A\n",
                                      "personnel_number,name,name\n1,A,B\n", "\"personnel_number\n1\n"};
     for (size_t i = 0; i < ARRAY_LEN(no); i++) {
-        struct reply r = apply(no[i]);
-        assert_problem(&r, 400, "invalid");
-        reply_done(&r);
+        expect(apply(no[i]), 400, "invalid");
     }
-    struct reply r = import("perhaps", f.globex, BYTES_STR("personnel_number\n1\n"));
-    assert_problem(&r, 400, "bad-parameter");
-    reply_done(&r);
-    r = post(&f.s, "/v1/imports?mode=apply", f.globex, "{}");
-    assert_problem(&r, 415, "media-type");
-    reply_done(&r);
+    expect(import("perhaps", f.globex, BYTES_STR("personnel_number\n1\n")), 400, "bad-parameter");
+    expect(post(&f.s, "/v1/imports?mode=apply", f.globex, "{}"), 415, "media-type");
 }
 
 /* A run that a killed process left behind says so, and its table comes again. */
@@ -271,11 +239,8 @@ static void test_interrupted(void **state)
     char path[80];
     assert_int_equal(str_copy(path, sizeof path, reply_header(&r, "Location")), 0);
     reply_done(&r);
-    struct db *db = NULL;
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(db_script(db, "UPDATE import_run SET state = 1, ended = 0 WHERE tenant_id = 'globex'"), 0);
-    assert_int_equal(import_resume(f.c, db), 0); /* as a start does */
-    cloud_db_give(f.c, db);
+    fixture_sql(&f, "UPDATE import_run SET state = 1, ended = 0 WHERE tenant_id = 'globex'");
+    assert_int_equal(import_resume(f.c, f.db), 0); /* as a start does */
     r = get(&f.s, path, f.globex);
     assert_string_equal(reply_text(&r, "state"), "interrupted");
     reply_done(&r);
@@ -314,5 +279,5 @@ int main(void)
         cmocka_unit_test(test_what_is_no_table),
         cmocka_unit_test(test_interrupted),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, api_teardown);
 }

@@ -1,18 +1,12 @@
 /* A gateway is enrolled over HTTPS by a code: once, for one gateway, and for no other's. */
-#include "api/api.h"
+#include "tests/unit/api_fixture.h"
 
-#include "tests/unit/cloud_fixture.h"
-
-static struct fixture f;
-static struct api *api;
 static char site[2 * ID_LEN + 1]; /* acme's Gate */
 
 static int setup(void **state)
 {
     char path[64], id[2 * GW_LEN + 1];
-    fixture_make(&f);
-    assert_int_equal(api_start(f.c, NULL, &api), 0);
-    f.s.port = api_port(api);
+    (void)api_setup(state);
     snprintf(path, sizeof path, "/v1/gateways/%s", str_hex(f.gw, GW_LEN, id));
     struct reply r = get(&f.s, path, f.acme);
     assert_int_equal(str_copy(site, sizeof site, reply_text(&r, "site_id")), 0);
@@ -20,26 +14,10 @@ static int setup(void **state)
     return 0;
 }
 
-static int teardown(void **state)
-{
-    api_stop(api);
-    fixture_done(&f);
-    return 0;
-}
-
-static void expect(struct reply r, int status, const char *slug)
-{
-    assert_problem(&r, status, slug);
-    reply_done(&r);
-}
-
 /* Wrong codes delay whoever sends them; the next test is somebody else. */
 static void forgive(void)
 {
-    struct db *db = NULL;
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(db_script(db, "DELETE FROM throttle"), 0);
-    cloud_db_give(f.c, db);
+    fixture_sql(&f, "DELETE FROM throttle");
 }
 
 static void invite(char ret_code[64], char ret_path[80])
@@ -128,16 +106,14 @@ static void test_whom_an_invitation_serves(void **state)
     expect(request(&f.s, "POST", "/v1/gateways/enrol", code, buf_bytes(&text), as_json), 415, "media-type");
     expect(enrol(code, BYTES_STR("-----BEGIN PUNCH REQUEST-----")), 400, "invalid");
     expect_state(path, "open"); /* none of this used it */
-    struct reply r = request(&f.s, "DELETE", path, f.acme, BYTES_NONE, NULL);
-    assert_int_equal(r.status, 204);
-    reply_done(&r);
+    expect(request(&f.s, "DELETE", path, f.acme, BYTES_NONE, NULL), 204, NULL);
     expect_state(path, "revoked");
     expect(enrol(code, buf_bytes(&text)), 401, "token-unknown");
     forgive();
     expect(enrol(f.acme, buf_bytes(&text)), 401, "token-unknown"); /* a token is no code */
     forgive();
 
-    r = get(&f.s, "/v1/gateway-invitations", f.acme);
+    struct reply r = get(&f.s, "/v1/gateway-invitations", f.acme);
     assert_true(json_array_size(json_object_get(r.json, "items")) >= 1);
     assert_null(strstr(r.body, code));
     reply_done(&r);
@@ -151,7 +127,6 @@ static void test_its_end(void **state)
     char body[160], code[64], path[80], when[32];
     uint8_t gw[GW_LEN];
     struct buf CLEANUP(buf_done) text;
-    struct db *db = NULL;
     make_request(gw, &text);
     snprintf(body, sizeof body, "{\"site_id\":\"%s\",\"until\":\"%s\"}", site,
              str_time(clock_real() + INT64_C(8) * 86400 * 1000000, when));
@@ -160,9 +135,7 @@ static void test_its_end(void **state)
     expect(post(&f.s, "/v1/gateway-invitations", f.acme, body), 400, "invalid");
     expect(post(&f.s, "/v1/gateway-invitations", f.globex, body), 400, "invalid"); /* no site of theirs */
     invite(code, path);
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(db_script(db, "UPDATE invitation SET expires = created + 1 WHERE used = 0"), 0);
-    cloud_db_give(f.c, db);
+    fixture_sql(&f, "UPDATE invitation SET expires = created + 1 WHERE used = 0");
     expect_state(path, "expired");
     expect(enrol(code, buf_bytes(&text)), 401, "token-unknown");
     forgive();
@@ -174,39 +147,28 @@ static void test_another_gateways_request(void **state)
     char code[64], path[80];
     uint8_t gw[GW_LEN];
     struct buf CLEANUP(buf_done) text, CLEANUP(buf_done) bundle;
-    struct db *db = NULL;
     struct gateway g;
     bool latest;
     make_request(gw, &text);
     buf_init(&bundle, ENROL_FILE_MAX);
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(gateway_add(f.c, db, "globex", "Dock", buf_bytes(&text), &bundle, &g), 0);
-    cloud_db_give(f.c, db);
+    assert_int_equal(gateway_add(f.c, f.db, "globex", "Dock", buf_bytes(&text), &bundle, &g), 0);
     invite(code, path);
     expect(enrol(code, buf_bytes(&text)), 409, "conflict");
     expect_state(path, "open");
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(gateway_find(db, gw, 1, &g, &latest), 0);
+    assert_int_equal(gateway_find(f.db, gw, 1, &g, &latest), 0);
     assert_true(latest);
     assert_string_equal(g.tenant, "globex");
-    cloud_db_give(f.c, db);
 
     /* The bundle was lost on its way: another code, the same site, not yet heard. */
     buf_reset(&text);
     fixture_request(gw, &text);
-    struct reply r = enrol(code, buf_bytes(&text));
-    assert_int_equal(r.status, 200);
-    reply_done(&r);
+    expect(enrol(code, buf_bytes(&text)), 200, NULL);
     invite(code, path);
-    r = enrol(code, buf_bytes(&text));
-    assert_int_equal(r.status, 200);
-    reply_done(&r);
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(gateway_get(db, "acme", gw, &g), 0);
+    expect(enrol(code, buf_bytes(&text)), 200, NULL);
+    assert_int_equal(gateway_get(f.db, "acme", gw, &g), 0);
     assert_int_equal(g.gen, 2);
     const struct status st = {.online = true, .mono = 1};
-    assert_int_equal(gateway_put_status(db, &g, &st, clock_real()), 0);
-    cloud_db_give(f.c, db);
+    assert_int_equal(gateway_put_status(f.db, &g, &st, clock_real()), 0);
     invite(code, path);
     expect(enrol(code, buf_bytes(&text)), 409, "conflict"); /* it works: nobody takes it away */
 }
@@ -234,9 +196,7 @@ static void test_guessing_is_slowed_down(void **state)
     assert_in_range(refused, 1, 39);
     expect(enrol(code, buf_bytes(&text)), 429, "too-many-attempts"); /* the right one waits, too */
     forgive();
-    struct reply r = enrol(code, buf_bytes(&text));
-    assert_int_equal(r.status, 200);
-    reply_done(&r);
+    expect(enrol(code, buf_bytes(&text)), 200, NULL);
 }
 
 #define RACERS 8
@@ -306,5 +266,5 @@ int main(void)
         cmocka_unit_test(test_guessing_is_slowed_down),
         cmocka_unit_test(test_once_also_in_a_race),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, api_teardown);
 }

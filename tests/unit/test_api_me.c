@@ -1,13 +1,8 @@
 /* What reaches whom: a team lead sees the unit, an employee himself, an inspector one site; and what is everybody's own
  * without any grant. */
-#include "api/api.h"
-
 #include "cloud/unit.h"
-#include "tests/unit/cloud_human.h"
+#include "tests/unit/api_human.h"
 
-static struct fixture f;
-static struct api *api;
-static struct db *db;
 static struct human hr, lead, ada, bert, guest;
 static char ada_id[33], bert_id[33];
 static struct unit unit;
@@ -15,7 +10,7 @@ static struct unit unit;
 static void member_of(const struct human *h, const uint8_t *unit_id)
 {
     struct person p;
-    assert_int_equal(people_update(f.c, db, "acme", h->account.person, &(struct person_set){.unit = unit_id}, &p), 0);
+    assert_int_equal(people_update(f.c, f.db, "acme", h->account.person, &(struct person_set){.unit = unit_id}, &p), 0);
 }
 
 static void give_card(const struct human *h, uint64_t number)
@@ -23,7 +18,7 @@ static void give_card(const struct human *h, uint64_t number)
     struct credential c;
     const struct cred cred = fixture_card(number);
     assert_int_equal(
-        credential_assign(f.c, db, "acme", h->account.person, &cred, RENDER_DEC10, TIME_MIN, TIME_MAX, &c, NULL), 0);
+        credential_assign(f.c, f.db, "acme", h->account.person, &cred, RENDER_DEC10, TIME_MIN, TIME_MAX, &c, NULL), 0);
     struct fixture_punch p = {
         .tenant = "acme", .reader = "door", .gw = f.gw, .cred = cred, .gseq = number, .time = clock_real() - 1000000};
     fixture_file_one(&f, &p);
@@ -31,16 +26,13 @@ static void give_card(const struct human *h, uint64_t number)
 
 static int setup(void **state)
 {
-    fixture_make(&f);
-    assert_int_equal(api_start(f.c, NULL, &api), 0);
-    f.s.port = api_port(api);
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    human_make(&f, db, "acme", "hr", &hr);
-    human_make(&f, db, "acme", "lead", &lead);
-    human_make(&f, db, "acme", "ada", &ada);
-    human_make(&f, db, "acme", "bert", &bert);
-    human_make(&f, db, "acme", "guest", &guest);
-    assert_int_equal(unit_create(f.c, db, "acme", &(struct unit_set){.name = "Team"}, &unit), 0);
+    (void)api_setup(state);
+    hr = human_with("acme", "hr", ROLE_HR);
+    lead = human_make("acme", "lead");
+    ada = human_make("acme", "ada");
+    bert = human_make("acme", "bert");
+    guest = human_make("acme", "guest");
+    assert_int_equal(unit_create(f.c, f.db, "acme", &(struct unit_set){.name = "Team"}, &unit), 0);
     member_of(&ada, unit.id);
     member_of(&lead, unit.id);
     give_card(&ada, 1);
@@ -48,19 +40,10 @@ static int setup(void **state)
     struct grant_reach of_unit = {.kind = REACH_UNIT}, of_ada = {.kind = REACH_PERSON};
     memcpy(of_unit.id, unit.id, ID_LEN);
     memcpy(of_ada.id, ada.account.person, ID_LEN);
-    (void)human_grant(&f, db, &hr, ROLE_HR, NULL, 0);
-    (void)human_grant(&f, db, &lead, ROLE_TEAM_LEAD, &of_unit, 0);
-    (void)human_grant(&f, db, &ada, ROLE_EMPLOYEE, &of_ada, 0);
+    (void)human_grant(&lead, ROLE_TEAM_LEAD, &of_unit, 0);
+    (void)human_grant(&ada, ROLE_EMPLOYEE, &of_ada, 0);
     str_hex(ada.account.person, ID_LEN, ada_id);
     str_hex(bert.account.person, ID_LEN, bert_id);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    cloud_db_give(f.c, db);
-    api_stop(api);
-    fixture_done(&f);
     return 0;
 }
 
@@ -69,7 +52,7 @@ static size_t count(const struct human *h, const char *path, const char *only, c
 {
     size_t i;
     json_t *o;
-    struct reply r = human_send(&f, h, "GET", path, NULL);
+    struct reply r = as(h, "GET", path, NULL);
     assert_int_equal(r.status, 200);
     json_array_foreach(json_object_get(r.json, "items"), i, o)
     {
@@ -84,17 +67,6 @@ static size_t count(const struct human *h, const char *path, const char *only, c
     return i;
 }
 
-static const char *path_of(const char *fmt, ...) PRINTF_LIKE(1, 2);
-static const char *path_of(const char *fmt, ...)
-{
-    static char path[128];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(path, sizeof path, fmt, ap);
-    va_end(ap);
-    return path;
-}
-
 static void test_a_unit_and_no_further(void **state)
 {
     char lead_id[33];
@@ -103,15 +75,15 @@ static void test_a_unit_and_no_further(void **state)
     assert_int_equal(count(&lead, "/v1/people", ada_id, lead_id), 2);
     assert_int_equal(count(&lead, "/v1/punches", ada_id, NULL), 1);
     assert_int_equal(count(&hr, "/v1/punches", NULL, NULL), 2);
-    human_expect(&f, &lead, "GET", path_of("/v1/people/%s", ada_id), NULL, 200, NULL);
-    human_expect(&f, &lead, "GET", path_of("/v1/people/%s", bert_id), NULL, 404, "not-found");
-    human_expect(&f, &lead, "GET", path_of("/v1/punches?person=%s", bert_id), NULL, 404, "not-found");
-    human_expect(&f, &lead, "GET", path_of("/v1/people?unit=%s", bert_id), NULL, 200, NULL);
-    human_expect(&f, &guest, "GET", "/v1/people", NULL, 403, "forbidden");
-    human_expect(&f, &guest, "GET", "/v1/punches", NULL, 403, "forbidden");
+    expect(as(&lead, "GET", path_of("/v1/people/%s", ada_id), NULL), 200, NULL);
+    expect(as(&lead, "GET", path_of("/v1/people/%s", bert_id), NULL), 404, "not-found");
+    expect(as(&lead, "GET", path_of("/v1/punches?person=%s", bert_id), NULL), 404, "not-found");
+    expect(as(&lead, "GET", path_of("/v1/people?unit=%s", bert_id), NULL), 200, NULL);
+    expect(as(&guest, "GET", "/v1/people", NULL), 403, "forbidden");
+    expect(as(&guest, "GET", "/v1/punches", NULL), 403, "forbidden");
     /* who leaves the unit leaves the reach */
     member_of(&ada, (const uint8_t[ID_LEN]){0});
-    human_expect(&f, &lead, "GET", path_of("/v1/people/%s", ada_id), NULL, 404, "not-found");
+    expect(as(&lead, "GET", path_of("/v1/people/%s", ada_id), NULL), 404, "not-found");
     assert_int_equal(count(&lead, "/v1/punches", NULL, NULL), 0);
     member_of(&ada, unit.id);
 }
@@ -119,10 +91,10 @@ static void test_a_unit_and_no_further(void **state)
 static void test_an_employee_sees_himself(void **state)
 {
     assert_int_equal(count(&ada, "/v1/punches", ada_id, NULL), 1);
-    human_expect(&f, &ada, "GET", path_of("/v1/punches?person=%s", bert_id), NULL, 404, "not-found");
-    human_expect(&f, &ada, "GET", path_of("/v1/people/%s/credentials", ada_id), NULL, 200, NULL);
-    human_expect(&f, &ada, "GET", path_of("/v1/people/%s/credentials", bert_id), NULL, 404, "not-found");
-    human_expect(&f, &ada, "GET", path_of("/v1/people/%s/export", bert_id), NULL, 404, "not-found");
+    expect(as(&ada, "GET", path_of("/v1/punches?person=%s", bert_id), NULL), 404, "not-found");
+    expect(as(&ada, "GET", path_of("/v1/people/%s/credentials", ada_id), NULL), 200, NULL);
+    expect(as(&ada, "GET", path_of("/v1/people/%s/credentials", bert_id), NULL), 404, "not-found");
+    expect(as(&ada, "GET", path_of("/v1/people/%s/export", bert_id), NULL), 404, "not-found");
 }
 
 static void test_asked_by_one_decided_by_another(void **state)
@@ -130,18 +102,18 @@ static void test_asked_by_one_decided_by_another(void **state)
     char body[256], path[80], decision[100];
     snprintf(body, sizeof body,
              "{\"person\":\"%s\",\"kind\":\"add\",\"time\":\"2026-01-02T08:00:00Z\",\"reason\":\"Forgot\"}", ada_id);
-    struct reply r = human_send(&f, &ada, "POST", "/v1/corrections", body);
+    struct reply r = as(&ada, "POST", "/v1/corrections", body);
     assert_int_equal(r.status, 201);
     assert_int_equal(str_copy(path, sizeof path, reply_header(&r, "Location")), 0);
     reply_done(&r);
-    human_expect(&f, &ada, "GET", path, NULL, 200, NULL);
+    expect(as(&ada, "GET", path, NULL), 200, NULL);
     snprintf(decision, sizeof decision, "%s/decision", path);
     const char *yes = "{\"decision\":\"approved\",\"reason\":\"Seen\"}";
-    human_expect(&f, &ada, "POST", decision, yes, 403, "forbidden"); /* may ask, not approve */
-    human_expect(&f, &lead, "POST", decision, yes, 200, NULL);
+    expect(as(&ada, "POST", decision, yes), 403, "forbidden"); /* may ask, not approve */
+    expect(as(&lead, "POST", decision, yes), 200, NULL);
     snprintf(body, sizeof body,
              "{\"person\":\"%s\",\"kind\":\"add\",\"time\":\"2026-01-02T08:00:00Z\",\"reason\":\"Forgot\"}", bert_id);
-    human_expect(&f, &ada, "POST", "/v1/corrections", body, 404, "not-found");
+    expect(as(&ada, "POST", "/v1/corrections", body), 404, "not-found");
 }
 
 /* ---- everybody's own ---- */
@@ -149,14 +121,12 @@ static void test_asked_by_one_decided_by_another(void **state)
 static void test_my_export(void **state)
 {
     char id[33];
-    struct reply r = human_send(&f, &guest, "GET", "/v1/me/export", NULL);
+    struct reply r = as(&guest, "GET", "/v1/me/export", NULL);
     assert_int_equal(r.status, 200);
     assert_string_equal(json_string_value(json_object_get(json_object_get(r.json, "person"), "id")),
                         str_hex(guest.account.person, ID_LEN, id));
     reply_done(&r);
-    r = get(&f.s, "/v1/me/export", f.acme);
-    assert_problem(&r, 403, "forbidden");
-    reply_done(&r);
+    expect(get(&f.s, "/v1/me/export", f.acme), 403, "forbidden");
 }
 
 static void test_my_requests(void **state)
@@ -166,29 +136,29 @@ static void test_my_requests(void **state)
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
         snprintf(path, sizeof path, "/v1/me/%s-request", kinds[i]);
         if (i == 2)
-            human_expect(&f, &guest, "POST", path, "{}", 400, "invalid");
-        struct reply r = human_send(&f, &guest, "POST", path, "{\"text\":\"Please\"}");
+            expect(as(&guest, "POST", path, "{}"), 400, "invalid");
+        struct reply r = as(&guest, "POST", path, "{\"text\":\"Please\"}");
         assert_int_equal(r.status, 201);
         assert_string_equal(reply_text(&r, "kind"), kinds[i]);
         assert_string_equal(reply_text(&r, "state"), "open");
         if (i == 0)
             assert_int_equal(str_copy(first, sizeof first, reply_header(&r, "Location")), 0);
         reply_done(&r);
-        human_expect(&f, &guest, "POST", path, "{\"text\":\"Again\"}", 409, "conflict");
+        expect(as(&guest, "POST", path, "{\"text\":\"Again\"}"), 409, "conflict");
     }
     assert_int_equal(count(&guest, "/v1/me/requests", NULL, NULL), 3);
     assert_int_equal(count(&bert, "/v1/me/requests", NULL, NULL), 0);
-    human_expect(&f, &guest, "GET", first, NULL, 200, NULL);
-    human_expect(&f, &bert, "GET", first, NULL, 404, "not-found");
-    human_expect(&f, &guest, "GET", "/v1/requests", NULL, 403, "forbidden");
+    expect(as(&guest, "GET", first, NULL), 200, NULL);
+    expect(as(&bert, "GET", first, NULL), 404, "not-found");
+    expect(as(&guest, "GET", "/v1/requests", NULL), 403, "forbidden");
     assert_int_equal(count(&hr, "/v1/requests?state=open", NULL, NULL), 3);
 
     snprintf(decision, sizeof decision, "/v1/requests/%s/decision", first + strlen("/v1/me/requests/"));
     const char *no = "{\"decision\":\"refused\",\"answer\":\"The law wants it kept\"}";
-    human_expect(&f, &guest, "POST", decision, no, 403, "forbidden");
-    human_expect(&f, &hr, "POST", decision, no, 200, NULL);
-    human_expect(&f, &hr, "POST", decision, no, 409, "conflict");
-    struct reply r = human_send(&f, &guest, "GET", first, NULL);
+    expect(as(&guest, "POST", decision, no), 403, "forbidden");
+    expect(as(&hr, "POST", decision, no), 200, NULL);
+    expect(as(&hr, "POST", decision, no), 409, "conflict");
+    struct reply r = as(&guest, "GET", first, NULL);
     assert_string_equal(reply_text(&r, "state"), "refused");
     assert_string_equal(reply_text(&r, "answer"), "The law wants it kept");
     reply_done(&r);
@@ -204,5 +174,5 @@ int main(void)
         cmocka_unit_test(test_my_export),
         cmocka_unit_test(test_my_requests),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, api_teardown);
 }

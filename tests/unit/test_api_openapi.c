@@ -3,17 +3,13 @@
 #include "api/openapi.h"
 
 #include "api/api_impl.h"
-#include "tests/unit/cloud_fixture.h"
+#include "tests/unit/api_fixture.h"
 
-static struct fixture f;
-static struct api *api;
 static json_t *doc;
 
 static int setup(void **state)
 {
-    fixture_make(&f);
-    assert_int_equal(api_start(f.c, NULL, &api), 0);
-    f.s.port = api_port(api);
+    (void)api_setup(state);
     doc = json_loadb(openapi_json, openapi_json_n, JSON_REJECT_DUPLICATES, NULL);
     assert_non_null(doc);
     return 0;
@@ -25,12 +21,6 @@ static int teardown(void **state)
     api_stop(api);
     fixture_done(&f);
     return 0;
-}
-
-static const char *text_at(const json_t *o, const char *member)
-{
-    const char *s = json_string_value(json_object_get(o, member));
-    return s ? s : "";
 }
 
 static json_t *operation_of(const struct api_route *t)
@@ -47,7 +37,7 @@ static json_t *operation_of(const struct api_route *t)
 static json_t *follow(json_t *p)
 {
     static const char prefix[] = "#/components/parameters/";
-    const char *ref = text_at(p, "$ref");
+    const char *ref = text_of(p, "$ref");
     if (strncmp(ref, prefix, sizeof prefix - 1) != 0)
         return p;
     return json_object_get(json_object_get(json_object_get(doc, "components"), "parameters"), ref + sizeof prefix - 1);
@@ -61,13 +51,13 @@ static size_t count_query(json_t *operation, const char *const *want)
     json_array_foreach(json_object_get(operation, "parameters"), i, p)
     {
         p = follow(p);
-        if (strcmp(text_at(p, "in"), "query") != 0)
+        if (strcmp(text_of(p, "in"), "query") != 0)
             continue;
         bool known = false;
         for (size_t j = 0; want && want[j]; j++)
-            known = known || strcmp(want[j], text_at(p, "name")) == 0;
+            known = known || strcmp(want[j], text_of(p, "name")) == 0;
         if (!known)
-            fail_msg("the parameter %s is documented, and the program does not know it", text_at(p, "name"));
+            fail_msg("the parameter %s is documented, and the program does not know it", text_of(p, "name"));
         n++;
     }
     return n;
@@ -106,7 +96,7 @@ static void test_every_right_is_documented(void **state)
     for (size_t i = 0; i < n; i++, t++) {
         json_t *o = operation_of(t);
         const char *reach = t->scope != SCOPE_TENANT ? "" : t->flags & REACHES ? "granted" : "tenant";
-        if (strcmp(text_at(o, "x-permission"), permission_of(t)) != 0 || strcmp(text_at(o, "x-reach"), reach) != 0 ||
+        if (strcmp(text_of(o, "x-permission"), permission_of(t)) != 0 || strcmp(text_of(o, "x-reach"), reach) != 0 ||
             json_is_true(json_object_get(o, "x-step-up")) != ((t->flags & STEP_UP) != 0) ||
             json_is_true(json_object_get(o, "x-personal")) != ((t->flags & PERSONAL) != 0))
             fail_msg("%s %s: the document and the program differ on x-permission (%s), x-reach (%s), x-step-up or "
@@ -138,7 +128,7 @@ static void test_it_is_served(void **state)
     assert_int_equal(r.status, 200);
     assert_string_equal(reply_header(&r, "Content-Type"), "application/json");
     assert_true(json_equal(r.json, doc));
-    assert_string_equal(text_at(json_object_get(r.json, "info"), "version"), PUNCH_VERSION);
+    assert_string_equal(text_of(json_object_get(r.json, "info"), "version"), PUNCH_VERSION);
     reply_done(&r);
 }
 

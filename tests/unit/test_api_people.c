@@ -1,41 +1,10 @@
 /* People and units, as users of the API meet them. */
-#include "api/api.h"
-
-#include "tests/unit/cloud_human.h"
-
-static struct fixture f;
-static struct api *api;
-
-static int setup(void **state)
-{
-    fixture_make(&f);
-    assert_int_equal(api_start(f.c, NULL, &api), 0);
-    f.s.port = api_port(api);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    api_stop(api);
-    fixture_done(&f);
-    return 0;
-}
-
-static struct reply send(const char *method, const char *path, const char *token, const char *body)
-{
-    return request(&f.s, method, path, token, body ? BYTES_STR(body) : BYTES_NONE, body ? as_json : NULL);
-}
-
-static void expect(struct reply r, int status, const char *slug)
-{
-    assert_problem(&r, status, slug);
-    reply_done(&r);
-}
+#include "tests/unit/api_human.h"
 
 /* Makes one and keeps its id. */
 static void make(const char *at, const char *body, char ret_id[33])
 {
-    struct reply r = send("POST", at, f.acme, body);
+    struct reply r = call("POST", at, f.acme, body);
     assert_int_equal(r.status, 201);
     assert_int_equal(str_copy(ret_id, 33, reply_text(&r, "id")), 0);
     reply_done(&r);
@@ -43,7 +12,7 @@ static void make(const char *at, const char *body, char ret_id[33])
 
 static size_t listed(const char *path)
 {
-    struct reply r = send("GET", path, f.acme, NULL);
+    struct reply r = call("GET", path, f.acme, NULL);
     assert_int_equal(r.status, 200);
     size_t n = json_array_size(json_object_get(r.json, "items"));
     reply_done(&r);
@@ -66,7 +35,7 @@ static void test_all_that_is_known(void **state)
              unit);
     make("/v1/people", body, id);
     snprintf(path, sizeof path, "/v1/people/%s", id);
-    struct reply r = send("GET", path, f.acme, NULL);
+    struct reply r = call("GET", path, f.acme, NULL);
     for (size_t i = 0; i < ARRAY_LEN(members); i++)
         assert_string_equal(reply_text(&r, members[i][0]), members[i][1]);
     assert_string_equal(reply_text(&r, "unit"), unit);
@@ -75,7 +44,7 @@ static void test_all_that_is_known(void **state)
     assert_true(json_is_null(json_object_get(r.json, "archived")));
     reply_done(&r);
 
-    r = send("PATCH", path, f.acme, "{\"email\":null,\"unit\":null,\"valid_until\":null,\"phone\":\"1\"}");
+    r = call("PATCH", path, f.acme, "{\"email\":null,\"unit\":null,\"valid_until\":null,\"phone\":\"1\"}");
     assert_int_equal(r.status, 200);
     assert_true(json_is_null(json_object_get(r.json, "email")));
     assert_true(json_is_null(json_object_get(r.json, "unit")));
@@ -84,11 +53,11 @@ static void test_all_that_is_known(void **state)
     assert_string_equal(reply_text(&r, "family_name"), "King");
     reply_done(&r);
 
-    expect(send("PATCH", path, f.acme, "{\"email\":\"nobody\"}"), 400, "invalid");
-    expect(send("PATCH", path, f.acme, "{\"valid_until\":\"2020-01-01\"}"), 400, "invalid");
-    expect(send("PATCH", path, f.acme, "{\"unit\":\"00112233445566778899aabbccddeeff\"}"), 400, "invalid");
-    expect(send("PATCH", path, f.acme, "{\"name\":null}"), 400, "invalid");
-    expect(send("GET", path, f.globex, NULL), 404, "not-found");
+    expect(call("PATCH", path, f.acme, "{\"email\":\"nobody\"}"), 400, "invalid");
+    expect(call("PATCH", path, f.acme, "{\"valid_until\":\"2020-01-01\"}"), 400, "invalid");
+    expect(call("PATCH", path, f.acme, "{\"unit\":\"00112233445566778899aabbccddeeff\"}"), 400, "invalid");
+    expect(call("PATCH", path, f.acme, "{\"name\":null}"), 400, "invalid");
+    expect(call("GET", path, f.globex, NULL), 404, "not-found");
 }
 
 static void test_a_personnel_number_is_one_person_s(void **state)
@@ -96,14 +65,12 @@ static void test_a_personnel_number_is_one_person_s(void **state)
     char first[33], second[33], path[80];
     make("/v1/people", "{\"name\":\"One\",\"personnel_number\":\"N 1\"}", first);
     make("/v1/people", "{\"name\":\"Two\",\"personnel_number\":\"n 1\"}", second); /* as it is written */
-    expect(send("POST", "/v1/people", f.acme, "{\"name\":\"Three\",\"personnel_number\":\"N 1\"}"), 409, "conflict");
-    struct reply r = send("POST", "/v1/people", f.globex, "{\"name\":\"Theirs\",\"personnel_number\":\"N 1\"}");
-    assert_int_equal(r.status, 201);
-    reply_done(&r);
+    expect(call("POST", "/v1/people", f.acme, "{\"name\":\"Three\",\"personnel_number\":\"N 1\"}"), 409, "conflict");
+    expect(call("POST", "/v1/people", f.globex, "{\"name\":\"Theirs\",\"personnel_number\":\"N 1\"}"), 201, NULL);
     snprintf(path, sizeof path, "/v1/people/%s", second);
-    expect(send("PATCH", path, f.acme, "{\"personnel_number\":\"N 1\"}"), 409, "conflict");
+    expect(call("PATCH", path, f.acme, "{\"personnel_number\":\"N 1\"}"), 409, "conflict");
 
-    r = send("GET", "/v1/people?personnel_number=N%201", f.acme, NULL);
+    struct reply r = call("GET", "/v1/people?personnel_number=N%201", f.acme, NULL);
     assert_int_equal(json_array_size(json_object_get(r.json, "items")), 1);
     assert_string_equal(json_string_value(json_object_get(json_array_get(json_object_get(r.json, "items"), 0), "id")),
                         first);
@@ -112,14 +79,10 @@ static void test_a_personnel_number_is_one_person_s(void **state)
 
     /* given up, it is free */
     snprintf(path, sizeof path, "/v1/people/%s", first);
-    r = send("PATCH", path, f.acme, "{\"personnel_number\":null}");
-    assert_int_equal(r.status, 200);
-    reply_done(&r);
+    expect(call("PATCH", path, f.acme, "{\"personnel_number\":null}"), 200, NULL);
     assert_int_equal(listed("/v1/people?personnel_number=N%201"), 0);
     snprintf(path, sizeof path, "/v1/people/%s", second);
-    r = send("PATCH", path, f.acme, "{\"personnel_number\":\"N 1\"}");
-    assert_int_equal(r.status, 200);
-    reply_done(&r);
+    expect(call("PATCH", path, f.acme, "{\"personnel_number\":\"N 1\"}"), 200, NULL);
 }
 
 static void test_lists_by_unit(void **state)
@@ -138,7 +101,7 @@ static void test_lists_by_unit(void **state)
     snprintf(path, sizeof path, "/v1/people?unit=%s&limit=1", other);
     size_t seen = 0;
     for (bool more = true; more && seen < 9;) {
-        struct reply r = send("GET", path, f.acme, NULL);
+        struct reply r = call("GET", path, f.acme, NULL);
         seen += json_array_size(json_object_get(r.json, "items"));
         more = json_is_string(json_object_get(r.json, "next"));
         char next[1200];
@@ -147,16 +110,16 @@ static void test_lists_by_unit(void **state)
         if (more) { /* a cursor is of the list with its filters */
             char stolen[1200];
             snprintf(stolen, sizeof stolen, "/v1/people?limit=1%s", strstr(next, "&cursor"));
-            expect(send("GET", stolen, f.acme, NULL), 400, "bad-cursor");
-            r = send("GET", next, f.acme, NULL);
+            expect(call("GET", stolen, f.acme, NULL), 400, "bad-cursor");
+            r = call("GET", next, f.acme, NULL);
             seen += json_array_size(json_object_get(r.json, "items"));
             more = false;
             reply_done(&r);
         }
     }
     assert_int_equal(seen, 2);
-    expect(send("GET", "/v1/people?unit=x", f.acme, NULL), 400, "bad-parameter");
-    expect(send("GET", "/v1/people?archived=1", f.acme, NULL), 400, "bad-parameter");
+    expect(call("GET", "/v1/people?unit=x", f.acme, NULL), 400, "bad-parameter");
+    expect(call("GET", "/v1/people?archived=1", f.acme, NULL), 400, "bad-parameter");
 }
 
 static const char *state_of_newest(const char *reader)
@@ -164,7 +127,7 @@ static const char *state_of_newest(const char *reader)
     static char state[20];
     char path[80];
     snprintf(path, sizeof path, "/v1/punches?reader=%s", reader);
-    struct reply r = send("GET", path, f.acme, NULL);
+    struct reply r = call("GET", path, f.acme, NULL);
     json_t *items = json_object_get(r.json, "items");
     json_t *last = json_array_get(items, json_array_size(items) - 1);
     assert_int_equal(str_copy(state, sizeof state, json_string_value(json_object_get(last, "state"))), 0);
@@ -179,27 +142,24 @@ static void test_archived(void **state)
     make("/v1/people", "{\"name\":\"Leaver\",\"personnel_number\":\"L-1\"}", id);
     snprintf(path, sizeof path, "/v1/people/%s", id);
     snprintf(cards, sizeof cards, "%s/credentials", path);
-    struct reply r = send("POST", cards, f.acme, "{\"tech\":\"em4100\",\"bits\":40,\"data\":\"00000004d2\"}");
-    assert_int_equal(r.status, 201);
-    reply_done(&r);
-    r = send("POST", cards, f.acme,
-             "{\"tech\":\"em4100\",\"bits\":40,\"data\":\"00000004d3\",\"from\":\"2090-01-01\"}");
-    assert_int_equal(r.status, 201);
-    reply_done(&r);
+    expect(call("POST", cards, f.acme, "{\"tech\":\"em4100\",\"bits\":40,\"data\":\"00000004d2\"}"), 201, NULL);
+    expect(call("POST", cards, f.acme,
+                "{\"tech\":\"em4100\",\"bits\":40,\"data\":\"00000004d3\",\"from\":\"2090-01-01\"}"),
+           201, NULL);
     struct fixture_punch p = {
         .tenant = "acme", .reader = "exit", .gw = f.gw, .cred = fixture_card(1234), .gseq = 1, .time = clock_real()};
     fixture_file_one(&f, &p);
     assert_string_equal(state_of_newest("exit"), "assigned");
     size_t before = listed("/v1/people?limit=1000");
 
-    r = send("PATCH", path, f.acme, "{\"archived\":true}");
+    struct reply r = call("PATCH", path, f.acme, "{\"archived\":true}");
     assert_int_equal(r.status, 200);
     assert_true(json_is_string(json_object_get(r.json, "archived")));
     reply_done(&r);
     assert_int_equal(listed("/v1/people?limit=1000"), before - 1);
     assert_int_equal(listed("/v1/people?archived=true&personnel_number=L-1"), 1);
     assert_int_equal(listed("/v1/people?personnel_number=L-1"), 0);
-    r = send("GET", cards, f.acme, NULL);
+    r = call("GET", cards, f.acme, NULL);
     size_t i;
     json_t *o;
     json_array_foreach(json_object_get(r.json, "items"), i, o)
@@ -215,9 +175,9 @@ static void test_archived(void **state)
     char mine[100];
     snprintf(mine, sizeof mine, "/v1/punches?person=%s", id);
     assert_int_equal(listed(mine), 1);
-    expect(send("POST", cards, f.acme, "{\"tech\":\"em4100\",\"bits\":40,\"data\":\"00000004d4\"}"), 409, "conflict");
+    expect(call("POST", cards, f.acme, "{\"tech\":\"em4100\",\"bits\":40,\"data\":\"00000004d4\"}"), 409, "conflict");
 
-    r = send("PATCH", path, f.acme, "{\"archived\":false}");
+    r = call("PATCH", path, f.acme, "{\"archived\":false}");
     assert_true(json_is_null(json_object_get(r.json, "archived")));
     reply_done(&r);
     assert_int_equal(listed("/v1/people?limit=1000"), before);
@@ -226,28 +186,22 @@ static void test_archived(void **state)
 /* Whoever leaves is out at once; nobody puts out who may more than he does, and the last Owner stays. */
 static void test_archived_logs_in_no_more(void **state)
 {
-    struct db *db = NULL;
-    struct human owner, hr, leaver;
     char id[33], path[80];
     static const char archive[] = "{\"archived\":true}";
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    human_make(&f, db, "acme", "owner", &owner);
-    human_make(&f, db, "acme", "hr", &hr);
-    human_make(&f, db, "acme", "leaver", &leaver);
-    (void)human_grant(&f, db, &owner, ROLE_OWNER, NULL, 0);
-    (void)human_grant(&f, db, &hr, ROLE_HR, NULL, 0);
-    cloud_db_give(f.c, db);
+    struct human owner = human_with("acme", "owner", ROLE_OWNER);
+    struct human hr = human_with("acme", "hr", ROLE_HR);
+    struct human leaver = human_make("acme", "leaver");
     snprintf(path, sizeof path, "/v1/people/%s", str_hex(owner.account.person, ID_LEN, id));
-    human_expect(&f, &hr, "PATCH", path, archive, 403, "forbidden");
-    human_expect(&f, &owner, "PATCH", path, archive, 409, "last-owner");
-    human_expect(&f, &owner, "GET", "/v1/me", NULL, 200, NULL);
+    expect(as(&hr, "PATCH", path, archive), 403, "forbidden");
+    expect(as(&owner, "PATCH", path, archive), 409, "last-owner");
+    expect(as(&owner, "GET", "/v1/me", NULL), 200, NULL);
 
     snprintf(path, sizeof path, "/v1/people/%s", str_hex(leaver.account.person, ID_LEN, id));
-    human_expect(&f, &leaver, "GET", "/v1/me", NULL, 200, NULL);
-    human_expect(&f, &hr, "PATCH", path, archive, 200, NULL);
-    human_expect(&f, &leaver, "GET", "/v1/me", NULL, 401, NULL);
-    human_expect(&f, &hr, "PATCH", path, "{\"archived\":false}", 200, NULL);
-    human_expect(&f, &leaver, "GET", "/v1/me", NULL, 401, NULL);
+    expect(as(&leaver, "GET", "/v1/me", NULL), 200, NULL);
+    expect(as(&hr, "PATCH", path, archive), 200, NULL);
+    expect(as(&leaver, "GET", "/v1/me", NULL), 401, NULL);
+    expect(as(&hr, "PATCH", path, "{\"archived\":false}"), 200, NULL);
+    expect(as(&leaver, "GET", "/v1/me", NULL), 401, NULL);
 }
 
 static void test_units(void **state)
@@ -255,17 +209,17 @@ static void test_units(void **state)
     char unit[33], site[33], path[80], body[120], tag[64], id[33];
     make("/v1/sites", "{\"name\":\"Harbour\"}", site);
     make("/v1/units", "{\"name\":\"Cranes\"}", unit);
-    expect(send("POST", "/v1/units", f.acme, "{\"name\":\"Cranes\"}"), 409, "conflict");
-    expect(send("POST", "/v1/units", f.acme, "{\"name\":\"Lost\",\"site\":\"00112233445566778899aabbccddeeff\"}"), 400,
+    expect(call("POST", "/v1/units", f.acme, "{\"name\":\"Cranes\"}"), 409, "conflict");
+    expect(call("POST", "/v1/units", f.acme, "{\"name\":\"Lost\",\"site\":\"00112233445566778899aabbccddeeff\"}"), 400,
            "invalid");
     snprintf(path, sizeof path, "/v1/units/%s", unit);
-    expect(send("GET", path, f.globex, NULL), 404, "not-found");
-    struct reply r = send("GET", path, f.acme, NULL);
+    expect(call("GET", path, f.globex, NULL), 404, "not-found");
+    struct reply r = call("GET", path, f.acme, NULL);
     assert_int_equal(str_copy(tag, sizeof tag, reply_header(&r, "ETag")), 0);
     assert_true(json_is_null(json_object_get(r.json, "site")));
     reply_done(&r);
     snprintf(body, sizeof body, "{\"site\":\"%s\"}", site);
-    r = send("PATCH", path, f.acme, body);
+    r = call("PATCH", path, f.acme, body);
     assert_int_equal(r.status, 200);
     assert_string_equal(reply_text(&r, "site"), site);
     assert_string_equal(reply_text(&r, "name"), "Cranes");
@@ -276,16 +230,12 @@ static void test_units(void **state)
     expect(request(&f.s, "PATCH", path, f.acme, BYTES_STR("{\"name\":\"Lifts\"}"), stale), 412, "precondition-failed");
 
     size_t before = listed("/v1/units?limit=1000");
-    r = send("PATCH", path, f.acme, "{\"archived\":true}");
-    assert_int_equal(r.status, 200);
-    reply_done(&r);
+    expect(call("PATCH", path, f.acme, "{\"archived\":true}"), 200, NULL);
     assert_int_equal(listed("/v1/units?limit=1000"), before - 1);
     assert_int_equal(listed("/v1/units?archived=true"), 1);
     snprintf(body, sizeof body, "{\"name\":\"Late\",\"unit\":\"%s\"}", unit);
-    expect(send("POST", "/v1/people", f.acme, body), 400, "invalid");
-    r = send("PATCH", path, f.acme, "{\"archived\":false}");
-    assert_int_equal(r.status, 200);
-    reply_done(&r);
+    expect(call("POST", "/v1/people", f.acme, body), 400, "invalid");
+    expect(call("PATCH", path, f.acme, "{\"archived\":false}"), 200, NULL);
     make("/v1/people", body, id);
 }
 
@@ -299,5 +249,5 @@ int main(void)
         cmocka_unit_test(test_archived_logs_in_no_more),
         cmocka_unit_test(test_units),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, api_setup, api_teardown);
 }

@@ -1,6 +1,4 @@
 /* Who is in, as a receptionist asks: only where the company wants it, by the site's own day. */
-#include "api/api.h"
-
 #include "cloud/correction.h"
 #include "cloud/credential.h"
 #include "cloud/people.h"
@@ -8,12 +6,10 @@
 #include "cloud/reader.h"
 #include "cloud/settings_of.h"
 #include "cloud/site.h"
-#include "tests/unit/cloud_fixture.h"
+#include "tests/unit/api_fixture.h"
 
 #define HOUR INT64_C(3600000000)
 
-static struct fixture f;
-static struct api *api;
 static struct person people[3];
 static uint8_t site[ID_LEN];
 static uint64_t gseq;
@@ -26,29 +22,18 @@ static struct cred card_of(int i)
 static int setup(void **state)
 {
     static const char *const names[] = {"Ada", "Grace", "Hedy"};
-    struct db *db = NULL;
     fixture_make(&f);
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(db_script(db, "UPDATE tenant SET created = created - 400 * 86400000000"), 0);
+    fixture_sql(&f, "UPDATE tenant SET created = created - 400 * 86400000000");
     for (int i = 0; i < 3; i++) {
         struct cred c = card_of(i);
         struct credential got;
         const struct person_set set = {.name = names[i]};
-        assert_int_equal(people_create(f.c, db, "acme", &set, &people[i]), 0);
+        assert_int_equal(people_create(f.c, f.db, "acme", &set, &people[i]), 0);
         assert_int_equal(
-            credential_assign(f.c, db, "acme", people[i].id, &c, RENDER_HEX10, TIME_MIN, TIME_MAX, &got, NULL), 0);
+            credential_assign(f.c, f.db, "acme", people[i].id, &c, RENDER_HEX10, TIME_MIN, TIME_MAX, &got, NULL), 0);
     }
-    assert_int_equal(site_by_name(db, "acme", "Gate", site), 0);
-    cloud_db_give(f.c, db);
-    assert_int_equal(api_start(f.c, NULL, &api), 0);
-    f.s.port = api_port(api);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    api_stop(api);
-    fixture_done(&f);
+    assert_int_equal(site_by_name(f.db, "acme", "Gate", site), 0);
+    api_begin();
     return 0;
 }
 
@@ -61,35 +46,27 @@ static void punch(int i, const char *reader, int64_t time, uint8_t dir)
 
 static void set_up_reader(const char *name, enum reader_direction direction, enum reader_mode mode)
 {
-    struct db *db = NULL;
-    struct scope s;
     struct reader_list l;
     const struct reader_set set = {.direction = &direction, .mode = &mode};
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(cloud_begin(f.c, db), 0);
-    assert_int_equal(scope_init(f.c, db, "acme", &s), 0);
+    struct scope s = fixture_begin(&f, "acme");
     assert_int_equal(reader_seen(&s, f.gw, name, 20000), 0);
-    assert_int_equal(cloud_commit(f.c, db), 0);
-    assert_int_equal(reader_list(f.c, db, "acme", NULL, 0, &l), 0);
+    fixture_commit(&f);
+    assert_int_equal(reader_list(f.c, f.db, "acme", NULL, 0, &l), 0);
     for (size_t i = 0; i < l.n; i++)
         if (strcmp(l.items[i].name, name) == 0)
-            assert_int_equal(reader_update(f.c, db, "acme", l.items[i].id, &set), 0);
+            assert_int_equal(reader_update(f.c, f.db, "acme", l.items[i].id, &set), 0);
     reader_list_done(&l);
-    cloud_db_give(f.c, db);
 }
 
 /* Initials of who is in at that moment, in the order of their names. */
 static const char *in_at(const char *zone, int64_t now)
 {
     static char who[8];
-    struct db *db = NULL;
     struct zone *z = NULL;
     struct presence p;
     size_t n = 0;
     assert_int_equal(zone_load(zone, &z), 0);
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(presence_read(f.c, db, "acme", site, z, now, &p), 0);
-    cloud_db_give(f.c, db);
+    assert_int_equal(presence_read(f.c, f.db, "acme", site, z, now, &p), 0);
     for (int i = 0; i < 3; i++)
         for (size_t j = 0; j < p.n; j++)
             if (memcmp(p.items[j].person.id, people[i].id, ID_LEN) == 0)
@@ -124,12 +101,9 @@ static void test_by_direction(void **state)
 static void correct(struct correction c)
 {
     static const uint8_t account[ID_LEN] = {7};
-    struct db *db = NULL;
     strcpy(c.reason, "So it was");
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(correction_request(f.c, db, "acme", people[0].id, &c), 0);
-    assert_int_equal(correction_decide(f.c, db, "acme", c.id, true, account, "Seen", &c), 0);
-    cloud_db_give(f.c, db);
+    assert_int_equal(correction_request(f.c, f.db, "acme", people[0].id, &c), 0);
+    assert_int_equal(correction_decide(f.c, f.db, "acme", c.id, true, account, "Seen", &c), 0);
 }
 
 static void test_corrected(void **state)
@@ -194,32 +168,25 @@ static void test_days_are_the_sites(void **state)
 
 static void put_on(bool on)
 {
-    struct db *db = NULL;
-    struct scope s;
     struct tenant_settings set;
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(tenant_settings_get(db, "acme", &set), 0);
+    assert_int_equal(tenant_settings_get(f.db, "acme", &set), 0);
     assert_false(set.presence && on); /* off is what a company begins with */
     set.presence = on;
-    assert_int_equal(cloud_begin(f.c, db), 0);
-    assert_int_equal(scope_init(f.c, db, "acme", &s), 0);
+    struct scope s = fixture_begin(&f, "acme");
     assert_int_equal(tenant_settings_put(&s, &set, ""), 0);
-    assert_int_equal(cloud_commit(f.c, db), 0);
-    cloud_db_give(f.c, db);
+    fixture_commit(&f);
 }
 
 static void test_over_https(void **state)
 {
     char path[128], id[2 * ID_LEN + 1];
     snprintf(path, sizeof path, "/v1/sites/%s/presence", str_hex(site, ID_LEN, id));
-    struct reply r = get(&f.s, path, f.acme);
-    assert_problem(&r, 403, "presence-off");
-    reply_done(&r);
+    expect(get(&f.s, path, f.acme), 403, "presence-off");
     put_on(true);
     const int64_t now = clock_real();
     for (int i = 0; i < 3; i++)
         punch(i, "door", now - 1000000 + i, DIR_IN);
-    r = get(&f.s, path, f.acme);
+    struct reply r = get(&f.s, path, f.acme);
     assert_int_equal(r.status, 200);
     json_t *items = json_object_get(r.json, "items");
     if (json_array_size(items) != 3) /* midnight fell between the punches and the question */
@@ -240,20 +207,12 @@ static void test_over_https(void **state)
         reply_done(&r);
     }
     assert_true(seen == 3 || seen == 0);
-    r = get(&f.s, path, f.globex);
-    assert_problem(&r, 403, "presence-off"); /* theirs is theirs */
-    reply_done(&r);
+    expect(get(&f.s, path, f.globex), 403, "presence-off"); /* theirs is theirs */
     snprintf(page, sizeof page, "/v1/sites/%s", id);
-    r = request(&f.s, "PATCH", page, f.acme, BYTES_STR("{\"time_zone\":\"Mars/Olympus\"}"), as_json);
-    assert_int_equal(r.status, 200);
-    reply_done(&r);
-    r = get(&f.s, path, f.acme);
-    assert_problem(&r, 409, "conflict");
-    reply_done(&r);
+    expect(request(&f.s, "PATCH", page, f.acme, BYTES_STR("{\"time_zone\":\"Mars/Olympus\"}"), as_json), 200, NULL);
+    expect(get(&f.s, path, f.acme), 409, "conflict");
     put_on(false);
-    r = get(&f.s, path, f.acme);
-    assert_problem(&r, 403, "presence-off");
-    reply_done(&r);
+    expect(get(&f.s, path, f.acme), 403, "presence-off");
 }
 
 int main(void)
@@ -265,5 +224,5 @@ int main(void)
         cmocka_unit_test(test_days_are_the_sites),
         cmocka_unit_test(test_over_https),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, api_teardown);
 }

@@ -1,65 +1,37 @@
 /* GET /v1/punches: pages, filters, windows, cursors. */
-#include "api/api.h"
-
-#include "tests/unit/cloud_fixture.h"
+#include "tests/unit/api_fixture.h"
 
 #define PUNCHES 2500
 #define DAY INT64_C(86400000000)
 
-static struct fixture f;
-static struct api *api;
 static int64_t base; /* time of the first punch */
 
 /* 2,500 punches of 50 cards, two a second, some at one time, over 20 minutes; then three pending ones. */
 static void file_all(void)
 {
-    struct db *db = NULL;
     base = clock_real() / 1000000 * 1000000 - 3600000000;
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(cloud_begin(f.c, db), 0);
+    assert_int_equal(cloud_begin(f.c, f.db), 0);
     for (uint64_t i = 0; i < PUNCHES; i++) {
         struct fixture_punch p = {"acme", i % 5 ? "door" : "dock",          f.gw, fixture_card(0x4400000000 + i % 50),
                                   i + 1,  base + (int64_t)(i / 2) * 500000, false};
-        fixture_file(&f, db, &p);
+        fixture_file(&f, &p);
     }
     for (uint64_t i = 0; i < 3; i++) {
         struct fixture_punch p = {
             "acme", "door", f.gw, fixture_card(0x4400000000 + i), PUNCHES + 1 + i, base + (int64_t)i, true};
-        fixture_file(&f, db, &p);
+        fixture_file(&f, &p);
     }
     struct fixture_punch other = {"globex", "door", f.gw2, fixture_card(0x4400000000), 1, base, false};
-    fixture_file(&f, db, &other);
-    assert_int_equal(cloud_commit(f.c, db), 0);
-    cloud_db_give(f.c, db);
+    fixture_file(&f, &other);
+    fixture_commit(&f);
 }
 
 static int setup(void **state)
 {
     fixture_make(&f);
     file_all();
-    assert_int_equal(api_start(f.c, NULL, &api), 0);
-    f.s.port = api_port(api);
+    api_begin();
     return 0;
-}
-
-static int teardown(void **state)
-{
-    api_stop(api);
-    fixture_done(&f);
-    return 0;
-}
-
-static void expect_problem(const char *path, const char *token, int status, const char *slug)
-{
-    struct reply r = get(&f.s, path, token);
-    assert_problem(&r, status, slug);
-    reply_done(&r);
-}
-
-static const char *text_of(const json_t *o, const char *member)
-{
-    const char *s = json_string_value(json_object_get(o, member));
-    return s ? s : "";
 }
 
 /* Follows the pages of `path`; returns all items. */
@@ -218,9 +190,9 @@ static void test_person(void **state)
     assert_string_equal(text_of(json_array_get(all, 0), "state"), "assigned");
     json_decref(all);
     assert_int_equal(count("/v1/punches?state=assigned"), PUNCHES / 50);
-    expect_problem(path, f.globex, 404, "not-found");
-    expect_problem("/v1/punches?person=00112233445566778899aabbccddeeff", f.acme, 404, "not-found");
-    expect_problem("/v1/punches?person=ada", f.acme, 400, "bad-parameter");
+    expect(get(&f.s, path, f.globex), 404, "not-found");
+    expect(get(&f.s, "/v1/punches?person=00112233445566778899aabbccddeeff", f.acme), 404, "not-found");
+    expect(get(&f.s, "/v1/punches?person=ada", f.acme), 400, "bad-parameter");
 }
 
 static void test_windows(void **state)
@@ -237,7 +209,7 @@ static void test_windows(void **state)
         "/v1/punches?from=",
     };
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
-        expect_problem(bad[i], f.acme, 400, "bad-parameter");
+        expect(get(&f.s, bad[i], f.acme), 400, "bad-parameter");
     struct reply r = get(&f.s, "/v1/punches?from=2026-11-23T07:15:00+01:00", f.acme);
     assert_non_null(strstr(reply_text(&r, "detail"), "from is \"2026-11-23T07:15:00 01:00\""));
     assert_non_null(strstr(reply_text(&r, "detail"), "%2B"));
@@ -262,27 +234,22 @@ static void test_cursor_belongs_to_its_list(void **state)
         size_t n = (size_t)snprintf(url, sizeof url, "/v1/punches");
         const char *at = strstr(others[i], "%s");
         snprintf(url + n, sizeof url - n, "%.*s%s", (int)(at - others[i]), others[i], cursor);
-        expect_problem(url, f.acme, 400, "bad-cursor");
+        expect(get(&f.s, url, f.acme), 400, "bad-cursor");
     }
     snprintf(url, sizeof url, "/v1/punches?state=unassigned&cursor=%s", cursor);
-    expect_problem(url, f.globex, 400, "bad-cursor");
-    r = get(&f.s, url, f.acme); /* another limit is another size of page, not another list */
-    assert_int_equal(r.status, 200);
-    reply_done(&r);
+    expect(get(&f.s, url, f.globex), 400, "bad-cursor");
+    expect(get(&f.s, url, f.acme), 200, NULL); /* another limit is another size of page, not another list */
     for (size_t i = 0; i < strlen(cursor); i += 7) {
         snprintf(url, sizeof url, "/v1/punches?state=unassigned&cursor=%s", cursor);
         char *c = url + strlen(url) - strlen(cursor) + i;
         *c = *c == 'A' ? 'B' : 'A';
-        expect_problem(url, f.acme, 400, "bad-cursor");
+        expect(get(&f.s, url, f.acme), 400, "bad-cursor");
     }
     /* a restart in between */
     api_stop(api);
-    assert_int_equal(api_start(f.c, NULL, &api), 0);
-    f.s.port = api_port(api);
+    api_begin();
     snprintf(url, sizeof url, "/v1/punches?state=unassigned&cursor=%s", cursor);
-    r = get(&f.s, url, f.acme);
-    assert_int_equal(r.status, 200);
-    reply_done(&r);
+    expect(get(&f.s, url, f.acme), 200, NULL);
 }
 
 int main(void)
@@ -296,5 +263,5 @@ int main(void)
         cmocka_unit_test(test_cursor_belongs_to_its_list),
         cmocka_unit_test(test_person),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, api_teardown);
 }

@@ -1,57 +1,40 @@
 /* What somebody may do: roles, grants, account tokens, and what the API makes of them. */
 #include "cloud/granted.h"
 
-#include "api/api.h"
 #include "cloud/scope.h"
 #include "cloud/settings_of.h"
 #include "cloud/used.h"
-#include "tests/unit/cloud_human.h"
+#include "tests/unit/api_human.h"
 
 #define HOUR_US (INT64_C(3600) * 1000000)
 
-static struct fixture f;
-static struct api *api;
-static struct db *db;
 static struct human ada_, bob_;
 #define ada (ada_.account.id)
 #define bob (bob_.account.id)
 
 static int setup(void **state)
 {
-    fixture_make(&f);
-    assert_int_equal(api_start(f.c, NULL, &api), 0);
-    f.s.port = api_port(api);
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    human_make(&f, db, "acme", "ada", &ada_);
-    human_make(&f, db, "acme", "bob", &bob_);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    cloud_db_give(f.c, db);
-    api_stop(api);
-    fixture_done(&f);
+    (void)api_setup(state);
+    ada_ = human_make("acme", "ada");
+    bob_ = human_make("acme", "bob");
     return 0;
 }
 
 static struct scope begin(const char *tenant)
 {
-    struct scope s;
-    assert_int_equal(cloud_begin(f.c, db), 0);
-    assert_int_equal(scope_init(f.c, db, tenant, &s), 0);
+    struct scope s = fixture_begin(&f, tenant);
     return s;
 }
 
 static void commit(void)
 {
-    assert_int_equal(cloud_commit(f.c, db), 0);
+    fixture_commit(&f);
 }
 
 static struct role shipped(const char *tenant, enum role_kind kind)
 {
     struct role role;
-    assert_int_equal(role_of_kind(db, tenant, kind, &role), 0);
+    assert_int_equal(role_of_kind(f.db, tenant, kind, &role), 0);
     return role;
 }
 
@@ -83,28 +66,18 @@ static void take(const struct granted *g)
 static void make_token(const uint8_t account[ID_LEN], uint64_t perms, const char *ranges, int64_t life,
                        char ret_text[TOKEN_TEXT_MAX], struct token *ret_token)
 {
-    struct scope s;
     struct token t = {.expires = clock_real() + life, .perms = perms};
     memcpy(t.account, account, ID_LEN);
     assert_int_equal(str_copy(t.ranges, sizeof t.ranges, ranges), 0);
-    assert_int_equal(scope_init(f.c, db, "acme", &s), 0);
+    struct scope s = fixture_scope(&f, "acme");
     assert_int_equal(token_make(&s, &t, ret_text, ret_token), 0);
 }
 
 static uint64_t may(const uint8_t account[ID_LEN], int64_t now)
 {
     struct rights r;
-    assert_int_equal(granted_rights(db, "acme", account, now, now, &r), 0);
+    assert_int_equal(granted_rights(f.db, "acme", account, now, now, &r), 0);
     return rights_all(&r);
-}
-
-static void expect(const char *path, const char *token, int status, const char *slug)
-{
-    struct reply r = get(&f.s, path, token);
-    if (slug)
-        assert_problem(&r, status, slug);
-    assert_int_equal(r.status, status);
-    reply_done(&r);
 }
 
 /* ---- roles ---- */
@@ -112,7 +85,7 @@ static void expect(const char *path, const char *token, int status, const char *
 static void test_each_tenant_has_the_shipped_roles(void **state)
 {
     struct role_list l;
-    assert_int_equal(role_list(db, "acme", &l), 0);
+    assert_int_equal(role_list(f.db, "acme", &l), 0);
     assert_int_equal(l.n, ROLE_KINDS - 2); /* without a tenant's own, and the vendor's */
     role_list_done(&l);
     assert_true(shipped("acme", ROLE_OWNER).perms == (PERM_ALL & ~PERM_VENDORS));
@@ -122,8 +95,8 @@ static void test_each_tenant_has_the_shipped_roles(void **state)
     assert_string_equal(shipped(VENDOR_TENANT, ROLE_OWNER).name, "Vendor administrator");
     assert_true((shipped(VENDOR_TENANT, ROLE_SUPPORT).perms & PERM_BIT(PERM_BREAKGLASS_REVIEW)) == 0);
     struct role none;
-    assert_int_equal(role_of_kind(db, "acme", ROLE_SUPPORT, &none), CLOUD_ABSENT);
-    assert_int_equal(role_of_kind(db, VENDOR_TENANT, ROLE_HR, &none), CLOUD_ABSENT);
+    assert_int_equal(role_of_kind(f.db, "acme", ROLE_SUPPORT, &none), CLOUD_ABSENT);
+    assert_int_equal(role_of_kind(f.db, VENDOR_TENANT, ROLE_HR, &none), CLOUD_ABSENT);
     assert_true(shipped("acme", ROLE_AUDITOR).perms == PERM_BIT(PERM_AUDIT_READ));
     assert_int_not_equal(memcmp(shipped("acme", ROLE_HR).id, shipped("globex", ROLE_HR).id, ID_LEN), 0);
     uint64_t personal = PERM_BIT(PERM_PEOPLE_READ) | PERM_BIT(PERM_PUNCHES_READ) | PERM_BIT(PERM_CREDENTIALS_READ) |
@@ -137,19 +110,19 @@ static void test_what_a_role_cannot_be(void **state)
     (void)begin("acme");
     assert_int_equal(str_copy(own.name, sizeof own.name, "HR"), 0);
     memset(own.id, 7, ID_LEN);
-    assert_int_equal(role_put(db, "acme", &own), CLOUD_CONFLICT);
+    assert_int_equal(role_put(f.db, "acme", &own), CLOUD_CONFLICT);
     assert_int_equal(str_copy(own.name, sizeof own.name, "Nurse"), 0);
     own.perms = PERM_BIT(PERM_BREAKGLASS_REVIEW); /* the vendor's own */
-    assert_int_equal(role_put(db, "acme", &own), CLOUD_INVALID);
+    assert_int_equal(role_put(f.db, "acme", &own), CLOUD_INVALID);
     auditor.perms |= PERM_BIT(PERM_PEOPLE_READ);
-    assert_int_equal(role_put(db, "acme", &auditor), CLOUD_INVALID);
+    assert_int_equal(role_put(f.db, "acme", &auditor), CLOUD_INVALID);
     own.perms = PERM_BIT(PERM_PEOPLE_READ);
-    assert_int_equal(role_put(db, "acme", &own), 0);
+    assert_int_equal(role_put(f.db, "acme", &own), 0);
     hr.archived = 1; /* its name is free again */
-    assert_int_equal(role_put(db, "acme", &hr), 0);
+    assert_int_equal(role_put(f.db, "acme", &hr), 0);
     assert_int_equal(str_copy(own.name, sizeof own.name, "HR"), 0);
-    assert_int_equal(role_put(db, "acme", &own), 0);
-    cloud_rollback(f.c, db);
+    assert_int_equal(role_put(f.db, "acme", &own), 0);
+    cloud_rollback(f.c, f.db);
 }
 
 static void test_kinds_limit_where_and_how_long(void **state)
@@ -183,11 +156,11 @@ static void test_a_grant_holds_in_its_time_only(void **state)
     struct granted h = grant_of(bob, ROLE_AUDITOR);
     h.ends = h.created + HOUR_US;
     give(&h);
-    assert_int_equal(granted_rights(db, "acme", bob, h.created, h.ends, &r), 0);
+    assert_int_equal(granted_rights(f.db, "acme", bob, h.created, h.ends, &r), 0);
     assert_int_equal(r.n, 1);
-    assert_int_equal(granted_rights(db, "acme", bob, h.created, h.ends + 1, &r), 0);
+    assert_int_equal(granted_rights(f.db, "acme", bob, h.created, h.ends + 1, &r), 0);
     assert_int_equal(r.n, 0);
-    assert_int_equal(granted_rights(db, "acme", bob, h.created, 0, &r), 0);
+    assert_int_equal(granted_rights(f.db, "acme", bob, h.created, 0, &r), 0);
     assert_int_equal(r.n, 0);
     take(&h);
 }
@@ -197,17 +170,17 @@ static void test_grants_stay_where_they_are(void **state)
     struct rights r;
     struct granted g = grant_of(bob, ROLE_HR), back = {0};
     give(&g);
-    assert_int_equal(granted_rights(db, "globex", bob, g.created, g.created, &r), 0);
+    assert_int_equal(granted_rights(f.db, "globex", bob, g.created, g.created, &r), 0);
     assert_int_equal(r.n, 0);
     struct scope s = begin("globex");
     assert_int_equal(granted_get(&s, g.id, &back), CLOUD_ABSENT);
     assert_int_equal(granted_revoke(&s, g.id, g.created), CLOUD_ABSENT);
     assert_int_equal(granted_add(&s, &g), CLOUD_ABSENT); /* globex has no such role */
-    cloud_rollback(f.c, db);
+    cloud_rollback(f.c, f.db);
     s = begin("acme");
     assert_int_equal(granted_get(&s, g.id, &back), 0);
     assert_string_equal(back.reason, "test");
-    cloud_rollback(f.c, db);
+    cloud_rollback(f.c, f.db);
     take(&g);
 }
 
@@ -219,9 +192,9 @@ static void test_an_archived_role_gives_nothing(void **state)
     assert_true(may(bob, clock_real()) == role.perms);
     (void)begin("acme");
     role.archived = 1;
-    assert_int_equal(role_put(db, "acme", &role), 0);
+    assert_int_equal(role_put(f.db, "acme", &role), 0);
     assert_true(may(bob, clock_real()) == 0);
-    cloud_rollback(f.c, db);
+    cloud_rollback(f.c, f.db);
     take(&g);
 }
 
@@ -237,7 +210,7 @@ static void test_no_more_grants_than_are_looked_at(void **state)
     }
     g.id[1] = 0xdd;
     assert_int_equal(granted_add(&s, &g), CLOUD_INVALID);
-    cloud_rollback(f.c, db);
+    cloud_rollback(f.c, f.db);
 }
 
 /* ---- tokens ---- */
@@ -248,14 +221,14 @@ static void test_a_token_may_what_its_account_still_may(void **state)
     struct token t;
     struct granted g = grant_of(ada, ROLE_HR);
     make_token(ada, PERM_BIT(PERM_PEOPLE_READ) | PERM_BIT(PERM_AUDIT_READ), "", HOUR_US, text, &t);
-    expect("/v1/people", text, 403, "forbidden");
+    expect(get(&f.s, "/v1/people", text), 403, "forbidden");
     give(&g);
-    expect("/v1/people", text, 200, NULL);
-    expect("/v1/credentials/waiting", text, 403, "forbidden"); /* HR may, the token was not made for it */
-    expect("/v1/gateways", text, 403, "forbidden");
-    expect("/v1/status", text, 403, "forbidden");
+    expect(get(&f.s, "/v1/people", text), 200, NULL);
+    expect(get(&f.s, "/v1/credentials/waiting", text), 403, "forbidden"); /* HR may, the token was not made for it */
+    expect(get(&f.s, "/v1/gateways", text), 403, "forbidden");
+    expect(get(&f.s, "/v1/status", text), 403, "forbidden");
     take(&g);
-    expect("/v1/people", text, 403, "forbidden");
+    expect(get(&f.s, "/v1/people", text), 403, "forbidden");
 }
 
 static void test_a_route_that_looks_at_no_reach_wants_the_whole_tenant(void **state)
@@ -266,7 +239,7 @@ static void test_a_route_that_looks_at_no_reach_wants_the_whole_tenant(void **st
     g.reach.kind = REACH_SITE;
     make_token(ada, PERM_ALL, "", HOUR_US, text, &t);
     give(&g);
-    expect("/v1/erasures", text, 403, "forbidden");
+    expect(get(&f.s, "/v1/erasures", text), 403, "forbidden");
     take(&g);
 }
 
@@ -278,12 +251,8 @@ static void test_a_token_cannot_step_up(void **state)
     make_token(ada, PERM_ALL, "", HOUR_US, text, &t);
     give(&g);
     snprintf(path, sizeof path, "/v1/people/%032d/erasure", 0);
-    struct reply r = post(&f.s, path, text, "{\"dry_run\":true}");
-    assert_problem(&r, 403, "step-up-needed");
-    reply_done(&r);
-    r = post(&f.s, path, f.acme, "{\"dry_run\":true}"); /* a bootstrap token need not */
-    assert_problem(&r, 404, "not-found");
-    reply_done(&r);
+    expect(post(&f.s, path, text, "{\"dry_run\":true}"), 403, "step-up-needed");
+    expect(post(&f.s, path, f.acme, "{\"dry_run\":true}"), 404, "not-found"); /* a bootstrap token need not */
     take(&g);
 }
 
@@ -291,32 +260,28 @@ static void test_a_token_ends_with_its_account(void **state)
 {
     char text[TOKEN_TEXT_MAX];
     struct token t;
-    struct human carl;
-    human_make(&f, db, "acme", "carl", &carl);
-    (void)human_grant(&f, db, &carl, ROLE_HR, NULL, 0);
+    struct human carl = human_with("acme", "carl", ROLE_HR);
     make_token(carl.account.id, PERM_ALL, "", HOUR_US, text, &t);
-    expect("/v1/people", text, 200, NULL);
+    expect(get(&f.s, "/v1/people", text), 200, NULL);
     struct scope s = begin("acme");
     carl.account.state = ACCOUNT_ARCHIVED;
     assert_int_equal(account_put(&s, &carl.account), 0);
     commit();
-    expect("/v1/people", text, 401, "token-unknown");
+    expect(get(&f.s, "/v1/people", text), 401, "token-unknown");
 }
 
 static void test_a_token_needs_the_second_factor_of_its_account(void **state)
 {
     char text[TOKEN_TEXT_MAX];
     struct token t;
-    struct human dora;
-    human_make(&f, db, "acme", "dora", &dora);
-    (void)human_grant(&f, db, &dora, ROLE_HR, NULL, 0);
+    struct human dora = human_with("acme", "dora", ROLE_HR);
     make_token(dora.account.id, PERM_ALL, "", HOUR_US, text, &t);
-    expect("/v1/people", text, 200, NULL);
+    expect(get(&f.s, "/v1/people", text), 200, NULL);
     struct scope s = begin("acme");
     dora.account.has_totp = false;
     assert_int_equal(account_put(&s, &dora.account), 0);
     commit();
-    expect("/v1/people", text, 403, "second-factor-needed");
+    expect(get(&f.s, "/v1/people", text), 403, "second-factor-needed");
 }
 
 static void test_a_token_works_from_its_ranges(void **state)
@@ -326,9 +291,9 @@ static void test_a_token_works_from_its_ranges(void **state)
     struct granted g = grant_of(ada, ROLE_HR);
     give(&g);
     make_token(ada, PERM_ALL, "127.0.0.0/8 ::1", HOUR_US, text, &t);
-    expect("/v1/people", text, 200, NULL);
+    expect(get(&f.s, "/v1/people", text), 200, NULL);
     make_token(ada, PERM_ALL, "192.0.2.0/24", HOUR_US, text, &t);
-    expect("/v1/people", text, 403, "forbidden");
+    expect(get(&f.s, "/v1/people", text), 403, "forbidden");
     take(&g);
 }
 
@@ -340,19 +305,19 @@ static void test_tokens_end(void **state)
     struct granted g = grant_of(ada, ROLE_HR);
     give(&g);
     make_token(ada, PERM_ALL, "", HOUR_US, text, &t);
-    expect("/v1/people", text, 200, NULL);
+    expect(get(&f.s, "/v1/people", text), 200, NULL);
     s = begin("acme");
     assert_int_equal(token_end_account(&s, ada), 0);
     commit();
-    expect("/v1/people", text, 401, "token-unknown");
+    expect(get(&f.s, "/v1/people", text), 401, "token-unknown");
     make_token(ada, PERM_ALL, "", 2000000, text, &t);
     while (clock_real() <= t.expires)
         usleep(50000);
-    expect("/v1/people", text, 401, "token-expired");
+    expect(get(&f.s, "/v1/people", text), 401, "token-expired");
     take(&g);
 
     struct token endless = t;
-    assert_int_equal(scope_init(f.c, db, "acme", &s), 0);
+    assert_int_equal(scope_init(f.c, f.db, "acme", &s), 0);
     endless.expires = 0;
     assert_int_equal(token_make(&s, &endless, text, &t), CLOUD_INVALID);
     endless.expires = clock_real() + INT64_C(367) * 24 * HOUR_US;
@@ -364,11 +329,11 @@ static void test_when_a_token_was_used(void **state)
     char text[TOKEN_TEXT_MAX];
     struct token t, now;
     make_token(bob, PERM_ALL, "", HOUR_US, text, &t);
-    expect("/v1/people", text, 403, "forbidden");
-    assert_int_equal(token_get(db, "acme", t.id, &now), 0);
+    expect(get(&f.s, "/v1/people", text), 403, "forbidden");
+    assert_int_equal(token_get(f.db, "acme", t.id, &now), 0);
     assert_int_equal(now.used, 0);
-    assert_int_equal(used_flush(cloud_used(f.c), f.c, db), 0);
-    assert_int_equal(token_get(db, "acme", t.id, &now), 0);
+    assert_int_equal(used_flush(cloud_used(f.c), f.c, f.db), 0);
+    assert_int_equal(token_get(f.db, "acme", t.id, &now), 0);
     assert_int_equal(now.used, day_of(clock_real()));
 }
 
@@ -396,19 +361,19 @@ static void test_settings_protect_until_they_are_changed(void **state)
     struct tenant_settings set;
     char contact[DPO_CONTACT_MAX + 1] = "?";
     struct scope s = begin("acme");
-    assert_int_equal(tenant_settings_get(db, "acme", &set), 0);
+    assert_int_equal(tenant_settings_get(f.db, "acme", &set), 0);
     assert_false(set.presence);
     assert_true(settings_second_factor_needed(&set, PERM_PEOPLE_READ));
     set.second_factor = PERM_BIT(PERM_PEOPLE_ERASE);
     assert_int_equal(tenant_settings_put(&s, &set, "dpo@acme.example"), 0);
-    assert_int_equal(tenant_settings_get(db, "acme", &set), 0);
+    assert_int_equal(tenant_settings_get(f.db, "acme", &set), 0);
     assert_false(settings_second_factor_needed(&set, PERM_PEOPLE_READ));
     assert_true(settings_second_factor_needed(&set, PERM_PEOPLE_ERASE));
     assert_int_equal(tenant_dpo_contact(&s, contact), 0);
     assert_string_equal(contact, "dpo@acme.example");
     set.session_idle = SESSION_IDLE_MAX + 1;
     assert_int_equal(tenant_settings_put(&s, &set, ""), CLOUD_INVALID);
-    cloud_rollback(f.c, db);
+    cloud_rollback(f.c, f.db);
 }
 
 int main(void)
@@ -432,5 +397,5 @@ int main(void)
         cmocka_unit_test(test_ranges),
         cmocka_unit_test(test_settings_protect_until_they_are_changed),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, api_teardown);
 }

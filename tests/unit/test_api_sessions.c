@@ -1,6 +1,5 @@
 /* Logging in as a person at a browser does: invitations, passwords, second factors, sessions, through curl. And what an
  * attacker would try. */
-#include "api/api.h"
 #include "cloud/audit.h"
 #include "cloud/audit_move.h"
 #include "cloud/granted.h"
@@ -9,28 +8,10 @@
 #include "cloud/people.h"
 #include "cloud/session.h"
 #include "cloud/settings_of.h"
-#include "tests/unit/cloud_fixture.h"
+#include "tests/unit/api_fixture.h"
 
 #define PASSWORD_1 "kestrel-Under-9-Bridges"
 #define PASSWORD_2 "marble!Ocean!Seven!7"
-
-static struct fixture f;
-static struct api *api;
-
-static int setup(void **state)
-{
-    fixture_make(&f);
-    assert_int_equal(api_start(f.c, NULL, &api), 0);
-    f.s.port = api_port(api);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    api_stop(api);
-    fixture_done(&f);
-    return 0;
-}
 
 /* A browser: its cookies, and what it knows of its session. */
 struct browser {
@@ -61,16 +42,6 @@ static struct reply send_as(struct browser *b, const char *method, const char *p
     struct reply r = request(&f.s, method, path, NULL, body ? BYTES_STR(body) : BYTES_NONE, extra);
     take_cookies(b, &r);
     return r;
-}
-
-static void expect(struct reply r, int status, const char *slug)
-{
-    if (slug)
-        assert_problem(&r, status, slug);
-    if (r.status != status)
-        print_error("%s\n%s\n", r.head, r.body);
-    assert_int_equal(r.status, status);
-    reply_done(&r);
 }
 
 static struct reply log_in(struct browser *b, const char *tenant, const char *login, const char *password)
@@ -137,38 +108,26 @@ static void code_of(const uint8_t secret[TOTP_SECRET], int ahead, char ret[TOTP_
 
 static void secret_of(const struct user *u, uint8_t ret[TOTP_SECRET], bool fresh)
 {
-    struct db *db = NULL;
-    struct scope s;
     struct account a;
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(scope_init(f.c, db, "acme", &s), 0);
+    struct scope s = fixture_scope(&f, "acme");
     assert_int_equal(account_by_login(&s, u->login, &a), 0);
     memcpy(ret, fresh ? a.new_totp : a.totp, TOTP_SECRET);
-    cloud_db_give(f.c, db);
 }
 
 /* As if the tests took longer: else a code of each step could be given once, and half a minute would go by. */
 static void forget_step(const struct user *u)
 {
-    struct db *db = NULL;
-    struct scope s;
     struct account a;
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(cloud_begin(f.c, db), 0);
-    assert_int_equal(scope_init(f.c, db, "acme", &s), 0);
+    struct scope s = fixture_begin(&f, "acme");
     assert_int_equal(account_by_login(&s, u->login, &a), 0);
     a.totp_step = 0;
     assert_int_equal(account_put(&s, &a), 0);
-    assert_int_equal(cloud_commit(f.c, db), 0);
-    cloud_db_give(f.c, db);
+    fixture_commit(&f);
 }
 
 static void forget_delays(void)
 {
-    struct db *db = NULL;
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(db_script(db, "DELETE FROM throttle;"), 0);
-    cloud_db_give(f.c, db);
+    fixture_sql(&f, "DELETE FROM throttle;");
 }
 
 /* Logged in with an authenticator; recovery codes as JSON. */
@@ -279,9 +238,7 @@ static void test_second_factor(void **state)
     assert_int_equal(json_integer_value(json_object_get(r.json, "recovery_codes")), 9);
     reply_done(&r);
     expect(send_as(&c, "DELETE", "/v1/me/second-factor", NULL), 403, "second-factor-needed");
-    r = send_as(&c, "POST", "/v1/me/recovery-codes", NULL);
-    assert_int_equal(r.status, 200);
-    reply_done(&r);
+    expect(send_as(&c, "POST", "/v1/me/recovery-codes", NULL), 200, NULL);
     expect(give_code(&d, json_string_value(json_array_get(codes, 4))), 401, "login-failed"); /* replaced */
     json_decref(codes);
     forget_delays();
@@ -403,8 +360,6 @@ static void test_step_up(void **state)
 {
     struct user u;
     struct browser b = {{0}, {0}, {0}};
-    struct db *db = NULL;
-    struct scope s;
     struct account a;
     struct session t;
     uint8_t secret[TOTP_SECRET];
@@ -413,12 +368,10 @@ static void test_step_up(void **state)
     json_decref(enrol(&u, &b));
     secret_of(&u, secret, false);
     expect(send_as(&b, "PATCH", "/v1/me", "{\"language\":\"de\"}"), 200, NULL);
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(scope_init(f.c, db, "acme", &s), 0);
+    struct scope s = fixture_scope(&f, "acme");
     assert_int_equal(account_by_login(&s, "stepper", &a), 0);
-    assert_int_equal(session_check(f.c, db, strchr(b.session, '=') + 1, clock_real(), &t), 0);
+    assert_int_equal(session_check(f.c, f.db, strchr(b.session, '=') + 1, clock_real(), &t), 0);
     assert_int_equal(session_step(&s, t.id, true, clock_real() - INT64_C(301) * 1000000), 0);
-    cloud_db_give(f.c, db);
     expect(send_as(&b, "PATCH", "/v1/me", "{\"language\":\"ro\"}"), 403, "step-up-needed");
     code_of(secret, 1, code);
     expect(send_as(&b, "POST", "/v1/session/step-up", "{\"password\":\"" PASSWORD_1 "\"}"), 401, "login-failed");
@@ -435,14 +388,10 @@ static void test_step_up(void **state)
 /* Makes the session one that was stepped up more than 5 minutes ago. */
 static void grow_old(const struct browser *b)
 {
-    struct db *db = NULL;
-    struct scope s;
     struct session t;
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(scope_init(f.c, db, "acme", &s), 0);
-    assert_int_equal(session_check(f.c, db, strchr(b->session, '=') + 1, clock_real(), &t), 0);
+    struct scope s = fixture_scope(&f, "acme");
+    assert_int_equal(session_check(f.c, f.db, strchr(b->session, '=') + 1, clock_real(), &t), 0);
     assert_int_equal(session_step(&s, t.id, true, clock_real() - INT64_C(301) * 1000000), 0);
-    cloud_db_give(f.c, db);
 }
 
 /* Who has the cookie and the password still lacks the code. */
@@ -512,17 +461,12 @@ static void test_resets_are_counted_by_login(void **state)
 
 static void set_policy(uint64_t second_factor)
 {
-    struct db *db = NULL;
-    struct scope s;
     struct tenant_settings set;
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(cloud_begin(f.c, db), 0);
-    assert_int_equal(scope_init(f.c, db, "acme", &s), 0);
-    assert_int_equal(tenant_settings_get(db, "acme", &set), 0);
+    struct scope s = fixture_begin(&f, "acme");
+    assert_int_equal(tenant_settings_get(f.db, "acme", &set), 0);
     set.second_factor = second_factor;
     assert_int_equal(tenant_settings_put(&s, &set, ""), 0);
-    assert_int_equal(cloud_commit(f.c, db), 0);
-    cloud_db_give(f.c, db);
+    fixture_commit(&f);
 }
 
 /* Where the company leaves it to people, a password is enough, and who has a second factor may do without it again. */
@@ -657,16 +601,12 @@ static struct events events(const char *tenant, const char *kind, const char *ou
 {
     struct events x = {.kind = kind, .outcome = outcome};
     struct audit_reader *reader;
-    struct db *db = NULL;
-    struct scope s;
     uint64_t next;
     assert_int_equal(audit_settle(f.c, 10000), 0);
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(scope_init(f.c, db, tenant, &s), 0);
+    struct scope s = fixture_scope(&f, tenant);
     assert_int_equal(audit_reader_new(false, &reader), 0);
     assert_int_equal(audit_each(reader, &s, 1, 1 << 20, count_event, &x, &next), 0);
     audit_reader_free(reader);
-    cloud_db_give(f.c, db);
     return x;
 }
 
@@ -882,5 +822,5 @@ int main(void)
         cmocka_unit_test(test_flood),
         cmocka_unit_test(test_strange_bodies),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, api_setup, api_teardown);
 }

@@ -1,52 +1,28 @@
 /* A company's settings, and what they do to who works there. */
-#include "api/api.h"
-
 #include "cloud/settings_of.h"
-#include "tests/unit/cloud_human.h"
+#include "tests/unit/api_human.h"
 
-static struct fixture f;
-static struct api *api;
-static struct db *db;
 static struct human owner, plain;
 
 static int setup(void **state)
 {
-    fixture_make(&f);
-    assert_int_equal(api_start(f.c, NULL, &api), 0);
-    f.s.port = api_port(api);
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    human_make(&f, db, "acme", "owner", &owner);
-    human_make(&f, db, "acme", "plain", &plain);
-    (void)human_grant(&f, db, &owner, ROLE_OWNER, NULL, 0);
-    (void)human_grant(&f, db, &plain, ROLE_DPO, NULL, 0);
-    struct scope s = human_begin(&f, db, "acme"); /* a session without a second factor */
+    (void)api_setup(state);
+    owner = human_with("acme", "owner", ROLE_OWNER);
+    plain = human_with("acme", "plain", ROLE_DPO);
+    struct scope s = fixture_begin(&f, "acme"); /* a session without a second factor */
     plain.session.factor = false;
     assert_int_equal(session_make(&s, &plain.account, &plain.session, plain.cookie), 0);
-    return cloud_commit(f.c, db);
-}
-
-static int teardown(void **state)
-{
-    cloud_db_give(f.c, db);
-    api_stop(api);
-    fixture_done(&f);
-    return 0;
-}
-
-static void expect(const struct human *h, const char *method, const char *path, const char *body, int status,
-                   const char *slug)
-{
-    human_expect(&f, h, method, path, body, status, slug);
+    return cloud_commit(f.c, f.db);
 }
 
 static void patch(const char *body, int status, const char *slug)
 {
-    expect(&owner, "PATCH", "/v1/settings", body, status, slug);
+    expect(as(&owner, "PATCH", "/v1/settings", body), status, slug);
 }
 
 static void test_defaults_protect(void **state)
 {
-    struct reply r = human_send(&f, &owner, "GET", "/v1/settings", NULL);
+    struct reply r = as(&owner, "GET", "/v1/settings", NULL);
     assert_int_equal(r.status, 200);
     assert_string_equal(reply_text(&r, "second_factor"), "all");
     assert_true(json_is_false(json_object_get(r.json, "presence")));
@@ -57,14 +33,14 @@ static void test_defaults_protect(void **state)
 
 static void test_the_second_factor(void **state)
 {
-    expect(&plain, "GET", "/v1/people", NULL, 403, "second-factor-needed");
+    expect(as(&plain, "GET", "/v1/people", NULL), 403, "second-factor-needed");
     patch("{\"second_factor\":\"listed\",\"second_factor_permissions\":[\"people.erase\"]}", 200, NULL);
-    expect(&plain, "GET", "/v1/people", NULL, 200, NULL);
-    expect(&plain, "GET", "/v1/erasures", NULL, 403, "second-factor-needed");
+    expect(as(&plain, "GET", "/v1/people", NULL), 200, NULL);
+    expect(as(&plain, "GET", "/v1/erasures", NULL), 403, "second-factor-needed");
     patch("{\"second_factor\":\"optional\"}", 200, NULL);
-    expect(&plain, "GET", "/v1/erasures", NULL, 200, NULL);
+    expect(as(&plain, "GET", "/v1/erasures", NULL), 200, NULL);
     patch("{\"second_factor\":\"all\"}", 200, NULL);
-    expect(&plain, "GET", "/v1/people", NULL, 403, "second-factor-needed");
+    expect(as(&plain, "GET", "/v1/people", NULL), 403, "second-factor-needed");
 }
 
 static void test_values(void **state)
@@ -72,7 +48,7 @@ static void test_values(void **state)
     patch("{\"time_zone\":\"Europe/Bucharest\",\"week_start\":7,\"retention_days\":400,\"language\":\"ro\","
           "\"presence\":true,\"session_idle_minutes\":10,\"session_hours\":8,\"dpo_contact\":\"dpo@acme.example\"}",
           200, NULL);
-    struct reply r = human_send(&f, &owner, "GET", "/v1/settings", NULL);
+    struct reply r = as(&owner, "GET", "/v1/settings", NULL);
     assert_string_equal(reply_text(&r, "time_zone"), "Europe/Bucharest");
     assert_string_equal(reply_text(&r, "dpo_contact"), "dpo@acme.example");
     assert_string_equal(reply_text(&r, "language"), "ro");
@@ -101,7 +77,7 @@ static void test_four_eyes_take_two_owners(void **state)
 
 static void test_who_may(void **state)
 {
-    expect(&plain, "PATCH", "/v1/settings", "{\"presence\":true}", 403, "forbidden");
+    expect(as(&plain, "PATCH", "/v1/settings", "{\"presence\":true}"), 403, "forbidden");
 }
 
 int main(void)
@@ -111,5 +87,5 @@ int main(void)
         cmocka_unit_test(test_values),           cmocka_unit_test(test_four_eyes_take_two_owners),
         cmocka_unit_test(test_who_may),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, api_teardown);
 }

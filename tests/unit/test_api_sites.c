@@ -1,31 +1,6 @@
 /* Sites, readers and tenants, as users of the API meet them. */
-#include "api/api.h"
-
 #include "cloud/reader.h"
-#include "tests/unit/cloud_fixture.h"
-
-static struct fixture f;
-static struct api *api;
-
-static int setup(void **state)
-{
-    fixture_make(&f);
-    assert_int_equal(api_start(f.c, NULL, &api), 0);
-    f.s.port = api_port(api);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    api_stop(api);
-    fixture_done(&f);
-    return 0;
-}
-
-static struct reply send(const char *method, const char *path, const char *token, const char *body)
-{
-    return request(&f.s, method, path, token, body ? BYTES_STR(body) : BYTES_NONE, body ? as_json : NULL);
-}
+#include "tests/unit/api_fixture.h"
 
 static struct reply send_if(const char *method, const char *path, const char *body, const char *tag)
 {
@@ -33,12 +8,6 @@ static struct reply send_if(const char *method, const char *path, const char *bo
     const char *const extra[] = {"-H", header, "-H", "Content-Type: application/json", NULL};
     snprintf(header, sizeof header, "If-Match: %s", tag);
     return request(&f.s, method, path, f.acme, body ? BYTES_STR(body) : BYTES_NONE, extra);
-}
-
-static void expect(struct reply r, int status, const char *slug)
-{
-    assert_problem(&r, status, slug);
-    reply_done(&r);
 }
 
 static void keep(char *ret, size_t size, const char *s)
@@ -70,33 +39,33 @@ static void gateway_path(char ret[64])
 static void test_a_site_lives_and_goes(void **state)
 {
     char path[64], tag[64];
-    struct reply r = send("POST", "/v1/sites", f.acme, "{\"name\":\"Annex\",\"time_zone\":\"Europe/Berlin\"}");
+    struct reply r = call("POST", "/v1/sites", f.acme, "{\"name\":\"Annex\",\"time_zone\":\"Europe/Berlin\"}");
     assert_int_equal(r.status, 201);
     assert_string_equal(reply_text(&r, "time_zone"), "Europe/Berlin");
     keep(path, sizeof path, reply_header(&r, "Location"));
     keep(tag, sizeof tag, reply_header(&r, "ETag"));
     reply_done(&r);
-    expect(send("GET", path, f.globex, NULL), 404, "not-found");
-    expect(send("POST", "/v1/sites", f.acme, "{\"name\":\"Annex\"}"), 409, "conflict");
-    r = send("POST", "/v1/sites", f.globex, "{\"name\":\"Annex\"}"); /* a name is unique within one customer's data */
+    expect(call("GET", path, f.globex, NULL), 404, "not-found");
+    expect(call("POST", "/v1/sites", f.acme, "{\"name\":\"Annex\"}"), 409, "conflict");
+    r = call("POST", "/v1/sites", f.globex, "{\"name\":\"Annex\"}"); /* a name is unique within one customer's data */
     assert_int_equal(r.status, 201);
     assert_true(json_is_null(json_object_get(r.json, "time_zone")));
     reply_done(&r);
 
-    r = send("PATCH", path, f.acme, "{\"time_zone\":null}");
+    r = call("PATCH", path, f.acme, "{\"time_zone\":null}");
     assert_int_equal(r.status, 200);
     assert_true(json_is_null(json_object_get(r.json, "time_zone")));
     assert_string_equal(reply_text(&r, "name"), "Annex");
     reply_done(&r);
     expect(send_if("DELETE", path, NULL, tag), 412, "precondition-failed");
-    expect(send("PATCH", path, f.acme, "{\"name\":\"Gate\"}"), 409, "conflict"); /* the gateway's */
-    expect(send("DELETE", path, f.globex, NULL), 404, "not-found");
-    r = send("DELETE", path, f.acme, NULL);
+    expect(call("PATCH", path, f.acme, "{\"name\":\"Gate\"}"), 409, "conflict"); /* the gateway's */
+    expect(call("DELETE", path, f.globex, NULL), 404, "not-found");
+    r = call("DELETE", path, f.acme, NULL);
     assert_int_equal(r.status, 204);
     assert_int_equal(r.n, 0);
     reply_done(&r);
-    expect(send("GET", path, f.acme, NULL), 404, "not-found");
-    expect(send("DELETE", path, f.acme, NULL), 404, "not-found");
+    expect(call("GET", path, f.acme, NULL), 404, "not-found");
+    expect(call("DELETE", path, f.acme, NULL), 404, "not-found");
 }
 
 static void test_time_zones(void **state)
@@ -105,18 +74,18 @@ static void test_time_zones(void **state)
     static const char *const wrong[] = {"",  "/etc/passwd", "../UTC", "Europe/", "Europe//Berlin",
                                         "5", "Mitte ",      "Köln"};
     char body[128], path[64];
-    struct reply r = send("POST", "/v1/sites", f.acme, "{\"name\":\"Zoned\"}");
+    struct reply r = call("POST", "/v1/sites", f.acme, "{\"name\":\"Zoned\"}");
     keep(path, sizeof path, reply_header(&r, "Location"));
     reply_done(&r);
     for (size_t i = 0; i < ARRAY_LEN(right); i++) {
         snprintf(body, sizeof body, "{\"time_zone\":\"%s\"}", right[i]);
-        r = send("PATCH", path, f.acme, body);
+        r = call("PATCH", path, f.acme, body);
         assert_string_equal(reply_text(&r, "time_zone"), right[i]);
         reply_done(&r);
     }
     for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
         snprintf(body, sizeof body, "{\"time_zone\":\"%s\"}", wrong[i]);
-        expect(send("PATCH", path, f.acme, body), 400, "invalid");
+        expect(call("PATCH", path, f.acme, body), 400, "invalid");
     }
 }
 
@@ -128,83 +97,72 @@ static void test_another_name_is_seen_everywhere(void **state)
         .tenant = "acme", .reader = "door", .gw = f.gw, .cred = fixture_card(1), .gseq = 1, .time = when};
     fixture_file_one(&f, &p);
     gateway_path(gateway);
-    struct reply r = send("GET", gateway, f.acme, NULL);
+    struct reply r = call("GET", gateway, f.acme, NULL);
     assert_string_equal(reply_text(&r, "site"), "Gate");
     snprintf(site, sizeof site, "/v1/sites/%s", reply_text(&r, "site_id"));
     reply_done(&r);
-    r = send("GET", site, f.acme, NULL);
+    r = call("GET", site, f.acme, NULL);
     assert_string_equal(reply_text(&r, "name"), "Gate");
     reply_done(&r);
-    r = send("PATCH", site, f.acme, "{\"name\":\"Main gate\"}");
-    assert_int_equal(r.status, 200);
-    reply_done(&r);
-    r = send("GET", gateway, f.acme, NULL);
+    expect(call("PATCH", site, f.acme, "{\"name\":\"Main gate\"}"), 200, NULL);
+    r = call("GET", gateway, f.acme, NULL);
     assert_string_equal(reply_text(&r, "site"), "Main gate");
     reply_done(&r);
-    r = send("GET", "/v1/punches?site=Main%20gate", f.acme, NULL);
+    r = call("GET", "/v1/punches?site=Main%20gate", f.acme, NULL);
     assert_int_equal(json_array_size(json_object_get(r.json, "items")), 1);
     reply_done(&r);
-    r = send("GET", "/v1/punches?site=Gate", f.acme, NULL);
+    r = call("GET", "/v1/punches?site=Gate", f.acme, NULL);
     assert_int_equal(json_array_size(json_object_get(r.json, "items")), 0);
     reply_done(&r);
-    r = send("DELETE", site, f.acme, NULL);
+    r = call("DELETE", site, f.acme, NULL);
     assert_problem(&r, 409, "conflict");
     assert_non_null(strstr(reply_text(&r, "detail"), "1 gateway stands here"));
     reply_done(&r);
 
     /* a gateway goes to a site by its name; one that is new is made */
-    r = send("PATCH", gateway, f.acme, "{\"site\":\"Yard\"}");
+    r = call("PATCH", gateway, f.acme, "{\"site\":\"Yard\"}");
     assert_int_equal(r.status, 200);
     assert_string_equal(reply_text(&r, "site"), "Yard");
     reply_done(&r);
-    r = send("GET", "/v1/sites?limit=1000", f.acme, NULL);
+    r = call("GET", "/v1/sites?limit=1000", f.acme, NULL);
     assert_non_null(item_of(&r, "name", "Yard"));
     assert_non_null(item_of(&r, "name", "Main gate"));
     reply_done(&r);
-    r = send("DELETE", site, f.acme, NULL); /* nobody stands there any more */
-    assert_int_equal(r.status, 204);
-    reply_done(&r);
+    expect(call("DELETE", site, f.acme, NULL), 204, NULL); /* nobody stands there any more */
 }
 
 static void test_a_site_is_archived_when_nothing_stands_there(void **state)
 {
     char id[2 * GW_LEN + 1], gateway[64], site[80];
-    struct db *db = NULL;
     uint8_t gw[GW_LEN];
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    fixture_gateway(&f, db, "acme", "Old mill", gw);
-    cloud_db_give(f.c, db);
+    fixture_gateway(&f, "acme", "Old mill", gw);
     snprintf(gateway, sizeof gateway, "/v1/gateways/%s", str_hex(gw, GW_LEN, id));
-    struct reply r = send("GET", gateway, f.acme, NULL);
+    struct reply r = call("GET", gateway, f.acme, NULL);
     snprintf(site, sizeof site, "/v1/sites/%s", reply_text(&r, "site_id"));
     reply_done(&r);
-    r = send("PATCH", site, f.acme, "{\"archived\":true}");
+    r = call("PATCH", site, f.acme, "{\"archived\":true}");
     assert_problem(&r, 409, "conflict");
     assert_non_null(strstr(reply_text(&r, "detail"), "1 gateway stands here"));
     reply_done(&r);
 
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(gateway_revoke(f.c, db, gw), 0); /* it never stood anywhere else: the site cannot go */
-    cloud_db_give(f.c, db);
-    expect(send("DELETE", site, f.acme, NULL), 409, "conflict");
-    r = send("PATCH", site, f.acme, "{\"archived\":true,\"name\":\"Mill, closed\"}");
+    assert_int_equal(gateway_revoke(f.c, f.db, gw), 0); /* it never stood anywhere else: the site cannot go */
+    expect(call("DELETE", site, f.acme, NULL), 409, "conflict");
+    r = call("PATCH", site, f.acme, "{\"archived\":true,\"name\":\"Mill, closed\"}");
     assert_int_equal(r.status, 200);
     assert_string_not_equal(reply_text(&r, "archived"), "");
     reply_done(&r);
-    r = send("GET", gateway, f.acme, NULL);
+    r = call("GET", gateway, f.acme, NULL);
     assert_string_equal(reply_text(&r, "site"), "Mill, closed"); /* still the name of where it stood */
     reply_done(&r);
 
     /* what stands there again brings it back */
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    fixture_gateway(&f, db, "acme", "Mill, closed", gw);
-    cloud_db_give(f.c, db);
-    r = send("GET", site, f.acme, NULL);
+    fixture_gateway(&f, "acme", "Mill, closed", gw);
+    r = call("GET", site, f.acme, NULL);
     assert_true(json_is_null(json_object_get(r.json, "archived")));
     reply_done(&r);
-    expect(send("PATCH", site, f.acme, "{\"archived\":true}"), 409, "conflict");
-    expect(send("PATCH", site, f.globex, "{\"archived\":true}"), 404, "not-found");
-    expect(send("POST", "/v1/sites", f.acme, "{\"name\":\"x\",\"archived\":true}"), 400, "invalid");
+    expect(call("PATCH", site, f.acme, "{\"archived\":true}"), 409, "conflict");
+    expect(call("PATCH", site, f.globex, "{\"archived\":true}"), 404, "not-found");
+    expect(call("POST", "/v1/sites", f.acme, "{\"name\":\"x\",\"archived\":true}"), 400, "invalid");
 }
 
 static void test_sites_come_in_pages(void **state)
@@ -213,14 +171,12 @@ static void test_sites_come_in_pages(void **state)
     size_t seen = 0, pages = 0;
     for (int i = 0; i < 10; i++) {
         snprintf(body, sizeof body, "{\"name\":\"Page %d\"}", i);
-        struct reply r = send("POST", "/v1/sites", f.globex, body);
-        assert_int_equal(r.status, 201);
-        reply_done(&r);
+        expect(call("POST", "/v1/sites", f.globex, body), 201, NULL);
     }
     for (bool more = true; more; pages++) {
         size_t i;
         json_t *o;
-        struct reply r = send("GET", path, f.globex, NULL);
+        struct reply r = call("GET", path, f.globex, NULL);
         assert_int_equal(r.status, 200);
         json_array_foreach(json_object_get(r.json, "items"), i, o)
         {
@@ -232,21 +188,16 @@ static void test_sites_come_in_pages(void **state)
     }
     assert_int_equal(seen, 10);
     assert_in_range(pages, 3, 4);
-    expect(send("GET", "/v1/sites?cursor=abc", f.acme, NULL), 400, "bad-cursor");
+    expect(call("GET", "/v1/sites?cursor=abc", f.acme, NULL), 400, "bad-cursor");
 }
 
 /* ---- readers ---- */
 
 static void see(const char *tenant, const uint8_t gw[GW_LEN], const char *name, int64_t day)
 {
-    struct db *db = NULL;
-    struct scope s;
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(cloud_begin(f.c, db), 0);
-    assert_int_equal(scope_init(f.c, db, tenant, &s), 0);
+    struct scope s = fixture_begin(&f, tenant);
     assert_int_equal(reader_seen(&s, gw, name, day), 0);
-    assert_int_equal(cloud_commit(f.c, db), 0);
-    cloud_db_give(f.c, db);
+    fixture_commit(&f);
 }
 
 static void test_readers(void **state)
@@ -257,7 +208,7 @@ static void test_readers(void **state)
     see("acme", f.gw, "front", 20782);
     see("acme", f.gw, "back", 20780);
     see("globex", f.gw2, "front", 20780);
-    struct reply r = send("GET", "/v1/readers", f.acme, NULL);
+    struct reply r = call("GET", "/v1/readers", f.acme, NULL);
     assert_int_equal(r.status, 200);
     assert_int_equal(json_array_size(json_object_get(r.json, "items")), 2);
     json_t *o = item_of(&r, "name", "front");
@@ -268,7 +219,7 @@ static void test_readers(void **state)
     snprintf(path, sizeof path, "/v1/readers/%s", json_string_value(json_object_get(o, "id")));
     reply_done(&r);
 
-    r = send("GET", path, f.acme, NULL);
+    r = call("GET", path, f.acme, NULL);
     assert_string_equal(reply_text(&r, "name"), "front");
     keep(tag, sizeof tag, reply_header(&r, "ETag"));
     reply_done(&r);
@@ -280,16 +231,16 @@ static void test_readers(void **state)
     reply_done(&r);
     expect(send_if("PATCH", path, "{\"label\":\"Lost\"}", tag), 412, "precondition-failed");
     see("acme", f.gw, "front", 20791);
-    r = send("GET", path, f.acme, NULL);
+    r = call("GET", path, f.acme, NULL);
     assert_string_equal(reply_text(&r, "label"), "Turnstile"); /* which it keeps */
     assert_string_equal(reply_text(&r, "last_day"), "2026-12-04");
     reply_done(&r);
-    r = send("PATCH", path, f.acme, "{\"label\":null}");
+    r = call("PATCH", path, f.acme, "{\"label\":null}");
     assert_true(json_is_null(json_object_get(r.json, "label")));
     reply_done(&r);
-    expect(send("PATCH", path, f.acme, "{\"name\":\"x\"}"), 400, "invalid"); /* its gateway's to say */
-    expect(send("PATCH", path, f.globex, "{\"label\":\"x\"}"), 404, "not-found");
-    expect(send("GET", path, f.globex, NULL), 404, "not-found");
+    expect(call("PATCH", path, f.acme, "{\"name\":\"x\"}"), 400, "invalid"); /* its gateway's to say */
+    expect(call("PATCH", path, f.globex, "{\"label\":\"x\"}"), 404, "not-found");
+    expect(call("GET", path, f.globex, NULL), 404, "not-found");
 }
 
 /* The directions of the punches that a reader of this name made, in the order of their times. */
@@ -301,7 +252,7 @@ static void directions_at(const char *reader, char *ret, size_t size)
     json_t *o;
     snprintf(path, sizeof path, "/v1/punches?reader=%s&from=%s&to=%s", reader,
              str_time(now - INT64_C(86400000000), from), str_time(now + INT64_C(3600000000), to));
-    struct reply r = send("GET", path, f.acme, NULL);
+    struct reply r = call("GET", path, f.acme, NULL);
     assert_int_equal(r.status, 200);
     ret[0] = '\0';
     json_array_foreach(json_object_get(r.json, "items"), i, o)
@@ -323,7 +274,7 @@ static void test_a_reader_has_a_direction(void **state)
     p.time += 1000;
     fixture_file_one(&f, &p);
     see("acme", f.gw, "lift", now / INT64_C(86400000000));
-    struct reply r = send("GET", "/v1/readers?limit=1000", f.acme, NULL);
+    struct reply r = call("GET", "/v1/readers?limit=1000", f.acme, NULL);
     json_t *o = item_of(&r, "name", "lift");
     assert_string_equal(json_string_value(json_object_get(o, "direction")), "both");
     assert_string_equal(json_string_value(json_object_get(o, "mode")), "attendance");
@@ -332,7 +283,7 @@ static void test_a_reader_has_a_direction(void **state)
     directions_at("lift", got, sizeof got);
     assert_string_equal(got, "unknown in ");
 
-    r = send("PATCH", path, f.acme, "{\"direction\":\"out\",\"mode\":\"access\"}");
+    r = call("PATCH", path, f.acme, "{\"direction\":\"out\",\"mode\":\"access\"}");
     assert_int_equal(r.status, 200);
     assert_string_equal(reply_text(&r, "direction"), "out");
     assert_string_equal(reply_text(&r, "mode"), "access");
@@ -340,40 +291,40 @@ static void test_a_reader_has_a_direction(void **state)
     directions_at("lift", got, sizeof got);
     assert_string_equal(got, "out in ");                       /* what the punch says itself counts */
     see("acme", f.gw, "lift", now / INT64_C(86400000000) + 1); /* another punch leaves the settings as they are */
-    r = send("PATCH", path, f.acme, "{\"direction\":\"both\"}");
+    r = call("PATCH", path, f.acme, "{\"direction\":\"both\"}");
     assert_string_equal(reply_text(&r, "direction"), "both");
     assert_string_equal(reply_text(&r, "mode"), "access");
     reply_done(&r);
     directions_at("lift", got, sizeof got);
     assert_string_equal(got, "unknown in ");
-    expect(send("PATCH", path, f.acme, "{\"direction\":\"up\"}"), 400, "invalid");
-    expect(send("PATCH", path, f.acme, "{\"mode\":null}"), 400, "invalid");
+    expect(call("PATCH", path, f.acme, "{\"direction\":\"up\"}"), 400, "invalid");
+    expect(call("PATCH", path, f.acme, "{\"mode\":null}"), 400, "invalid");
 }
 
 /* ---- tenants ---- */
 
 static void test_tenants(void **state)
 {
-    struct reply r = send("POST", "/v1/tenants", f.operator_token, "{\"id\":\"initech\"}");
+    struct reply r = call("POST", "/v1/tenants", f.operator_token, "{\"id\":\"initech\"}");
     assert_int_equal(r.status, 201);
     assert_string_equal(reply_header(&r, "Location"), "/v1/tenants/initech");
     assert_string_equal(reply_text(&r, "id"), "initech");
     assert_int_equal(json_integer_value(json_object_get(r.json, "gateways")), 0);
     reply_done(&r);
-    expect(send("POST", "/v1/tenants", f.operator_token, "{\"id\":\"initech\"}"), 409, "conflict");
-    expect(send("POST", "/v1/tenants", f.operator_token, "{\"id\":\"In_itech\"}"), 400, "invalid");
-    expect(send("GET", "/v1/tenants/nobody", f.operator_token, NULL), 404, "not-found");
-    r = send("GET", "/v1/tenants/acme", f.operator_token, NULL);
+    expect(call("POST", "/v1/tenants", f.operator_token, "{\"id\":\"initech\"}"), 409, "conflict");
+    expect(call("POST", "/v1/tenants", f.operator_token, "{\"id\":\"In_itech\"}"), 400, "invalid");
+    expect(call("GET", "/v1/tenants/nobody", f.operator_token, NULL), 404, "not-found");
+    r = call("GET", "/v1/tenants/acme", f.operator_token, NULL);
     assert_int_equal(json_integer_value(json_object_get(r.json, "gateways")), 3);
     assert_string_not_equal(reply_header(&r, "ETag"), "");
     reply_done(&r);
 
-    r = send("GET", "/v1/tenants?limit=2", f.operator_token, NULL);
+    r = call("GET", "/v1/tenants?limit=2", f.operator_token, NULL);
     assert_int_equal(json_array_size(json_object_get(r.json, "items")), 2);
     char path[1024];
     snprintf(path, sizeof path, "/v1/tenants?limit=2&cursor=%s", reply_text(&r, "next"));
     reply_done(&r);
-    r = send("GET", path, f.operator_token, NULL);
+    r = call("GET", path, f.operator_token, NULL);
     assert_int_equal(json_array_size(json_object_get(r.json, "items")), 1);
     assert_non_null(item_of(&r, "id", "initech"));
     assert_true(json_is_null(json_object_get(r.json, "next")));
@@ -395,12 +346,9 @@ static void test_tenant_is_made_once(void **state)
         assert_string_equal(reply_header(&r, "Idempotency-Replayed"), i == 1 ? "true" : "");
         reply_done(&r);
     }
-    struct db *db = NULL;
     struct token t;
     char token[TOKEN_TEXT_MAX];
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(token_add(f.c, db, "hooli", "test", 0, token, &t), 0);
-    cloud_db_give(f.c, db);
+    assert_int_equal(token_add(f.c, f.db, "hooli", "test", 0, token, &t), 0);
     r = post(&f.s, "/v1/people", token, "{\"name\":\"First\"}");
     assert_int_equal(r.status, 201);
     reply_done(&r);
@@ -419,5 +367,5 @@ int main(void)
         cmocka_unit_test(test_tenants),
         cmocka_unit_test(test_tenant_is_made_once),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, api_setup, api_teardown);
 }

@@ -1,6 +1,4 @@
 /* The live stream, read by curl: what is there, what comes, coming back, and its end when the right is gone. */
-#include "api/api.h"
-
 #include <poll.h>
 #include <signal.h>
 
@@ -8,28 +6,9 @@
 #include "cloud/people.h"
 #include "cloud/site.h"
 #include "cloud/unit.h"
-#include "tests/unit/cloud_actor.h"
-#include "tests/unit/cloud_human.h"
+#include "tests/unit/api_human.h"
 
 #define WAIT_MS 20000
-
-static struct fixture f;
-static struct api *api;
-
-static int setup(void **state)
-{
-    fixture_make(&f);
-    assert_int_equal(api_start(f.c, NULL, &api), 0);
-    f.s.port = api_port(api);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    api_stop(api);
-    fixture_done(&f);
-    return 0;
-}
 
 /* curl at the stream; its output comes through fd. */
 struct listener {
@@ -131,9 +110,7 @@ static void add_person(const char *token, const char *name)
 {
     char body[64];
     snprintf(body, sizeof body, "{\"name\":\"%s\"}", name);
-    struct reply r = post(&f.s, "/v1/people", token, body);
-    assert_int_equal(r.status, 201);
-    reply_done(&r);
+    expect(post(&f.s, "/v1/people", token, body), 201, NULL);
 }
 
 static void test_what_happens_is_told(void **state)
@@ -180,16 +157,10 @@ static void test_what_happens_is_told(void **state)
 
 static void test_where_to_begin(void **state)
 {
-    struct reply r = get(&f.s, "/v1/stream?after=7", f.acme);
-    assert_problem(&r, 400, "bad-parameter");
-    reply_done(&r);
-    r = get(&f.s, "/v1/stream?after=1.0.0", f.acme);
-    assert_problem(&r, 410, "feed-restarted");
-    reply_done(&r);
-    r = get(&f.s, "/v1/stream", f.operator_token);
-    assert_problem(&r, 403, "forbidden");
-    reply_done(&r);
-    r = request(&f.s, "HEAD", "/v1/stream", f.acme, BYTES_NONE, NULL); /* comes to its end */
+    expect(get(&f.s, "/v1/stream?after=7", f.acme), 400, "bad-parameter");
+    expect(get(&f.s, "/v1/stream?after=1.0.0", f.acme), 410, "feed-restarted");
+    expect(get(&f.s, "/v1/stream", f.operator_token), 403, "forbidden");
+    struct reply r = request(&f.s, "HEAD", "/v1/stream", f.acme, BYTES_NONE, NULL); /* comes to its end */
     assert_int_equal(r.status, 200);
     assert_string_equal(reply_header(&r, "Content-Type"), "text/event-stream");
     reply_done(&r);
@@ -198,23 +169,17 @@ static void test_where_to_begin(void **state)
 /* A token of its own, for its end. */
 static void make_token(int64_t expires, char ret_text[TOKEN_TEXT_MAX], struct token *ret)
 {
-    struct db *db = NULL;
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(token_add(f.c, db, "acme", "stream", expires, ret_text, ret), 0);
-    cloud_db_give(f.c, db);
+    assert_int_equal(token_add(f.c, f.db, "acme", "stream", expires, ret_text, ret), 0);
 }
 
 static void test_ends_with_the_right(void **state)
 {
     char text[TOKEN_TEXT_MAX];
     struct token t;
-    struct db *db = NULL;
     make_token(clock_real() + INT64_C(3600) * 1000000, text, &t);
     struct listener *l = listen_at("/v1/stream", text, NULL);
     assert_true(hears(l, "id: "));
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(token_revoke(f.c, db, t.id), 0);
-    cloud_db_give(f.c, db);
+    assert_int_equal(token_revoke(f.c, f.db, t.id), 0);
     add_person(f.acme, "Unseen");
     assert_true(hears(l, "event: end\ndata: {\"reason\":\"token-unknown\"}\n\n"));
     assert_true(ends(l));
@@ -227,13 +192,11 @@ static void test_ends_with_the_time(void **state)
 {
     char text[TOKEN_TEXT_MAX];
     struct token t;
-    struct db *db = NULL;
     make_token(clock_real() + INT64_C(3600) * 1000000, text, &t);
     struct listener *l = listen_at("/v1/stream", text, NULL);
     assert_true(hears(l, "id: "));
-    assert_int_equal(cloud_db_take(f.c, &db), 0); /* the hour is over */
-    assert_int_equal(db_script(db, "UPDATE token SET expires = created + 1 WHERE label = 'stream' AND revoked = 0"), 0);
-    cloud_db_give(f.c, db);
+    assert_int_equal(db_script(f.db, "UPDATE token SET expires = created + 1 WHERE label = 'stream' AND revoked = 0"),
+                     0);
     add_person(f.acme, "Later");
     assert_true(hears(l, "{\"reason\":\"token-expired\"}\n\n"));
     assert_true(ends(l));
@@ -250,8 +213,8 @@ static struct person somebody(struct db *db, const char *name, const uint8_t uni
     const struct cred c = fixture_card(card);
     struct credential got;
     struct person p;
-    assert_int_equal(people_create(f.c, db, "acme", &set, &p), 0);
-    assert_int_equal(credential_assign(f.c, db, "acme", p.id, &c, RENDER_HEX10, TIME_MIN, TIME_MAX, &got, NULL), 0);
+    assert_int_equal(people_create(f.c, f.db, "acme", &set, &p), 0);
+    assert_int_equal(credential_assign(f.c, f.db, "acme", p.id, &c, RENDER_HEX10, TIME_MIN, TIME_MAX, &got, NULL), 0);
     return p;
 }
 
@@ -270,17 +233,16 @@ static void hears_within(struct db *db, const char *login, enum reach_kind kind,
                          const struct person *ada, const char *const *heard, const char *const *unheard)
 {
     struct grant_reach reach = {.kind = kind};
-    struct human h;
     struct person p;
     char name[64];
     memcpy(reach.id, id, ID_LEN);
-    human_make(&f, db, "acme", login, &h);
-    (void)human_grant(&f, db, &h, ROLE_OWNER, &reach, 0);
+    struct human h = human_make("acme", login);
+    (void)human_grant(&h, ROLE_OWNER, &reach, 0);
     struct listener *l = listen_as("/v1/stream?after=0", &h);
     assert_true(hears(l, "id: "));
     snprintf(name, sizeof name, "Ada, heard by %s", login);
     const struct person_set set = {.name = name};
-    assert_int_equal(people_update(f.c, db, "acme", ada->id, &set, &p), 0);
+    assert_int_equal(people_update(f.c, f.db, "acme", ada->id, &set, &p), 0);
     assert_true(hears(l, name));
     for (; *heard; heard++)
         if (!strstr(l->text, *heard))
@@ -298,25 +260,22 @@ static void test_what_is_out_of_reach_is_left_out(void **state)
     static const char *const not_at_gate[] = {"\"Bob\"", "Yard", NULL};
     static const char *const hers[] = {"\"type\":\"punch\"", "\"type\":\"credential\"", NULL};
     static const char *const not_hers[] = {"\"Eva\"", "\"Bob\"", "Yard", "\"type\":\"gateway\"", NULL};
-    struct db *db = NULL;
     struct unit front, back;
     uint8_t yard_gw[GW_LEN], gate[ID_LEN], yard[ID_LEN];
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    fixture_gateway(&f, db, "acme", "Yard", yard_gw);
-    assert_int_equal(site_by_name(db, "acme", "Gate", gate), 0);
-    assert_int_equal(site_by_name(db, "acme", "Yard", yard), 0);
-    assert_int_equal(unit_create(f.c, db, "acme", &(struct unit_set){.name = "Front", .site = gate}, &front), 0);
-    assert_int_equal(unit_create(f.c, db, "acme", &(struct unit_set){.name = "Back", .site = yard}, &back), 0);
-    const struct person ada = somebody(db, "Ada of the gate", front.id, 1001);
-    (void)somebody(db, "Eva", back.id, 1002);
-    (void)somebody(db, "Bob", back.id, 1003);
+    fixture_gateway(&f, "acme", "Yard", yard_gw);
+    assert_int_equal(site_by_name(f.db, "acme", "Gate", gate), 0);
+    assert_int_equal(site_by_name(f.db, "acme", "Yard", yard), 0);
+    assert_int_equal(unit_create(f.c, f.db, "acme", &(struct unit_set){.name = "Front", .site = gate}, &front), 0);
+    assert_int_equal(unit_create(f.c, f.db, "acme", &(struct unit_set){.name = "Back", .site = yard}, &back), 0);
+    const struct person ada = somebody(f.db, "Ada of the gate", front.id, 1001);
+    (void)somebody(f.db, "Eva", back.id, 1002);
+    (void)somebody(f.db, "Bob", back.id, 1003);
     punch_at(f.gw, 1001, 101);
     punch_at(f.gw, 1002, 102);
     punch_at(yard_gw, 1003, 103);
-    hears_within(db, "gatekeeper", REACH_SITE, gate, &ada, at_gate, not_at_gate);
-    hears_within(db, "foreman", REACH_UNIT, front.id, &ada, hers, not_hers);
-    hears_within(db, "ada", REACH_PERSON, ada.id, &ada, hers, not_hers);
-    cloud_db_give(f.c, db);
+    hears_within(f.db, "gatekeeper", REACH_SITE, gate, &ada, at_gate, not_at_gate);
+    hears_within(f.db, "foreman", REACH_UNIT, front.id, &ada, hers, not_hers);
+    hears_within(f.db, "ada", REACH_PERSON, ada.id, &ada, hers, not_hers);
 }
 
 /* Who does not read keeps nobody else waiting, neither who writes nor who listens. */
@@ -325,14 +284,11 @@ static void test_a_listener_that_does_not_read(void **state)
 {
     struct listener *lazy = listen_at("/v1/stream?after=0", f.acme, NULL), *l = listen_at("/v1/stream", f.acme, NULL);
     assert_true(hears(l, "id: "));
-    struct db *db = NULL;
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
     for (int i = 0; i < COMMITS; i++) {
         struct person p;
         const struct person_set set = {.name = i == COMMITS - 1 ? "The last one" : "One of many, each with a commit"};
-        assert_int_equal(people_create(f.c, db, "acme", &set, &p), 0);
+        assert_int_equal(people_create(f.c, f.db, "acme", &set, &p), 0);
     }
-    cloud_db_give(f.c, db);
     assert_true(hears(l, "The last one"));
     assert_int_equal(count(l->text, "One of many"), COMMITS - 1);
     leave(lazy);
@@ -342,29 +298,24 @@ static void test_a_listener_that_does_not_read(void **state)
 /* The vendor's people watch as long as they are let in, and not an event longer. */
 static void test_support_runs_out_in_the_middle(void **state)
 {
-    struct actor mira = actor_make(&f, VENDOR_TENANT, "mira", ROLE_SUPPORT);
-    struct actor owner = actor_make(&f, "acme", "owner", ROLE_OWNER);
+    struct human mira = human_with(VENDOR_TENANT, "mira", ROLE_SUPPORT);
+    struct human owner = human_with("acme", "owner", ROLE_OWNER);
     char path[128], cookie[128];
-    struct db *db = NULL;
-    expect_actor(&f, &mira, NULL, "POST", "/v1/me/confidentiality", "{\"version\":1}", 200, NULL);
-    struct reply r = as_actor(&f, &mira, NULL, "POST", "/v1/support-requests",
-                              "{\"tenant\":\"acme\",\"ticket\":\"T-9\",\"reason\":\"the feed stops\","
-                              "\"permissions\":[\"changes.read\",\"people.read\"],\"hours\":1}");
+    expect(as(&mira, "POST", "/v1/me/confidentiality", "{\"version\":1}"), 200, NULL);
+    struct reply r = as(&mira, "POST", "/v1/support-requests",
+                        "{\"tenant\":\"acme\",\"ticket\":\"T-9\",\"reason\":\"the feed stops\","
+                        "\"permissions\":[\"changes.read\",\"people.read\"],\"hours\":1}");
     assert_int_equal(r.status, 201);
     snprintf(path, sizeof path, "/v1/support-requests/%s/decision", reply_text(&r, "id"));
     reply_done(&r);
-    expect_actor(&f, &owner, NULL, "POST", path, "{\"approve\":true}", 200, NULL);
+    expect(as(&owner, "POST", path, "{\"approve\":true}"), 200, NULL);
 
     snprintf(cookie, sizeof cookie, "Cookie: " SESSION_COOKIE "=%s", mira.cookie);
     struct listener *l = listen_with("/v1/stream", cookie, "Punch-Tenant: acme");
     assert_true(hears(l, "id: "));
     add_person(f.acme, "Within");
     assert_true(hears(l, "\"Within\""));
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(cloud_begin(f.c, db), 0);
-    assert_int_equal(db_script(db, "UPDATE support SET ends = starts + 1 WHERE state = 2"), 0); /* its hour is over */
-    assert_int_equal(cloud_commit(f.c, db), 0);
-    cloud_db_give(f.c, db);
+    fixture_sql(&f, "UPDATE support SET ends = starts + 1 WHERE state = 2"); /* its hour is over */
     add_person(f.acme, "Afterwards");
     assert_true(hears(l, "event: end\ndata: {\"reason\":\"forbidden\"}\n\n"));
     assert_true(ends(l));
@@ -383,5 +334,5 @@ int main(void)
         cmocka_unit_test(test_a_listener_that_does_not_read),
         cmocka_unit_test(test_support_runs_out_in_the_middle),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, api_setup, api_teardown);
 }

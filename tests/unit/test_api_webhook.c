@@ -1,28 +1,9 @@
 /* Webhooks as an administrator sees them, the queue behind them, the signature and the pauses. What goes over the
  * network is tests/e2e/test_webhooks.py's. */
-#include "api/api.h"
 #include "cloud/courier.h"
 #include "cloud/delivery.h"
 #include "cloud/outbox.h"
-#include "tests/unit/cloud_fixture.h"
-
-static struct fixture f;
-static struct api *api;
-
-static int setup(void **state)
-{
-    fixture_make(&f);
-    assert_int_equal(api_start(f.c, NULL, &api), 0);
-    f.s.port = api_port(api);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    api_stop(api);
-    fixture_done(&f);
-    return 0;
-}
+#include "tests/unit/api_fixture.h"
 
 static struct reply send_with(const char *method, const char *path, const char *body, const char *header)
 {
@@ -40,9 +21,7 @@ static void make(const char *body, char ret_path[128])
 
 static void remove_at(const char *path)
 {
-    struct reply r = request(&f.s, "DELETE", path, f.acme, BYTES_NONE, NULL);
-    assert_int_equal(r.status, 204);
-    reply_done(&r);
+    expect(request(&f.s, "DELETE", path, f.acme, BYTES_NONE, NULL), 204, NULL);
 }
 
 #define BODY \
@@ -86,24 +65,19 @@ static void another_company_sees_nothing(void **state)
     char path[128], ping[160];
     make(BODY, path);
     for (size_t i = 0; i < ARRAY_LEN(methods); i++) {
-        struct reply r = request(&f.s, methods[i], path, f.globex, i == 1 ? BYTES_STR("{}") : BYTES_NONE, as_json);
-        assert_problem(&r, 404, "not-found");
-        reply_done(&r);
+        expect(request(&f.s, methods[i], path, f.globex, i == 1 ? BYTES_STR("{}") : BYTES_NONE, as_json), 404,
+               "not-found");
     }
     snprintf(ping, sizeof ping, "%s/ping", path);
-    struct reply r = request(&f.s, "POST", ping, f.globex, BYTES_NONE, NULL);
-    assert_problem(&r, 404, "not-found");
-    reply_done(&r);
-    r = get(&f.s, "/v1/webhooks", f.globex);
+    expect(request(&f.s, "POST", ping, f.globex, BYTES_NONE, NULL), 404, "not-found");
+    struct reply r = get(&f.s, "/v1/webhooks", f.globex);
     assert_int_equal(json_array_size(json_object_get(r.json, "items")), 0);
     reply_done(&r);
     r = get(&f.s, "/v1/webhooks", f.acme);
     assert_int_equal(json_array_size(json_object_get(r.json, "items")), 1);
     reply_done(&r);
     remove_at(path);
-    r = get(&f.s, path, f.acme);
-    assert_problem(&r, 404, "not-found");
-    reply_done(&r);
+    expect(get(&f.s, path, f.acme), 404, "not-found");
 }
 
 static void changes_need_the_tag_they_saw(void **state)
@@ -119,9 +93,7 @@ static void changes_need_the_tag_they_saw(void **state)
     assert_true(json_is_null(json_object_get(r.json, "name")));
     assert_string_equal(json_string_value(json_array_get(json_object_get(r.json, "types"), 0)), "erasure.done");
     reply_done(&r);
-    r = send_with("PATCH", path, "{\"name\": \"late\"}", match);
-    assert_problem(&r, 412, "precondition-failed");
-    reply_done(&r);
+    expect(send_with("PATCH", path, "{\"name\": \"late\"}", match), 412, "precondition-failed");
     remove_at(path);
 }
 
@@ -191,9 +163,7 @@ static void there_is_an_end_to_them(void **state)
     char paths[WEBHOOKS_MAX][128];
     for (size_t i = 0; i < WEBHOOKS_MAX; i++)
         make(BODY, paths[i]);
-    struct reply r = post(&f.s, "/v1/webhooks", f.acme, BODY);
-    assert_problem(&r, 409, "conflict");
-    reply_done(&r);
+    expect(post(&f.s, "/v1/webhooks", f.acme, BODY), 409, "conflict");
     for (size_t i = 0; i < WEBHOOKS_MAX; i++)
         remove_at(paths[i]);
 }
@@ -207,28 +177,20 @@ static void id_of(const char *path, uint8_t ret[ID_LEN])
 
 static void emit(const char *type, int n, int expect)
 {
-    struct db *db = NULL;
-    struct scope s;
     json_t *data = json_pack("{s:i}", "n", n);
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(cloud_begin(f.c, db), 0);
-    assert_int_equal(scope_init(f.c, db, "acme", &s), 0);
+    struct scope s = fixture_begin(&f, "acme");
     assert_int_equal(outbox_event(&s, type, data), expect);
-    assert_int_equal(cloud_commit(f.c, db), 0);
-    cloud_db_give(f.c, db);
+    fixture_commit(&f);
     json_decref(data);
 }
 
 /* As the sender does: takes the first, and says what became of it. */
 static int try_one(const uint8_t id[ID_LEN], enum delivery_state state, int64_t due, int *ret_n)
 {
-    struct db *db = NULL;
-    struct scope s;
     struct delivery d = {0};
     struct webhook_due w = {.tenant = "acme", .failures = state == DELIVERY_WAITING};
     memcpy(w.id, id, ID_LEN);
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(scope_init(f.c, db, "acme", &s), 0);
+    struct scope s = fixture_scope(&f, "acme");
     int r = delivery_head(&s, id, &d);
     if (r == 0) {
         *ret_n = (int)json_integer_value(json_object_get(d.data, "n"));
@@ -237,21 +199,17 @@ static int try_one(const uint8_t id[ID_LEN], enum delivery_state state, int64_t 
         d.tried = clock_real();
         d.status = state == DELIVERY_DONE ? 200 : 500;
         strcpy(d.error, state == DELIVERY_DONE ? "" : "it answered 500");
-        assert_int_equal(delivery_tried(f.c, db, &w, &d, due), 0);
+        assert_int_equal(delivery_tried(f.c, f.db, &w, &d, due), 0);
     }
     delivery_done(&d);
-    cloud_db_give(f.c, db);
     return r;
 }
 
 static size_t due_now(int64_t now)
 {
     struct webhook_due due[8];
-    struct db *db = NULL;
     size_t n = 0;
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(delivery_due(db, now, ARRAY_LEN(due), due, &n), 0);
-    cloud_db_give(f.c, db);
+    assert_int_equal(delivery_due(f.db, now, ARRAY_LEN(due), due, &n), 0);
     return n;
 }
 
@@ -314,9 +272,7 @@ static void a_ping_is_sent_again_on_request(void **state)
     assert_string_equal(reply_text(&r, "state"), "waiting");
     reply_done(&r);
     snprintf(url, sizeof url, "%s/redeliver", delivery);
-    r = post(&f.s, url, f.acme, "");
-    assert_problem(&r, 409, "conflict");
-    reply_done(&r);
+    expect(post(&f.s, url, f.acme, ""), 409, "conflict");
     assert_int_equal(try_one(id, DELIVERY_FAILED, clock_real() + 60000000, &n), 0);
     r = get(&f.s, delivery, f.acme);
     assert_string_equal(reply_text(&r, "state"), "failed");
@@ -344,19 +300,15 @@ static void a_queue_has_an_end_and_a_history_too(void **state)
     uint8_t id[ID_LEN];
     int n = 0;
     uint64_t waiting = 0, failed = 0;
-    struct db *db = NULL;
-    struct scope s;
     json_t *data = json_pack("{s:i}", "n", 1);
     make(BODY, path);
     id_of(path, id);
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(cloud_begin(f.c, db), 0);
-    assert_int_equal(scope_init(f.c, db, "acme", &s), 0);
+    struct scope s = fixture_begin(&f, "acme");
     for (int i = 0; i < DELIVERIES_WAITING_MAX + 5; i++)
         assert_int_equal(outbox_event(&s, "support.ended", data), 0);
     json_decref(data);
-    assert_int_equal(cloud_commit(f.c, db), 0);
-    assert_int_equal(delivery_counts(db, &waiting, &failed), 0);
+    fixture_commit(&f);
+    assert_int_equal(delivery_counts(f.db, &waiting, &failed), 0);
     assert_int_equal(waiting, DELIVERIES_WAITING_MAX);
     assert_int_equal(failed, 5);
     for (int i = 0; i < DELIVERIES_KEPT + 20; i++)
@@ -371,7 +323,6 @@ static void a_queue_has_an_end_and_a_history_too(void **state)
                      DELIVERIES_WAITING_MAX - DELIVERIES_KEPT - 20);
     assert_int_equal(done, DELIVERIES_KEPT);
     reply_done(&r);
-    cloud_db_give(f.c, db);
     remove_at(path);
 }
 
@@ -379,33 +330,28 @@ static void the_feed_is_told_once(void **state)
 {
     char path[128];
     uint8_t id[ID_LEN];
-    struct db *db = NULL;
     size_t told = 99;
     int n = 0;
     int64_t now = clock_real();
     make(BODY, path);
     id_of(path, id);
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(delivery_changes(f.c, db, now, &told), 0);
+    assert_int_equal(delivery_changes(f.c, f.db, now, &told), 0);
     assert_int_equal(told, 0); /* what was before it was made is no news */
-    struct reply r = post(&f.s, "/v1/people", f.acme, "{\"name\": \"Ada\"}");
-    assert_int_equal(r.status, 201);
-    reply_done(&r);
-    assert_int_equal(delivery_changes(f.c, db, now, &told), 0);
+    expect(post(&f.s, "/v1/people", f.acme, "{\"name\": \"Ada\"}"), 201, NULL);
+    assert_int_equal(delivery_changes(f.c, f.db, now, &told), 0);
     assert_int_equal(told, 1);
-    r = post(&f.s, "/v1/people", f.acme, "{\"name\": \"Bob\"}");
+    struct reply r = post(&f.s, "/v1/people", f.acme, "{\"name\": \"Bob\"}");
     reply_done(&r);
-    assert_int_equal(delivery_changes(f.c, db, now + 10000000, &told), 0);
+    assert_int_equal(delivery_changes(f.c, f.db, now + 10000000, &told), 0);
     assert_int_equal(told, 0); /* one waits */
     assert_int_equal(try_one(id, DELIVERY_DONE, 0, &n), 0);
-    assert_int_equal(delivery_changes(f.c, db, now + 1000000, &told), 0);
+    assert_int_equal(delivery_changes(f.c, f.db, now + 1000000, &told), 0);
     assert_int_equal(told, 0); /* too soon */
-    assert_int_equal(delivery_changes(f.c, db, now + 10000000, &told), 0);
+    assert_int_equal(delivery_changes(f.c, f.db, now + 10000000, &told), 0);
     assert_int_equal(told, 1); /* and nothing is forgotten */
     assert_int_equal(try_one(id, DELIVERY_DONE, 0, &n), 0);
-    assert_int_equal(delivery_changes(f.c, db, now + 20000000, &told), 0);
+    assert_int_equal(delivery_changes(f.c, f.db, now + 20000000, &told), 0);
     assert_int_equal(told, 0);
-    cloud_db_give(f.c, db);
     remove_at(path);
 }
 
@@ -491,5 +437,5 @@ int main(void)
         cmocka_unit_test(both_secrets_sign_for_a_day),
         cmocka_unit_test(pauses_grow_to_six_hours),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, api_setup, api_teardown);
 }

@@ -1,36 +1,11 @@
 /* Requests that change something: done once however often they are sent, and not over somebody else's change. */
-#include "api/api.h"
-
 #include <pthread.h>
 #include <stdatomic.h>
 
 #include "cloud/once.h"
-#include "tests/unit/cloud_human.h"
+#include "tests/unit/api_human.h"
 
 #define HOUR INT64_C(3600000000)
-
-static struct fixture f;
-static struct api *api;
-
-static void start(void)
-{
-    assert_int_equal(api_start(f.c, NULL, &api), 0);
-    f.s.port = api_port(api);
-}
-
-static int setup(void **state)
-{
-    fixture_make(&f);
-    start();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    api_stop(api);
-    fixture_done(&f);
-    return 0;
-}
 
 /* A request with one header more; body NULL: none. */
 static struct reply with(const char *method, const char *path, const char *token, const char *body, const char *header)
@@ -44,12 +19,6 @@ static struct reply keyed(const char *path, const char *token, const char *body,
     char header[512];
     snprintf(header, sizeof header, "Idempotency-Key: %s", key);
     return with("POST", path, token, body, header);
-}
-
-static void expect(struct reply r, int status, const char *slug)
-{
-    assert_problem(&r, status, slug);
-    reply_done(&r);
 }
 
 static size_t count_people(const char *name)
@@ -79,10 +48,7 @@ static void make_person(const char *name, char ret_path[64], char ret_tag[64])
 
 static void sql(const char *script)
 {
-    struct db *db = NULL;
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(db_script(db, script), 0);
-    cloud_db_give(f.c, db);
+    fixture_sql(&f, script);
 }
 
 static void keep(char *ret, size_t size, const struct reply *r, const char *header)
@@ -112,15 +78,11 @@ static void test_repeat_makes_no_second(void **state)
         reply_done(&r);
         /* the second time the answer is the person as it is then */
         snprintf(renamed, sizeof renamed, "%s", where);
-        r = request(&f.s, "PATCH", renamed, f.acme, BYTES_STR("{\"name\":\"Once more\"}"), as_json);
-        assert_int_equal(r.status, 200);
-        reply_done(&r);
+        expect(request(&f.s, "PATCH", renamed, f.acme, BYTES_STR("{\"name\":\"Once more\"}"), as_json), 200, NULL);
     }
     assert_int_equal(count_people("Once") + count_people("Once more"), 1);
     /* without the header, each is another */
-    r = post(&f.s, "/v1/people", f.acme, body);
-    assert_int_equal(r.status, 201);
-    reply_done(&r);
+    expect(post(&f.s, "/v1/people", f.acme, body), 201, NULL);
     assert_int_equal(count_people("Once"), 1);
 }
 
@@ -142,9 +104,7 @@ static void test_key_is_of_one_request(void **state)
     reply_done(&r);
     /* what was refused was not done: the key is free */
     expect(keyed("/v1/people", f.acme, "{\"name\":\"\"}", "k2"), 400, "invalid");
-    r = keyed("/v1/people", f.acme, "{\"name\":\"Right\"}", "k2");
-    assert_int_equal(r.status, 201);
-    reply_done(&r);
+    expect(keyed("/v1/people", f.acme, "{\"name\":\"Right\"}", "k2"), 201, NULL);
 }
 
 static struct reply human_keyed(const struct human *h, const char *path, const char *body, const char *key)
@@ -162,13 +122,9 @@ static struct reply human_keyed(const struct human *h, const char *path, const c
 /* Two people whose programs count their keys from 1: neither is answered with what the other did. */
 static void test_key_is_of_one_account(void **state)
 {
-    struct db *db = NULL;
-    struct human ada, bob;
     char id[40];
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    human_make(&f, db, "acme", "ada", &ada);
-    human_make(&f, db, "acme", "bob", &bob);
-    cloud_db_give(f.c, db);
+    struct human ada = human_make("acme", "ada");
+    struct human bob = human_make("acme", "bob");
     struct reply r = human_keyed(&ada, "/v1/me/erasure-request", "{}", "1");
     assert_int_equal(r.status, 201);
     assert_int_equal(str_copy(id, sizeof id, reply_text(&r, "id")), 0);
@@ -188,31 +144,25 @@ static void test_key_is_of_one_account(void **state)
 /* What it is today is for who may read it: the repeat of a request is no way around that. */
 static void test_repeat_reads_nothing(void **state)
 {
-    struct db *db = NULL;
-    struct human clerk;
     struct role role = {.name = "Helpdesk", .perms = PERM_BIT(PERM_ACCOUNTS_CHANGE), .created = clock_real()};
     char where[64];
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    human_make(&f, db, "acme", "clerk", &clerk);
-    struct scope s = human_begin(&f, db, "acme");
+    struct human clerk = human_make("acme", "clerk");
+    struct scope s = fixture_begin(&f, "acme");
     struct granted g = {.reach = {.kind = REACH_TENANT}, .created = clock_real(), .reason = "test"};
     assert_int_equal(crypto_random(role.id, ID_LEN), 0);
     assert_int_equal(crypto_random(g.id, ID_LEN), 0);
-    assert_int_equal(role_put(db, "acme", &role), 0);
+    assert_int_equal(role_put(f.db, "acme", &role), 0);
     memcpy(g.account, clerk.account.id, ID_LEN);
     memcpy(g.role, role.id, ID_LEN);
     g.starts = g.created;
     assert_int_equal(granted_add(&s, &g), 0);
-    assert_int_equal(cloud_commit(f.c, db), 0);
-    cloud_db_give(f.c, db);
+    fixture_commit(&f);
     const char *body = "{\"login\":\"newcomer\",\"name\":\"Newcomer\"}";
     struct reply r = human_keyed(&clerk, "/v1/accounts", body, "new-1");
     assert_int_equal(r.status, 201);
     keep(where, sizeof where, &r, "Location");
     reply_done(&r);
-    r = human_send(&f, &clerk, "GET", where, NULL);
-    assert_int_equal(r.status, 403);
-    reply_done(&r);
+    expect(as(&clerk, "GET", where, NULL), 403, NULL);
     r = human_keyed(&clerk, "/v1/accounts", body, "new-1");
     assert_int_equal(r.status, 201);
     assert_string_equal(reply_header(&r, "Idempotency-Replayed"), "true");
@@ -227,9 +177,7 @@ static void test_key_shape(void **state)
     char key[200];
     memset(key, 'x', sizeof key);
     key[128] = '\0';
-    struct reply r = keyed("/v1/people", f.acme, "{\"name\":\"Long\"}", key);
-    assert_int_equal(r.status, 201);
-    reply_done(&r);
+    expect(keyed("/v1/people", f.acme, "{\"name\":\"Long\"}", key), 201, NULL);
     key[128] = 'x';
     key[129] = '\0';
     expect(keyed("/v1/people", f.acme, "{\"name\":\"Long\"}", key), 400, "bad-request");
@@ -242,14 +190,12 @@ static void test_key_shape(void **state)
 
 static void test_key_survives_a_restart(void **state)
 {
+    expect(keyed("/v1/people", f.acme, "{\"name\":\"Kept\"}", "restart"), 201, NULL);
+    api_end();
+    fixture_close(&f);
+    fixture_open(&f);
+    api_begin();
     struct reply r = keyed("/v1/people", f.acme, "{\"name\":\"Kept\"}", "restart");
-    assert_int_equal(r.status, 201);
-    reply_done(&r);
-    api_stop(api);
-    cloud_close(f.c);
-    assert_int_equal(cloud_open(&f.set, &f.c), 0);
-    start();
-    r = keyed("/v1/people", f.acme, "{\"name\":\"Kept\"}", "restart");
     assert_string_equal(reply_header(&r, "Idempotency-Replayed"), "true");
     reply_done(&r);
     assert_int_equal(count_people("Kept"), 1);
@@ -258,17 +204,12 @@ static void test_key_survives_a_restart(void **state)
 /* A day later the key is forgotten: the next minute's sweep, and not before. */
 static void test_key_is_kept_a_day(void **state)
 {
-    struct db *db = NULL;
+    expect(keyed("/v1/people", f.acme, "{\"name\":\"Day\"}", "day"), 201, NULL);
+    assert_int_equal(once_sweep(f.c, f.db, clock_real() + 23 * HOUR), 0);
     struct reply r = keyed("/v1/people", f.acme, "{\"name\":\"Day\"}", "day");
-    assert_int_equal(r.status, 201);
-    reply_done(&r);
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(once_sweep(f.c, db, clock_real() + 23 * HOUR), 0);
-    r = keyed("/v1/people", f.acme, "{\"name\":\"Day\"}", "day");
     assert_string_not_equal(reply_header(&r, "Idempotency-Replayed"), "");
     reply_done(&r);
-    assert_int_equal(once_sweep(f.c, db, clock_real() + 25 * HOUR), 0);
-    cloud_db_give(f.c, db);
+    assert_int_equal(once_sweep(f.c, f.db, clock_real() + 25 * HOUR), 0);
     r = keyed("/v1/people", f.acme, "{\"name\":\"Day\"}", "day");
     assert_string_equal(reply_header(&r, "Idempotency-Replayed"), "");
     reply_done(&r);
@@ -287,13 +228,11 @@ static intptr_t all_at_once(void *(*fn)(void *arg))
 {
     pthread_t t[8];
     intptr_t sum = 0;
-    struct db *db = NULL;
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(cloud_begin(f.c, db), 0);
+    assert_int_equal(cloud_begin(f.c, f.db), 0);
     for (size_t i = 0; i < ARRAY_LEN(t); i++)
         assert_int_equal(pthread_create(&t[i], NULL, fn, (void *)(intptr_t)i), 0);
     sleep(1);
-    cloud_db_give(f.c, db);
+    cloud_rollback(f.c, f.db);
     for (size_t i = 0; i < ARRAY_LEN(t); i++) {
         void *n = NULL;
         pthread_join(t[i], &n);
@@ -319,11 +258,9 @@ static void test_two_at_once(void **state)
 
 static void test_what_is_gone_is_said_to_be(void **state)
 {
-    struct reply r = keyed("/v1/people", f.globex, "{\"name\":\"Brief\"}", "gone");
-    assert_int_equal(r.status, 201);
-    reply_done(&r);
+    expect(keyed("/v1/people", f.globex, "{\"name\":\"Brief\"}", "gone"), 201, NULL);
     sql("DELETE FROM person WHERE tenant_id = 'globex'");
-    r = keyed("/v1/people", f.globex, "{\"name\":\"Brief\"}", "gone");
+    struct reply r = keyed("/v1/people", f.globex, "{\"name\":\"Brief\"}", "gone");
     assert_problem(&r, 410, "gone");
     assert_string_equal(reply_header(&r, "Idempotency-Replayed"), "true");
     reply_done(&r);
@@ -385,9 +322,7 @@ static void test_failed_commit_is_no_success(void **state)
 static void test_store_keeps_no_words(void **state)
 {
     static const char *const files[] = {"store.db", "store.db-wal"};
-    struct reply r = keyed("/v1/people", f.acme, "{\"name\":\"Secretive Person\"}", "secret-key-of-a-client");
-    assert_int_equal(r.status, 201);
-    reply_done(&r);
+    expect(keyed("/v1/people", f.acme, "{\"name\":\"Secretive Person\"}", "secret-key-of-a-client"), 201, NULL);
     for (size_t i = 0; i < ARRAY_LEN(files); i++) {
         char path[128];
         struct buf CLEANUP(buf_done) b;
@@ -454,9 +389,7 @@ static void test_if_match(void **state)
     header_of(header, "If-Match", tag); /* of the state before */
     expect(with("PATCH", path, f.acme, "{\"name\":\"Lost\"}", header), 412, "precondition-failed");
     header_of(header, "If-Match", list);
-    r = with("PATCH", path, f.acme, "{\"name\":\"Listed\"}", header);
-    assert_int_equal(r.status, 200);
-    reply_done(&r);
+    expect(with("PATCH", path, f.acme, "{\"name\":\"Listed\"}", header), 200, NULL);
     assert_int_equal(count_people("Listed"), 1);
 }
 
@@ -472,12 +405,8 @@ static void test_if_none_match(void **state)
     reply_done(&r);
     snprintf(weak, sizeof weak, "\"x\" , W/%s", tag); /* compared weakly */
     header_of(header, "If-None-Match", weak);
-    r = with("HEAD", path, f.acme, NULL, header);
-    assert_int_equal(r.status, 304);
-    reply_done(&r);
-    r = with("GET", path, f.acme, NULL, "If-None-Match: \"x\"");
-    assert_int_equal(r.status, 200);
-    reply_done(&r);
+    expect(with("HEAD", path, f.acme, NULL, header), 304, NULL);
+    expect(with("GET", path, f.acme, NULL, "If-None-Match: \"x\""), 200, NULL);
     expect(with("PATCH", path, f.acme, "{\"name\":\"Lost\"}", "If-None-Match: *"), 412, "precondition-failed");
 }
 
@@ -510,18 +439,14 @@ static void test_live_members(void **state)
     keep(tag, sizeof tag, &r, "ETag");
     reply_done(&r);
     header_of(header, "If-None-Match", tag);
-    r = with("GET", path, f.acme, NULL, header);
-    assert_int_equal(r.status, 304);
-    reply_done(&r);
+    expect(with("GET", path, f.acme, NULL, header), 304, NULL);
     sql("UPDATE gateway SET last_upload = 1795418098000001");
     r = with("GET", path, f.acme, NULL, header);
     assert_int_equal(r.status, 200);
     assert_string_equal(reply_text(&r, "last_upload"), "2026-11-23T07:14:58.000001Z");
     reply_done(&r);
     header_of(header, "If-Match", tag);
-    r = with("PATCH", path, f.acme, "{\"site\":\"Yard\"}", header);
-    assert_int_equal(r.status, 200);
-    reply_done(&r);
+    expect(with("PATCH", path, f.acme, "{\"site\":\"Yard\"}", header), 200, NULL);
     expect(with("PATCH", path, f.acme, "{\"site\":\"Lost\"}", header), 412, "precondition-failed");
 }
 
@@ -541,9 +466,7 @@ static void test_credentials_have_tags(void **state)
     strcat(card, "/unassign");
     expect(with("POST", card, f.acme, NULL, "If-Match: \"x\""), 412, "precondition-failed");
     header_of(header, "If-Match", tag);
-    r = with("POST", card, f.acme, NULL, header);
-    assert_int_equal(r.status, 200);
-    reply_done(&r);
+    expect(with("POST", card, f.acme, NULL, header), 200, NULL);
     expect(with("POST", card, f.acme, NULL, header), 412, "precondition-failed");
 }
 
@@ -575,20 +498,18 @@ static void test_readers_wait_for_no_writer(void **state)
     pthread_t t[POSTS];
     struct posting p[POSTS];
     unsigned made = 0;
-    struct db *db = NULL;
     const char *again[20];
     char url[96];
     size_t n = 0;
     const uint64_t per_address = f.set.api.per_address;
     api_stop(api);
     f.set.api.per_address = 16;
-    start();
+    api_begin();
     snprintf(url, sizeof url, "https://localhost:%u/v1/gateways", f.s.port);
     while (n < ARRAY_LEN(again) - 1)
         again[n++] = url; /* one connection after the other request */
     again[n] = NULL;
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(cloud_begin(f.c, db), 0);
+    assert_int_equal(cloud_begin(f.c, f.db), 0);
     for (size_t i = 0; i < ARRAY_LEN(t); i++) {
         p[i].token = f.acme;
         assert_int_equal(pthread_create(&t[i], NULL, post_person, &p[i]), 0);
@@ -596,9 +517,7 @@ static void test_readers_wait_for_no_writer(void **state)
     while (atomic_load(&turned_away) < POSTS - AT_ONCE) /* the test's own time-out ends this */
         usleep(10000);
     for (int i = 0; i < 6; i++) {
-        struct reply r = get(&f.s, "/v1/gateways", f.acme);
-        assert_int_equal(r.status, 200);
-        reply_done(&r);
+        expect(get(&f.s, "/v1/gateways", f.acme), 200, NULL);
     }
     struct scratch kept = f.s;
     kept.is_api = false;
@@ -610,7 +529,7 @@ static void test_readers_wait_for_no_writer(void **state)
     reply_done(&r);
     expect(get(&f.s, "/v1/people/zz", f.acme), 404, "not-found");
     assert_int_equal(count_people("Patient"), 0);
-    cloud_db_give(f.c, db);
+    cloud_rollback(f.c, f.db);
     for (size_t i = 0; i < ARRAY_LEN(t); i++) {
         pthread_join(t[i], NULL);
         made += p[i].reply.status == 201;
@@ -624,7 +543,7 @@ static void test_readers_wait_for_no_writer(void **state)
     assert_int_equal(count_people("Patient"), AT_ONCE);
     api_stop(api);
     f.set.api.per_address = per_address;
-    start();
+    api_begin();
 }
 
 /* Who has no right does not wait, and whose token is revoked while he waits writes nothing. */
@@ -634,20 +553,17 @@ static void test_right_counts_before_and_in_turn(void **state)
     char text[TOKEN_TEXT_MAX];
     struct token token;
     struct posting stays = {.token = f.acme}, leaves = {.token = text};
-    struct db *db = NULL;
     size_t before = count_people("Patient");
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(token_add(f.c, db, "acme", "leaving", 0, text, &token), 0);
-    assert_int_equal(cloud_begin(f.c, db), 0);
+    assert_int_equal(token_add(f.c, f.db, "acme", "leaving", 0, text, &token), 0);
+    assert_int_equal(cloud_begin(f.c, f.db), 0);
     expect(post(&f.s, "/v1/people", "pct_0", "{\"name\":\"Nobody\"}"), 401, "token-unknown");
     expect(post(&f.s, "/v1/people", f.operator_token, "{\"name\":\"Nobody\"}"), 403, "forbidden");
     assert_int_equal(pthread_create(&first, NULL, post_person, &stays), 0);
     usleep(300000); /* mostly the first is in its turn by then, and the second waits behind it */
     assert_int_equal(pthread_create(&second, NULL, post_person, &leaves), 0);
     usleep(300000);
-    assert_int_equal(token_revoke(f.c, db, token.id), 0);
-    assert_int_equal(cloud_commit(f.c, db), 0);
-    cloud_db_give(f.c, db);
+    assert_int_equal(token_revoke(f.c, f.db, token.id), 0);
+    fixture_commit(&f);
     pthread_join(first, NULL);
     pthread_join(second, NULL);
     assert_int_equal(stays.reply.status, 201);
@@ -681,5 +597,5 @@ int main(void)
         cmocka_unit_test(test_readers_wait_for_no_writer),
         cmocka_unit_test(test_right_counts_before_and_in_turn),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, api_setup, api_teardown);
 }

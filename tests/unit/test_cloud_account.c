@@ -1,6 +1,7 @@
 /* Accounts, their sessions and links, and the delays after failed logins, as the store keeps them. */
 #include "tests/unit/cloud_fixture.h"
 
+#include "base/file.h"
 #include "cloud/account.h"
 #include "cloud/link.h"
 #include "cloud/people.h"
@@ -12,7 +13,6 @@
 
 struct world {
     struct fixture f;
-    struct db *db;
     struct scope s;
     struct account ada; /* of acme, active */
 };
@@ -21,7 +21,7 @@ static void make_account(struct world *w, const char *login, struct account *ret
 {
     struct person p;
     struct account a = {.state = ACCOUNT_ACTIVE, .created = clock_real(), .language = "en"};
-    assert_int_equal(people_create(w->f.c, w->db, "acme", &(struct person_set){.name = login}, &p), 0);
+    assert_int_equal(people_create(w->f.c, w->f.db, "acme", &(struct person_set){.name = login}, &p), 0);
     assert_int_equal(crypto_random(a.id, ID_LEN), 0);
     memcpy(a.person, p.id, ID_LEN);
     memcpy(a.key, p.key, KEY_ID_LEN);
@@ -35,8 +35,7 @@ static int setup(void **state)
     struct world *w = calloc(1, sizeof *w);
     assert_non_null(w);
     fixture_make(&w->f);
-    assert_int_equal(cloud_db_take(w->f.c, &w->db), 0);
-    assert_int_equal(scope_init(w->f.c, w->db, "acme", &w->s), 0);
+    w->s = fixture_scope(&w->f, "acme");
     make_account(w, "ada", &w->ada);
     *state = w;
     return 0;
@@ -45,7 +44,6 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct world *w = *state;
-    cloud_db_give(w->f.c, w->db);
     fixture_done(&w->f);
     free(w);
     return 0;
@@ -99,7 +97,7 @@ static void test_row(void **state)
     assert_int_equal(account_by_login(&w->s, "bob", &b), CLOUD_ABSENT);
 
     struct scope other;
-    assert_int_equal(scope_init(w->f.c, w->db, "globex", &other), 0);
+    assert_int_equal(scope_init(w->f.c, w->f.db, "globex", &other), 0);
     assert_int_equal(account_by_login(&other, "ada", &b), CLOUD_ABSENT);
     assert_int_equal(account_find(&other, a.id, &b), CLOUD_ABSENT);
 }
@@ -140,8 +138,8 @@ static void test_forgotten(void **state)
     assert_int_equal(link_make(&w->s, w->ada.id, LINK_RESET, now, text, &expires), 0);
     assert_int_equal(account_forget(&w->s, w->ada.key), 0);
     assert_int_equal(account_find(&w->s, w->ada.id, &w->ada), CLOUD_ABSENT);
-    assert_int_equal(session_check(w->f.c, w->db, cookie, now, &u), CLOUD_ABSENT);
-    assert_int_equal(link_find(w->db, LINK_RESET, text, now, &l), CLOUD_ABSENT);
+    assert_int_equal(session_check(w->f.c, w->f.db, cookie, now, &u), CLOUD_ABSENT);
+    assert_int_equal(link_find(w->f.db, LINK_RESET, text, now, &l), CLOUD_ABSENT);
     assert_int_equal(account_find(&w->s, bob.id, &bob), 0);
 }
 
@@ -182,7 +180,7 @@ static void test_session(void **state)
     begin(w, &u, other);
     assert_int_equal(strlen(cookie), 43);
     assert_string_not_equal(cookie, other);
-    assert_int_equal(session_check(w->f.c, w->db, cookie, t.created, &u), 0);
+    assert_int_equal(session_check(w->f.c, w->f.db, cookie, t.created, &u), 0);
     assert_memory_equal(u.id, t.id, ID_LEN);
     assert_memory_equal(u.account, w->ada.id, ID_LEN);
     assert_memory_equal(u.person, w->ada.person, ID_LEN);
@@ -191,10 +189,10 @@ static void test_session(void **state)
     assert_int_equal(u.stepped, 0);
 
     cookie[5] ^= 1;
-    assert_int_equal(session_check(w->f.c, w->db, cookie, t.created, &u), CLOUD_ABSENT);
+    assert_int_equal(session_check(w->f.c, w->f.db, cookie, t.created, &u), CLOUD_ABSENT);
     cookie[5] ^= 1;
-    assert_int_equal(session_check(w->f.c, w->db, "", t.created, &u), CLOUD_ABSENT);
-    assert_int_equal(session_check(w->f.c, w->db, "x", t.created, &u), CLOUD_ABSENT);
+    assert_int_equal(session_check(w->f.c, w->f.db, "", t.created, &u), CLOUD_ABSENT);
+    assert_int_equal(session_check(w->f.c, w->f.db, "x", t.created, &u), CLOUD_ABSENT);
 
     assert_int_equal(session_csrf(cookie, csrf), 0);
     assert_true(session_csrf_fits(cookie, csrf));
@@ -204,16 +202,16 @@ static void test_session(void **state)
     assert_string_not_equal(csrf, cookie);
 
     assert_int_equal(session_step(&w->s, t.id, true, t.created + 5), 0);
-    assert_int_equal(session_check(w->f.c, w->db, cookie, t.created, &u), 0);
+    assert_int_equal(session_check(w->f.c, w->f.db, cookie, t.created, &u), 0);
     assert_int_equal(u.stepped, t.created + 5);
     assert_true(u.factor);
 
     assert_int_equal(session_end(&w->s, w->ada.id, t.id), 0);
     assert_int_equal(session_end(&w->s, w->ada.id, t.id), CLOUD_ABSENT);
-    assert_int_equal(session_check(w->f.c, w->db, cookie, t.created, &u), CLOUD_ABSENT);
-    assert_int_equal(session_check(w->f.c, w->db, other, t.created, &u), 0);
+    assert_int_equal(session_check(w->f.c, w->f.db, cookie, t.created, &u), CLOUD_ABSENT);
+    assert_int_equal(session_check(w->f.c, w->f.db, other, t.created, &u), 0);
     assert_int_equal(session_end_all(&w->s, w->ada.id, NULL), 0);
-    assert_int_equal(session_check(w->f.c, w->db, other, t.created, &u), CLOUD_ABSENT);
+    assert_int_equal(session_check(w->f.c, w->f.db, other, t.created, &u), CLOUD_ABSENT);
 }
 
 static void test_session_of_archived(void **state)
@@ -224,7 +222,7 @@ static void test_session_of_archived(void **state)
     begin(w, &t, cookie);
     w->ada.state = ACCOUNT_ARCHIVED;
     assert_int_equal(account_put(&w->s, &w->ada), 0);
-    assert_int_equal(session_check(w->f.c, w->db, cookie, t.created, &u), CLOUD_ABSENT);
+    assert_int_equal(session_check(w->f.c, w->f.db, cookie, t.created, &u), CLOUD_ABSENT);
 }
 
 /* Idle for half an hour, or twelve hours old: over, also when the requests between were only noted in memory. */
@@ -235,16 +233,16 @@ static void test_session_time(void **state)
     struct session t, u;
     begin(w, &t, cookie);
     int64_t at = t.created;
-    assert_int_equal(session_check(w->f.c, w->db, cookie, at + 30 * MINUTE - 1, &u), 0);
-    assert_int_equal(session_check(w->f.c, w->db, cookie, at + 30 * MINUTE, &u), CLOUD_ABSENT);
+    assert_int_equal(session_check(w->f.c, w->f.db, cookie, at + 30 * MINUTE - 1, &u), 0);
+    assert_int_equal(session_check(w->f.c, w->f.db, cookie, at + 30 * MINUTE, &u), CLOUD_ABSENT);
     for (int i = 0; i < 60; i++) {
         bool over = at >= t.created + 12 * 60 * MINUTE;
-        assert_int_equal(session_check(w->f.c, w->db, cookie, at, &u), over ? CLOUD_ABSENT : 0);
+        assert_int_equal(session_check(w->f.c, w->f.db, cookie, at, &u), over ? CLOUD_ABSENT : 0);
         if (over)
             break;
         session_saw(w->f.c, &u, at);
         if (i == 3)
-            assert_int_equal(session_sweep(w->f.c, w->db, at), 0);
+            assert_int_equal(session_sweep(w->f.c, w->f.db, at), 0);
         at += 25 * MINUTE;
     }
     assert_in_range(at - t.created, 12 * 60 * MINUTE, 12 * 60 * MINUTE + 25 * MINUTE);
@@ -257,17 +255,15 @@ static void test_seen_is_written(void **state)
     struct session t, u;
     begin(w, &t, cookie);
     session_saw(w->f.c, &t, t.created + 20 * MINUTE);
-    assert_int_equal(session_sweep(w->f.c, w->db, t.created), 0);
+    assert_int_equal(session_sweep(w->f.c, w->f.db, t.created), 0);
     assert_int_equal(seen_at(cloud_seen(w->f.c), t.id), 0); /* in the store now, and no more in memory */
-    cloud_db_give(w->f.c, w->db);
-    cloud_close(w->f.c);
-    assert_int_equal(cloud_open(&w->f.set, &w->f.c), 0);
-    assert_int_equal(cloud_db_take(w->f.c, &w->db), 0);
-    assert_int_equal(scope_init(w->f.c, w->db, "acme", &w->s), 0);
-    assert_int_equal(session_check(w->f.c, w->db, cookie, t.created + 49 * MINUTE, &u), 0);
-    assert_int_equal(session_check(w->f.c, w->db, cookie, t.created + 50 * MINUTE, &u), CLOUD_ABSENT);
-    assert_int_equal(session_sweep(w->f.c, w->db, t.created + 3 * 24 * 60 * MINUTE), 0);
-    assert_int_equal(session_check(w->f.c, w->db, cookie, t.created, &u), CLOUD_ABSENT);
+    fixture_close(&w->f);
+    fixture_open(&w->f);
+    w->s = fixture_scope(&w->f, "acme");
+    assert_int_equal(session_check(w->f.c, w->f.db, cookie, t.created + 49 * MINUTE, &u), 0);
+    assert_int_equal(session_check(w->f.c, w->f.db, cookie, t.created + 50 * MINUTE, &u), CLOUD_ABSENT);
+    assert_int_equal(session_sweep(w->f.c, w->f.db, t.created + 3 * 24 * 60 * MINUTE), 0);
+    assert_int_equal(session_check(w->f.c, w->f.db, cookie, t.created, &u), CLOUD_ABSENT);
 }
 
 static void test_session_list(void **state)
@@ -278,9 +274,9 @@ static void test_session_list(void **state)
     struct session_list l;
     begin(w, &t, first);
     assert_int_equal(session_make(&w->s, &w->ada, &half, cookie), 0);
-    assert_int_equal(session_check(w->f.c, w->db, cookie, half.created, &u), 0);
+    assert_int_equal(session_check(w->f.c, w->f.db, cookie, half.created, &u), 0);
     assert_true(u.half);
-    assert_int_equal(session_check(w->f.c, w->db, cookie, half.created + 5 * MINUTE, &u), CLOUD_ABSENT);
+    assert_int_equal(session_check(w->f.c, w->f.db, cookie, half.created + 5 * MINUTE, &u), CLOUD_ABSENT);
     assert_int_equal(session_list(&w->s, &w->ada, t.created, &l), 0);
     assert_int_equal(l.n, 1);
     assert_memory_equal(l.items[0].id, t.id, ID_LEN);
@@ -290,15 +286,15 @@ static void test_session_list(void **state)
     assert_int_equal(session_list(&w->s, &w->ada, t.created, &l), 0);
     assert_int_equal(l.n, SESSIONS_EACH);
     session_list_done(&l);
-    assert_int_equal(session_check(w->f.c, w->db, first, t.created, &u), CLOUD_ABSENT); /* the oldest made room */
-    assert_int_equal(session_check(w->f.c, w->db, cookie, t.created, &u), 0);
+    assert_int_equal(session_check(w->f.c, w->f.db, first, t.created, &u), CLOUD_ABSENT); /* the oldest made room */
+    assert_int_equal(session_check(w->f.c, w->f.db, cookie, t.created, &u), 0);
     /* Who has the password alone puts nobody out. */
     for (int i = 0; i < SESSIONS_EACH + 3; i++) {
         half = (struct session){.half = true};
         assert_int_equal(session_make(&w->s, &w->ada, &half, first), 0);
     }
-    assert_int_equal(session_check(w->f.c, w->db, cookie, t.created, &u), 0);
-    assert_int_equal(session_check(w->f.c, w->db, first, half.created, &u), 0);
+    assert_int_equal(session_check(w->f.c, w->f.db, cookie, t.created, &u), 0);
+    assert_int_equal(session_check(w->f.c, w->f.db, first, half.created, &u), 0);
     assert_int_equal(session_list(&w->s, &w->ada, t.created, &l), 0);
     assert_int_equal(l.n, SESSIONS_EACH);
     session_list_done(&l);
@@ -330,24 +326,24 @@ static void test_link(void **state)
     assert_int_equal(link_make(&w->s, w->ada.id, LINK_RESET, now, first, &expires), 0);
     assert_int_equal(expires, now + 60 * MINUTE);
     assert_int_equal(link_make(&w->s, w->ada.id, LINK_RESET, now, text, &expires), 0);
-    assert_int_equal(link_find(w->db, LINK_RESET, first, now, &l), CLOUD_ABSENT); /* the later one counts */
-    assert_int_equal(link_find(w->db, LINK_RESET, text, now, &l), 0);
+    assert_int_equal(link_find(w->f.db, LINK_RESET, first, now, &l), CLOUD_ABSENT); /* the later one counts */
+    assert_int_equal(link_find(w->f.db, LINK_RESET, text, now, &l), 0);
     assert_string_equal(l.tenant, "acme");
     assert_memory_equal(l.account, w->ada.id, ID_LEN);
-    assert_int_equal(link_find(w->db, LINK_INVITATION, text, now, &l), CLOUD_ABSENT);
-    assert_int_equal(link_find(w->db, LINK_RESET, text, expires, &l), CLOUD_ABSENT);
-    assert_int_equal(link_use(w->db, LINK_RESET, text, expires), CLOUD_ABSENT);
-    assert_int_equal(link_use(w->db, LINK_RESET, text, now), 0);
-    assert_int_equal(link_use(w->db, LINK_RESET, text, now), CLOUD_ABSENT);
-    assert_int_equal(link_find(w->db, LINK_RESET, text, now, &l), CLOUD_ABSENT);
-    assert_int_equal(link_use(w->db, LINK_RESET, "", now), CLOUD_ABSENT);
+    assert_int_equal(link_find(w->f.db, LINK_INVITATION, text, now, &l), CLOUD_ABSENT);
+    assert_int_equal(link_find(w->f.db, LINK_RESET, text, expires, &l), CLOUD_ABSENT);
+    assert_int_equal(link_use(w->f.db, LINK_RESET, text, expires), CLOUD_ABSENT);
+    assert_int_equal(link_use(w->f.db, LINK_RESET, text, now), 0);
+    assert_int_equal(link_use(w->f.db, LINK_RESET, text, now), CLOUD_ABSENT);
+    assert_int_equal(link_find(w->f.db, LINK_RESET, text, now, &l), CLOUD_ABSENT);
+    assert_int_equal(link_use(w->f.db, LINK_RESET, "", now), CLOUD_ABSENT);
 
     assert_int_equal(link_make(&w->s, w->ada.id, LINK_INVITATION, now, text, &expires), 0);
     assert_int_equal(expires, now + 7 * 24 * 60 * MINUTE);
-    assert_int_equal(link_sweep(w->f.c, w->db, expires - 1), 0);
-    assert_int_equal(link_find(w->db, LINK_INVITATION, text, now, &l), 0);
-    assert_int_equal(link_sweep(w->f.c, w->db, expires), 0);
-    assert_int_equal(link_find(w->db, LINK_INVITATION, text, now, &l), CLOUD_ABSENT);
+    assert_int_equal(link_sweep(w->f.c, w->f.db, expires - 1), 0);
+    assert_int_equal(link_find(w->f.db, LINK_INVITATION, text, now, &l), 0);
+    assert_int_equal(link_sweep(w->f.c, w->f.db, expires), 0);
+    assert_int_equal(link_find(w->f.db, LINK_INVITATION, text, now, &l), CLOUD_ABSENT);
 }
 
 /* ---- delays ---- */
@@ -356,21 +352,21 @@ static struct attempt attempt(struct world *w, enum attempt_at at, const char *l
                               const char *address)
 {
     struct attempt a;
-    assert_int_equal(attempt_init(w->f.c, w->db, at, "acme", login, device, address, &a), 0);
+    assert_int_equal(attempt_init(w->f.c, w->f.db, at, "acme", login, device, address, &a), 0);
     return a;
 }
 
 static unsigned wait_of(struct world *w, const struct attempt *a, int64_t now)
 {
     unsigned s = 12345;
-    assert_int_equal(attempt_wait(w->db, a, now, &s), 0);
+    assert_int_equal(attempt_wait(w->f.db, a, now, &s), 0);
     return s;
 }
 
 static void fails(struct world *w, const struct attempt *a, int64_t now, unsigned want_wait)
 {
     bool alarm;
-    assert_int_equal(attempt_failed(w->db, a, now, &alarm), 0);
+    assert_int_equal(attempt_failed(w->f.db, a, now, &alarm), 0);
     assert_int_equal(wait_of(w, a, now), want_wait);
 }
 
@@ -392,7 +388,7 @@ static void test_delay(void **state)
     assert_int_equal(wait_of(w, &ada, now + 29999999), 1);
     assert_int_equal(wait_of(w, &ada, now + 30000000), 0);
     assert_int_equal(wait_of(w, &ada, now - 1000 * MINUTE), 30); /* a clock that was set back locks nobody out */
-    assert_int_equal(attempt_succeeded(w->db, &ada), 0);
+    assert_int_equal(attempt_succeeded(w->f.db, &ada), 0);
     assert_int_equal(wait_of(w, &ada, now), 0);
 }
 
@@ -402,8 +398,8 @@ static void test_device(void **state)
     struct world *w = *state;
     int64_t now = clock_real();
     char cookie[DEVICE_TEXT], bobs[DEVICE_TEXT];
-    assert_int_equal(device_make(w->f.c, w->db, "acme", "ada", cookie), 0);
-    assert_int_equal(device_make(w->f.c, w->db, "acme", "bob", bobs), 0);
+    assert_int_equal(device_make(w->f.c, w->f.db, "acme", "ada", cookie), 0);
+    assert_int_equal(device_make(w->f.c, w->f.db, "acme", "bob", bobs), 0);
     struct attempt stranger = attempt(w, ATTEMPT_PASSWORD, "ada", NULL, "203.0.113.9");
     struct attempt known = attempt(w, ATTEMPT_PASSWORD, "ada", cookie, "203.0.113.9");
     struct attempt forged = attempt(w, ATTEMPT_PASSWORD, "ada", bobs, "203.0.113.9");
@@ -413,7 +409,7 @@ static void test_device(void **state)
     assert_false(attempt(w, ATTEMPT_PASSWORD, "ada", cookie, "203.0.113.9").known_device);
     for (int i = 0; i < 40; i++) {
         bool alarm;
-        assert_int_equal(attempt_failed(w->db, &stranger, now, &alarm), 0);
+        assert_int_equal(attempt_failed(w->f.db, &stranger, now, &alarm), 0);
         assert_int_equal(alarm, i == 9); /* told once, when the longest delay is reached */
     }
     assert_int_equal(wait_of(w, &stranger, now), 900); /* by its source */
@@ -421,7 +417,7 @@ static void test_device(void **state)
     assert_int_equal(wait_of(w, &known, now), 0);
     for (int i = 0; i < 20; i++) {
         bool alarm;
-        assert_int_equal(attempt_failed(w->db, &known, now, &alarm), 0);
+        assert_int_equal(attempt_failed(w->f.db, &known, now, &alarm), 0);
     }
     assert_int_equal(wait_of(w, &known, now), 900);
 }
@@ -435,7 +431,7 @@ static void test_source(void **state)
         bool alarm;
         snprintf(login, sizeof login, "user%d", i);
         struct attempt a = attempt(w, ATTEMPT_PASSWORD, login, NULL, "2001:db8:1:2::17");
-        assert_int_equal(attempt_failed(w->db, &a, now, &alarm), 0);
+        assert_int_equal(attempt_failed(w->f.db, &a, now, &alarm), 0);
         assert_false(alarm);
     }
     static const struct {
@@ -453,7 +449,7 @@ static void test_source(void **state)
     assert_int_equal(wait_of(w, &mapped, now), 1);
     /* logging in forgives no source */
     struct attempt own = attempt(w, ATTEMPT_PASSWORD, "ada", NULL, "192.0.2.1");
-    assert_int_equal(attempt_succeeded(w->db, &own), 0);
+    assert_int_equal(attempt_succeeded(w->f.db, &own), 0);
     assert_int_equal(wait_of(w, &own, now), 1);
 }
 
@@ -476,15 +472,15 @@ static void test_forgiven(void **state)
     struct attempt a = attempt(w, ATTEMPT_PASSWORD, "ada", NULL, "203.0.113.4");
     for (int i = 0; i < 30; i++) {
         bool alarm;
-        assert_int_equal(attempt_failed(w->db, &a, now, &alarm), 0);
+        assert_int_equal(attempt_failed(w->f.db, &a, now, &alarm), 0);
     }
     now += 11 * 60 * MINUTE;
     for (int i = 0; i < 4; i++)
         fails(w, &a, now, 0);
     fails(w, &a, now, 1);
-    assert_int_equal(throttle_sweep(w->f.c, w->db, now + 25 * 60 * MINUTE), 0);
+    assert_int_equal(throttle_sweep(w->f.c, w->f.db, now + 25 * 60 * MINUTE), 0);
     struct db_stmt *st;
-    assert_int_equal(db_stmt(w->db, "SELECT count(*) FROM throttle", &st), 0);
+    assert_int_equal(db_stmt(w->f.db, "SELECT count(*) FROM throttle", &st), 0);
     assert_int_equal(db_step(st), DB_ROW);
     assert_int_equal(db_int(st, 0), 0);
     db_done(st);
@@ -497,12 +493,10 @@ static void test_delay_outlives_restart(void **state)
     struct attempt a = attempt(w, ATTEMPT_FACTOR, "ada", NULL, "203.0.113.4");
     for (int i = 0; i < 15; i++) {
         bool alarm;
-        assert_int_equal(attempt_failed(w->db, &a, now, &alarm), 0);
+        assert_int_equal(attempt_failed(w->f.db, &a, now, &alarm), 0);
     }
-    cloud_db_give(w->f.c, w->db);
-    cloud_close(w->f.c);
-    assert_int_equal(cloud_open(&w->f.set, &w->f.c), 0);
-    assert_int_equal(cloud_db_take(w->f.c, &w->db), 0);
+    fixture_close(&w->f);
+    fixture_open(&w->f);
     a = attempt(w, ATTEMPT_FACTOR, "ada", NULL, "203.0.113.4");
     assert_int_equal(wait_of(w, &a, now), 900);
 }

@@ -4,7 +4,9 @@
 
 #include <fcntl.h>
 #include <glob.h>
+#include <pthread.h>
 #include <stdatomic.h>
+#include <unistd.h>
 
 #include "cloud/audit_journal.h"
 
@@ -169,12 +171,10 @@ static void a_kill_loses_nothing_and_doubles_nothing(void **state)
     struct audit_journal_place place;
     struct audit_journal *j = NULL;
     assert_int_equal(audit_settle(fx.c, 10000), 0);
-    cloud_db_give(fx.c, db);
-    cloud_close(fx.c);
+    fixture_close(&fx);
     /* a process that was killed after its answers: entries in the file that nobody moved, and half of one */
-    fx.c = NULL;
-    assert_int_equal(cloud_open(&fx.set, &fx.c), 0);
-    assert_int_equal(cloud_db_take(fx.c, &db), 0);
+    fixture_open(&fx);
+    db = fx.db;
     struct db *other = NULL; /* who holds the gate keeps the mover out */
     assert_int_equal(cloud_db_take(fx.c, &other), 0);
     assert_int_equal(cloud_begin(fx.c, other), 0);
@@ -185,25 +185,21 @@ static void a_kill_loses_nothing_and_doubles_nothing(void **state)
     assert_false(holds(&image, "people.read", 11));
     cloud_rollback(fx.c, other);
     cloud_db_give(fx.c, other);
-    cloud_db_give(fx.c, db);
-    cloud_close(fx.c); /* moves them, and begins the file anew */
-    fx.c = NULL;
+    fixture_close(&fx); /* moves them, and begins the file anew */
 
     assert_int_equal(buf_add(&image, "\0\0\1\0torn", 8), 0);
     assert_int_equal(file_write(journal_path(), buf_bytes(&image), 0600), 0);
     for (int again = 0; again < 2; again++) {
-        assert_int_equal(cloud_open(&fx.set, &fx.c), 0);
+        fixture_open(&fx);
         assert_int_equal(audit_settle(fx.c, 10000), 0);
-        assert_int_equal(cloud_db_take(fx.c, &db), 0);
+        db = fx.db;
         assert_int_equal(scope_init(fx.c, db, "acme", &sc), 0);
         read_all();
         assert_int_equal(told.n, 5);
         for (size_t i = 0; i < told.n; i++)
             assert_memory_equal(told.rows[i].whose[0].who.id, anna.id, ID_LEN);
         if (again == 0) {
-            cloud_db_give(fx.c, db);
-            cloud_close(fx.c);
-            fx.c = NULL;
+            fixture_close(&fx);
         }
     }
     assert_int_equal(audit_journal_open(journal_path(), 1 << 20, &j), 0);

@@ -22,8 +22,7 @@ static int setup(void **state)
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t n = sizeof a;
     assert_int_equal(crypto_init(), 0);
-    snprintf(w->dir, sizeof w->dir, "/tmp/punch-broker-XXXXXX");
-    assert_non_null(mkdtemp(w->dir));
+    tmp_dir(w->dir, sizeof w->dir);
     snprintf(w->ca, sizeof w->ca, "%s/ca.crt", w->dir);
     snprintf(w->crt, sizeof w->crt, "%s/cloud.crt", w->dir);
     snprintf(w->key, sizeof w->key, "%s/cloud.key", w->dir);
@@ -41,7 +40,7 @@ static int teardown(void **state)
 {
     struct world *w = *state;
     close(w->listener);
-    nftw(w->dir, fixture_unlink, 16, FTW_DEPTH | FTW_PHYS);
+    tmp_remove(w->dir);
     free(w);
     return 0;
 }

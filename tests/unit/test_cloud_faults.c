@@ -53,7 +53,7 @@ static void no_ack_under_a_key_that_escrow_lacks(void **state)
     char own[128];
     snprintf(own, sizeof own, "%s/keyring/%s", x->state, TENANT);
     fixture_close(x);
-    nftw(own, fixture_unlink, 16, FTW_DEPTH | FTW_PHYS);
+    tmp_remove(own);
     fixture_open(x);
     assert_int_equal(ask_n(x, PUNCH_ALL, NULL), 3);
     tgw_free(g);
@@ -79,13 +79,13 @@ static void a_new_disk_is_adopted(void **state)
     assert_true(cloud_ready(x->c));
     assert_int_equal(tenant_add(x->c, x->db, "zeta", &t), 0);
     fixture_close(x);
-    nftw(x->escrow[0], fixture_unlink, 16, FTW_DEPTH | FTW_PHYS);
+    tmp_remove(x->escrow[0]);
     x->set.escrow = (struct conf_list){.items = x->escrow + 1, .n = 1};
     const char *const tenants[] = {TENANT, "zeta"};
     for (size_t i = 0; i < ARRAY_LEN(tenants); i++) {
         char own[128];
         snprintf(own, sizeof own, "%s/keyring/%s", x->state, tenants[i]);
-        nftw(own, fixture_unlink, 16, FTW_DEPTH | FTW_PHYS);
+        tmp_remove(own);
     }
     fixture_open(x);
 }

@@ -55,9 +55,9 @@ static void init_starts_over(void **state)
     buf_done(&after);
     for (int i = 0; i < 2; i++) {
         snprintf(keys, sizeof keys, "%s/%s", x->escrow[i], TENANT);
-        nftw(keys, fixture_unlink, 16, FTW_DEPTH | FTW_PHYS);
+        tmp_remove(keys);
         snprintf(keys, sizeof keys, "%s/%s", x->escrow[i], VENDOR_TENANT);
-        nftw(keys, fixture_unlink, 16, FTW_DEPTH | FTW_PHYS);
+        tmp_remove(keys);
     }
     assert_int_equal(cloud_init(&x->set, token), 0);
     fixture_open(x);

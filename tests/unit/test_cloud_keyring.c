@@ -23,8 +23,7 @@ static int setup(void **state)
 {
     struct rings *x = calloc(1, sizeof *x);
     assert_int_equal(crypto_init(), 0);
-    snprintf(x->dir, sizeof x->dir, "/tmp/punch-ring-XXXXXX");
-    assert_non_null(mkdtemp(x->dir));
+    tmp_dir(x->dir, sizeof x->dir);
     snprintf(x->own, sizeof x->own, "%s/own", x->dir);
     snprintf(x->a, sizeof x->a, "%s/a/acme", x->dir);
     snprintf(x->b, sizeof x->b, "%s/b/acme", x->dir);
@@ -41,7 +40,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct rings *x = *state;
-    nftw(x->dir, fixture_unlink, 16, FTW_DEPTH | FTW_PHYS);
+    tmp_remove(x->dir);
     free(x);
     return 0;
 }
@@ -190,7 +189,7 @@ static void copies_heal_each_other(void **state)
     assert_int_equal(size_of(x->own), full);
     assert_int_equal(size_of(x->a), full);
 
-    nftw(x->own, fixture_unlink, 16, FTW_DEPTH | FTW_PHYS); /* the disk is gone */
+    tmp_remove(x->own); /* the disk is gone */
     k = reopen(x);
     assert_int_equal(keyring_count(k), 4);
     keyring_close(k);
@@ -217,7 +216,7 @@ static void contradicting_copies_are_refused(void **state)
     assert_int_equal(keyring_open(elsewhere, NULL, 0, "", &k), 0);
     add(k, KEY_PERSON, 1, other);
     keyring_close(k);
-    nftw(x->a, fixture_unlink, 16, FTW_DEPTH | FTW_PHYS);
+    tmp_remove(x->a);
     assert_int_equal(rename(elsewhere, x->a), 0);
     k = NULL;
     assert_int_equal(keyring_open(x->own, x->escrow, 2, ID, &k), KEYRING_BAD);
@@ -252,7 +251,7 @@ static void aborted_keys_are_gone(void **state)
 /* A file where the escrow folder should be: not even root can write there. */
 static void break_escrow(const struct rings *x)
 {
-    nftw(x->b, fixture_unlink, 16, FTW_DEPTH | FTW_PHYS);
+    tmp_remove(x->b);
     FILE *f = fopen(x->b, "w");
     assert_non_null(f);
     fclose(f);
@@ -327,7 +326,7 @@ static void escrow_of_before_is_not_overwritten(void **state)
     struct keyring *k = reopen(x);
     add(k, KEY_PERSON, 1, ids);
     keyring_close(k);
-    nftw(x->own, fixture_unlink, 16, FTW_DEPTH | FTW_PHYS);
+    tmp_remove(x->own);
     assert_int_equal(keyring_create(x->own, x->escrow, 2, ID), -EEXIST);
     k = reopen(x); /* taken over, as a ring that a crash left behind */
     assert_true(has(k, ids[0]));
@@ -449,7 +448,7 @@ static void two_generations(struct rings *x, struct times *t)
 static void put_condition(const char *dir, const struct times *t, size_t c)
 {
     char path[160];
-    nftw(dir, fixture_unlink, 16, FTW_DEPTH | FTW_PHYS);
+    tmp_remove(dir);
     assert_int_equal(file_mkdir(dir, 0700), 0);
     for (size_t i = 0; i < ARRAY_LEN(conditions[c].files) && conditions[c].files[i].file != NULL; i++) {
         name_of(dir, conditions[c].files[i].file, path);

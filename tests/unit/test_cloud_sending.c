@@ -1,8 +1,13 @@
 /* Mail from the queue to a real SMTP server (tests/sim/smtpd.py), over TLS that is checked, or not at all. */
 #include "cloud/sending.h"
 
+#include <fcntl.h>
 #include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include "base/file.h"
 #include "cloud/courier.h"
 #include "cloud/delivery.h"
 #include "cloud/outbox_impl.h"
@@ -82,24 +87,18 @@ static void queue(const char *to, const char *lang, const uint8_t *key)
                                            {"company", "Müller\r\nBcc: eve@example.com"},
                                            {"link", "https://punch.example/#t=a=b.c"},
                                            {"until", "2026-11-24 14:05 UTC"}};
-    struct db *db = NULL;
     struct scope s;
     const struct mail m = {
         .key = key, .to = to, .lang = lang, .template = MAIL_INVITATION, .args = args, .n_args = ARRAY_LEN(args)};
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(cloud_begin(f.c, db), 0);
-    assert_int_equal(scope_init(f.c, db, "acme", &s), 0);
+    assert_int_equal(cloud_begin(f.c, f.db), 0);
+    assert_int_equal(scope_init(f.c, f.db, "acme", &s), 0);
     assert_int_equal(outbox_mail(&s, &m), 0);
-    assert_int_equal(cloud_commit(f.c, db), 0);
-    cloud_db_give(f.c, db);
+    assert_int_equal(cloud_commit(f.c, f.db), 0);
 }
 
 static void counts(uint64_t *ret_waiting, uint64_t *ret_failed)
 {
-    struct db *db = NULL;
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(outbox_counts(db, ret_waiting, ret_failed), 0);
-    cloud_db_give(f.c, db);
+    assert_int_equal(outbox_counts(f.db, ret_waiting, ret_failed), 0);
 }
 
 /* Runs the threads until each of n messages was tried, or is no more. */
@@ -119,10 +118,7 @@ static void run_until(uint64_t n)
 
 static void empty(void)
 {
-    struct db *db = NULL;
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(db_script(db, "DELETE FROM mail;"), 0);
-    cloud_db_give(f.c, db);
+    assert_int_equal(db_script(f.db, "DELETE FROM mail;"), 0);
 }
 
 static void use(struct server *s, int tls)
@@ -134,15 +130,12 @@ static void use(struct server *s, int tls)
 static int setup(void **state)
 {
     static char from[] = "punch@example.com";
-    struct db *db = NULL;
     const struct person_set set = {.name = "Ada Löwe"};
     fixture_make(&f);
     assert_int_equal(courier_init(), 0);
     f.set.mail.from = from;
     f.set.mail.ca_file = f.s.ca;
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(people_create(f.c, db, "acme", &set, &ada), 0);
-    cloud_db_give(f.c, db);
+    assert_int_equal(people_create(f.c, f.db, "acme", &set, &ada), 0);
     return 0;
 }
 
@@ -287,7 +280,6 @@ static void a_dead_server_loses_nothing(void **state)
 {
     struct server s;
     char here[32];
-    struct db *db = NULL;
     uint64_t waiting = 9, failed = 9;
     server_start(&s, "starttls", NULL);
     server_stop(&s);
@@ -299,9 +291,7 @@ static void a_dead_server_loses_nothing(void **state)
     server_start(&s, "starttls", NULL);
     snprintf(here, sizeof here, "%s", s.address);
     f.set.mail.server = here;
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(db_script(db, "UPDATE mail SET due = 0;"), 0);
-    cloud_db_give(f.c, db);
+    assert_int_equal(db_script(f.db, "UPDATE mail SET due = 0;"), 0);
     run_until(1);
     counts(&waiting, &failed);
     assert_int_equal(waiting + failed, 0);
@@ -314,25 +304,23 @@ static void customers_take_turns(void **state)
     static char server[] = "localhost:1";
     struct mail_due due[4];
     struct webhook_due hooks[4];
-    struct db *db = NULL;
     size_t n = 0;
     f.set.mail.server = server;
     for (int i = 0; i < 10; i++)
         queue("ada@example.org", "en", NULL);
-    assert_int_equal(cloud_db_take(f.c, &db), 0);
-    assert_int_equal(db_script(db, "INSERT INTO mail(tenant_id, id, key_id, state, due, tries, created, sealed)"
-                                   " SELECT 'globex', id, key_id, state, due + 1, tries, created, sealed FROM mail"
-                                   " LIMIT 1;"),
+    assert_int_equal(db_script(f.db, "INSERT INTO mail(tenant_id, id, key_id, state, due, tries, created, sealed)"
+                                     " SELECT 'globex', id, key_id, state, due + 1, tries, created, sealed FROM mail"
+                                     " LIMIT 1;"),
                      0);
-    assert_int_equal(outbox_due(db, clock_real() + 10, ARRAY_LEN(due), due, &n), 0);
+    assert_int_equal(outbox_due(f.db, clock_real() + 10, ARRAY_LEN(due), due, &n), 0);
     assert_int_equal(n, ARRAY_LEN(due));
     assert_string_equal(due[0].tenant, "acme");
     assert_string_equal(due[1].tenant, "globex");
-    assert_int_equal(db_script(db, "DELETE FROM mail;"), 0);
+    assert_int_equal(db_script(f.db, "DELETE FROM mail;"), 0);
 
     /* of webhooks also those that do not fail before those that do */
     assert_int_equal(
-        db_script(db,
+        db_script(f.db,
                   "INSERT INTO webhook(tenant_id, id, created, wants, failures, due, position, noted, last, sealed)"
                   " WITH n(i) AS (VALUES(10) UNION ALL SELECT i + 1 FROM n WHERE i < 19) SELECT CASE WHEN i < 19 THEN"
                   " 'acme' ELSE 'globex' END, CAST('webhook of on ' || i AS BLOB), 0, 2, CASE WHEN i < 17 THEN 3"
@@ -340,13 +328,12 @@ static void customers_take_turns(void **state)
                   "INSERT INTO delivery(tenant_id, webhook, id, feed, state, queued, tried, tries, status, sealed)"
                   " SELECT tenant_id, id, id, 0, 0, 0, 0, 0, 0, X'' FROM webhook;"),
         0);
-    assert_int_equal(delivery_due(db, clock_real(), ARRAY_LEN(hooks), hooks, &n), 0);
+    assert_int_equal(delivery_due(f.db, clock_real(), ARRAY_LEN(hooks), hooks, &n), 0);
     assert_int_equal(n, ARRAY_LEN(hooks));
     assert_true(strcmp(hooks[0].tenant, "globex") == 0 || strcmp(hooks[1].tenant, "globex") == 0);
     for (size_t i = 0; i < n; i++)
         assert_int_equal(hooks[i].failures, i < 3 ? 0 : 3);
-    assert_int_equal(db_script(db, "DELETE FROM webhook; DELETE FROM delivery;"), 0);
-    cloud_db_give(f.c, db);
+    assert_int_equal(db_script(f.db, "DELETE FROM webhook; DELETE FROM delivery;"), 0);
 }
 
 static void without_a_server_nothing_is_queued(void **state)

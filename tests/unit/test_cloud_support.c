@@ -17,7 +17,6 @@
 
 struct rig {
     struct fixture f;
-    struct db *db;
     struct scope s;
 };
 
@@ -29,7 +28,6 @@ static int setup(void **state)
     struct rig *x = calloc(1, sizeof *x);
     assert_non_null(x);
     fixture_make(&x->f);
-    assert_int_equal(cloud_db_take(x->f.c, &x->db), 0);
     *state = x;
     return 0;
 }
@@ -37,7 +35,6 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct rig *x = *state;
-    cloud_db_give(x->f.c, x->db);
     fixture_done(&x->f);
     free(x);
     return 0;
@@ -45,17 +42,17 @@ static int teardown(void **state)
 
 static struct scope *begin(struct rig *x, const char *tenant)
 {
-    assert_int_equal(cloud_begin(x->f.c, x->db), 0);
-    assert_int_equal(scope_init(x->f.c, x->db, tenant, &x->s), 0);
+    assert_int_equal(cloud_begin(x->f.c, x->f.db), 0);
+    assert_int_equal(scope_init(x->f.c, x->f.db, tenant, &x->s), 0);
     return &x->s;
 }
 
 static int end(struct rig *x, int r)
 {
     if (r == 0)
-        assert_int_equal(cloud_commit(x->f.c, x->db), 0);
+        assert_int_equal(cloud_commit(x->f.c, x->f.db), 0);
     else
-        cloud_rollback(x->f.c, x->db);
+        cloud_rollback(x->f.c, x->f.db);
     return r;
 }
 
@@ -114,7 +111,7 @@ static uint64_t may(struct rig *x, const char *tenant, const uint8_t account[ID_
 {
     struct rights r;
     uint8_t id[ID_LEN];
-    assert_int_equal(support_rights(x->db, tenant, account, now, &r, id), 0);
+    assert_int_equal(support_rights(x->f.db, tenant, account, now, &r, id), 0);
     assert_int_equal(r.n == 0, memcmp(id, nobody, ID_LEN) == 0);
     return rights_all(&r);
 }
@@ -123,7 +120,7 @@ static size_t due(struct rig *x, int64_t now, bool back)
 {
     struct support_due d[8];
     size_t n = 0;
-    assert_int_equal(support_due(x->db, now, back, ARRAY_LEN(d), d, &n), 0);
+    assert_int_equal(support_due(x->f.db, now, back, ARRAY_LEN(d), d, &n), 0);
     for (size_t i = 0; i < n; i++)
         assert_string_equal(d[i].tenant, "acme");
     return n;
@@ -190,9 +187,9 @@ static void another_company_neither_sees_nor_decides(void **state)
     support_list_done(&l);
     end(x, 0);
     char of[TENANT_MAX + 1];
-    assert_int_equal(support_locate(x->db, q.id, of), 0);
+    assert_int_equal(support_locate(x->f.db, q.id, of), 0);
     assert_string_equal(of, "globex");
-    assert_int_equal(support_locate(x->db, rosa, of), CLOUD_ABSENT);
+    assert_int_equal(support_locate(x->f.db, rosa, of), CLOUD_ABSENT);
 }
 
 static void a_decision_may_narrow_and_never_widen(void **state)
@@ -274,13 +271,13 @@ static void breaks_glass_in_twos_and_is_reviewed_by_a_third(void **state)
     assert_int_equal(may(x, "acme", mira, T0), 0);
     assert_int_equal(second(x, &p, mira, T0, &q), CLOUD_INVALID);
     assert_int_equal(decide(x, "acme", &p, DEVICES, 30 * MINUTE, T0, &q), CLOUD_ABSENT); /* it is no request */
-    assert_int_equal(support_review_owed(x->db, &owed), 0);
+    assert_int_equal(support_review_owed(x->f.db, &owed), 0);
     assert_false(owed);
     assert_int_equal(second(x, &p, paul, T0 + MINUTE, &q), 0);
     assert_int_equal(second(x, &p, rosa, T0 + MINUTE, &q), CLOUD_CONFLICT);
     assert_int_equal(may(x, "acme", mira, T0 + MINUTE), DEVICES);
     assert_int_equal(may(x, "acme", paul, T0 + MINUTE), 0); /* he watches */
-    assert_int_equal(support_review_owed(x->db, &owed), 0);
+    assert_int_equal(support_review_owed(x->f.db, &owed), 0);
     assert_true(owed);
     assert_int_equal(review(x, &p, rosa, "broker was down", T0 + 2 * MINUTE), CLOUD_CONFLICT); /* it goes on */
     assert_int_equal(finish(x, &p, SUPPORT_END_TENANT, T0 + 3 * MINUTE), 0);
@@ -290,7 +287,7 @@ static void breaks_glass_in_twos_and_is_reviewed_by_a_third(void **state)
     assert_int_equal(review(x, &p, rosa, "", T0 + HOUR), CLOUD_INVALID);
     assert_int_equal(review(x, &p, rosa, "broker was down", T0 + HOUR), 0);
     assert_int_equal(review(x, &p, rosa, "no, all well", T0 + HOUR), CLOUD_CONFLICT);
-    assert_int_equal(support_review_owed(x->db, &owed), 0);
+    assert_int_equal(support_review_owed(x->f.db, &owed), 0);
     assert_false(owed);
 
     assert_int_equal(ask(x, "acme", alarms(mira, HOUR), T0 + HOUR, &p), 0); /* nobody comes to second it */
@@ -336,17 +333,18 @@ static void one_customer_keeps_no_other_waiting(void **state)
     assert_int_equal(ask(x, "globex", asks(paul, DEVICES, HOUR), T0, &q), 0);
     assert_int_equal(decide(x, "globex", &q, DEVICES, HOUR, T0, &q), 0);
     (void)begin(x, "acme");
-    assert_int_equal(end(x, db_script(x->db, "CREATE TRIGGER no BEFORE UPDATE OF told ON support WHEN NEW.told = 1 AND"
-                                             " NEW.tenant_id = 'acme' BEGIN SELECT RAISE(ABORT, 'no'); END;")),
-                     0);
-    assert_int_equal(support_sweep(x->f.c, x->db, T0 + HOUR, false), 0);
+    assert_int_equal(
+        end(x, db_script(x->f.db, "CREATE TRIGGER no BEFORE UPDATE OF told ON support WHEN NEW.told = 1 AND"
+                                  " NEW.tenant_id = 'acme' BEGIN SELECT RAISE(ABORT, 'no'); END;")),
+        0);
+    assert_int_equal(support_sweep(x->f.c, x->f.db, T0 + HOUR, false), 0);
     assert_int_equal(support_get(begin(x, "acme"), p.id, &r), 0);
     assert_int_equal(r.state, SUPPORT_ENDED);
-    cloud_rollback(x->f.c, x->db);
-    assert_int_not_equal(support_sweep(x->f.c, x->db, T0 + 2 * HOUR, false), 0); /* acme's summary */
+    cloud_rollback(x->f.c, x->f.db);
+    assert_int_not_equal(support_sweep(x->f.c, x->f.db, T0 + 2 * HOUR, false), 0); /* acme's summary */
     assert_int_equal(support_get(begin(x, "globex"), q.id, &r), 0);
     assert_true(r.told);
-    cloud_rollback(x->f.c, x->db);
+    cloud_rollback(x->f.c, x->f.db);
 }
 
 static void a_clock_set_back_ends_what_is_active(void **state)
@@ -373,7 +371,7 @@ static void reaches_one_site_when_it_says_so(void **state)
     memcpy(p.reach_id, east, ID_LEN);
     assert_int_equal(ask(x, "acme", p, T0, &p), 0);
     assert_int_equal(decide(x, "acme", &p, DEVICES, HOUR, T0, &q), 0);
-    assert_int_equal(support_rights(x->db, "acme", mira, T0, &r, id), 0);
+    assert_int_equal(support_rights(x->f.db, "acme", mira, T0, &r, id), 0);
     assert_memory_equal(id, p.id, ID_LEN);
     assert_true(rights_reach(&r, PERM_GATEWAYS_READ, REACH_SITE, east));
     assert_false(rights_reach(&r, PERM_GATEWAYS_READ, REACH_SITE, west));
@@ -388,7 +386,7 @@ static void a_row_gives_no_more_than_there_is_to_give(void **state)
     assert_int_equal(ask(x, "acme", asks(mira, DEVICES, HOUR), T0, &p), 0);
     assert_int_equal(decide(x, "acme", &p, DEVICES, HOUR, T0, &q), 0);
     begin(x, "acme");
-    assert_int_equal(db_script(x->db, "UPDATE support SET perms = -1"), 0);
+    assert_int_equal(db_script(x->f.db, "UPDATE support SET perms = -1"), 0);
     end(x, 0);
     assert_int_equal(may(x, "acme", mira, T0), PERM_ALL & ~SUPPORT_NEVER);
 }
@@ -398,14 +396,14 @@ static void confidentiality_is_signed_once_a_version(void **state)
     struct rig *x = *state;
     int64_t when = 0;
     assert_true(strlen(confidentiality_text()) > 100);
-    assert_int_equal(confidentiality_signed(x->db, mira, &when), CLOUD_ABSENT);
+    assert_int_equal(confidentiality_signed(x->f.db, mira, &when), CLOUD_ABSENT);
     assert_int_equal(end(x, confidentiality_sign(begin(x, VENDOR_TENANT), mira, T0)), 0);
     assert_int_equal(end(x, confidentiality_sign(begin(x, VENDOR_TENANT), mira, T0 + 1)), CLOUD_CONFLICT);
-    assert_int_equal(confidentiality_signed(x->db, mira, &when), 0);
+    assert_int_equal(confidentiality_signed(x->f.db, mira, &when), 0);
     assert_int_equal(when, T0);
-    assert_int_equal(confidentiality_signed(x->db, paul, &when), CLOUD_ABSENT);
+    assert_int_equal(confidentiality_signed(x->f.db, paul, &when), CLOUD_ABSENT);
     assert_int_equal(end(x, confidentiality_forget(begin(x, VENDOR_TENANT), mira)), 0);
-    assert_int_equal(confidentiality_signed(x->db, mira, &when), CLOUD_ABSENT);
+    assert_int_equal(confidentiality_signed(x->f.db, mira, &when), CLOUD_ABSENT);
 }
 
 static void a_signature_goes_with_whoever_signed(void **state)
@@ -418,16 +416,16 @@ static void a_signature_goes_with_whoever_signed(void **state)
     const struct person_set set = {.name = "Mira"};
     static const struct who asker = {.is = WHO_OPERATOR, .home = VENDOR_TENANT};
     const struct audit_event asked = {.kind = "people.erase", .outcome = AUDIT_DONE, .who = &asker};
-    assert_int_equal(people_create(x->f.c, x->db, VENDOR_TENANT, &set, &p), 0);
+    assert_int_equal(people_create(x->f.c, x->f.db, VENDOR_TENANT, &set, &p), 0);
     memcpy(a.id, mira, ID_LEN);
     memcpy(a.person, p.id, ID_LEN);
     memcpy(a.key, p.key, KEY_ID_LEN);
     assert_int_equal(end(x, account_put(begin(x, VENDOR_TENANT), &a)), 0);
     assert_int_equal(end(x, confidentiality_sign(begin(x, VENDOR_TENANT), mira, T0)), 0);
     assert_int_equal(end(x, confidentiality_sign(begin(x, VENDOR_TENANT), paul, T0)), 0);
-    assert_int_equal(erasure_make(x->f.c, x->db, VENDOR_TENANT, p.id, &asked, &e), 0);
-    assert_int_equal(confidentiality_signed(x->db, mira, &when), CLOUD_ABSENT);
-    assert_int_equal(confidentiality_signed(x->db, paul, &when), 0);
+    assert_int_equal(erasure_make(x->f.c, x->f.db, VENDOR_TENANT, p.id, &asked, &e), 0);
+    assert_int_equal(confidentiality_signed(x->f.db, mira, &when), CLOUD_ABSENT);
+    assert_int_equal(confidentiality_signed(x->f.db, paul, &when), 0);
 }
 
 int main(void)

@@ -12,7 +12,7 @@
 
 #include "base/crypto.h"
 #include "daemon/intake.h"
-#include "tests/unit/daemon_tmp.h"
+#include "tests/unit/tmp.h"
 
 #define SECOND UINT64_C(1000000)
 #define HOLD (2 * SECOND)

@@ -1,49 +1,22 @@
-/* What the tests of the HTTPS API share: a scratch folder and a client, which is curl, so that TLS, HTTP and names in
- * the certificate are judged by somebody else's code. */
+/* A client of the HTTPS API, which is curl, so that TLS, HTTP and names in the certificate are judged by somebody
+ * else's code. */
 #pragma once
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <pthread.h>
-#include <setjmp.h>
 #include <spawn.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cmocka.h>
 #include <jansson.h>
 
 #include "base/file.h"
+#include "tests/unit/cloud_scratch.h"
+#include "tests/unit/tmp.h"
 
 extern char **environ;
-
-struct scratch {
-    char dir[64];
-    char ca[128];
-    unsigned port;
-    bool is_api; /* what is answered there is held against docs/openapi.yaml */
-};
-
-static inline void scratch_make(struct scratch *s)
-{
-    snprintf(s->dir, sizeof s->dir, "/tmp/punch-test-XXXXXX");
-    assert_non_null(mkdtemp(s->dir));
-}
-
-static inline int scratch_unlink(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    return remove(path);
-}
-
-static inline void scratch_remove(const struct scratch *s)
-{
-    nftw(s->dir, scratch_unlink, 16, FTW_DEPTH | FTW_PHYS);
-}
 
 struct reply {
     int status;
@@ -60,8 +33,7 @@ static inline void reply_done(struct reply *r)
     *r = (struct reply){0};
 }
 
-/* The value of a header, or NULL; lives until the next call. */
-/* "" for none, as of a member. */
+/* The value of a header, "" for none; lives until the next call. */
 static inline const char *reply_header(const struct reply *r, const char *name)
 {
     static char value[512];
@@ -77,10 +49,16 @@ static inline const char *reply_header(const struct reply *r, const char *name)
     return "";
 }
 
+/* "" for none. */
+static inline const char *text_of(const json_t *o, const char *member)
+{
+    const char *s = json_string_value(json_object_get(o, member));
+    return s ? s : "";
+}
+
 static inline const char *reply_text(const struct reply *r, const char *member)
 {
-    const char *s = json_string_value(json_object_get(r->json, member));
-    return s ? s : "";
+    return text_of(r->json, member);
 }
 
 /* Runs argv, returns all it printed, NUL-terminated; *ret_exit its exit code. */
@@ -229,4 +207,15 @@ static inline void assert_problem(const struct reply *r, int status, const char 
     assert_true(*reply_text(r, "title"));
     assert_true(*reply_text(r, "detail"));
     assert_int_equal(json_integer_value(json_object_get(r->json, "status")), status);
+}
+
+/* slug NULL: it is no problem. */
+static inline void expect(struct reply r, int status, const char *slug)
+{
+    if (slug)
+        assert_problem(&r, status, slug);
+    else if (r.status != status)
+        print_error("expected %d, got: %d %s\n", status, r.status, r.body);
+    assert_int_equal(r.status, status);
+    reply_done(&r);
 }

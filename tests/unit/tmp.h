@@ -2,8 +2,14 @@
 #pragma once
 
 #include <ftw.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include <cmocka.h>
 
 static inline void tmp_dir(char *ret, size_t size)
 {
@@ -22,5 +28,5 @@ static inline int tmp_unlink_(const char *path, const struct stat *st, int flag,
 
 static inline void tmp_remove(const char *dir)
 {
-    assert_int_equal(nftw(dir, tmp_unlink_, 8, FTW_DEPTH | FTW_PHYS), 0);
+    assert_int_equal(nftw(dir, tmp_unlink_, 16, FTW_DEPTH | FTW_PHYS), 0);
 }
