@@ -327,8 +327,9 @@ bool login_password_fits(struct api_call *k, const struct scope *s, const struct
         call_outcome(k, r, "account");
         return false;
     }
+    const char *const whole[] = {a->login, s->tenant, NULL};
     const char *const words[] = {a->login, a->mail, s->tenant, p.name, p.given_name, p.family_name, NULL};
-    r = password_judge(password, words);
+    r = password_judge(password, whole, words);
     if (r != 0)
         call_invalid(k, member, "%s", password_fault_text(r));
     return r == 0;

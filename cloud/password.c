@@ -12,6 +12,7 @@
 /* Letters that a password must have beside a common one. */
 #define LETTERS_OWN 4
 #define DISTINCT_MIN 6
+#define WHOLE_MIN 2
 #define WORD_MIN 4
 
 static _Atomic uint64_t runs;
@@ -163,6 +164,16 @@ static bool holds(const struct points *p, const uint32_t *word, size_t n)
     return false;
 }
 
+/* Whether the password holds the whole of `word`. */
+static bool holds_whole(const struct points *p, const char *word)
+{
+    uint32_t all[PASSWORD_MAX], c;
+    size_t n = 0;
+    while (n < PASSWORD_MAX && (c = next_point(&word)) != 0 && c != UINT32_MAX)
+        all[n++] = canonical(c);
+    return n >= WHOLE_MIN && holds(p, all, n);
+}
+
 /* Whether the password holds a part of `words`. */
 static bool holds_part(const struct points *p, const char *words)
 {
@@ -182,13 +193,16 @@ static bool holds_part(const struct points *p, const char *words)
     return false;
 }
 
-int password_judge(const char *text, const char *const *words)
+int password_judge(const char *text, const char *const *whole, const char *const *words)
 {
     struct points p;
     int r = read_points(text, &p);
     if (r == 0 && !has_kinds(&p))
         r = PASSWORD_KINDS;
-    for (; r == 0 && words && *words; words++)
+    for (; r == 0 && *whole; whole++)
+        if (holds_whole(&p, *whole))
+            r = PASSWORD_PERSONAL;
+    for (; r == 0 && *words; words++)
         if (holds_part(&p, *words))
             r = PASSWORD_PERSONAL;
     if (r == 0 && is_common(&p))

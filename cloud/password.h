@@ -14,10 +14,11 @@ enum password_fault {
     PASSWORD_COMMON,  /* one of the first that anybody tries, or little more */
     PASSWORD_PERSONAL /* holds a word that is known of its owner */
 };
-/* 0 or an enum password_fault. `words`, NULL-terminated: login, names, company; each is taken apart at whatever is no
- * letter or digit, and parts of fewer than four characters do not count. Case and usual substitutions make no
- * difference. */
-int password_judge(const char *text, const char *const *words);
+/* 0 or an enum password_fault. Both NULL-terminated; case and usual substitutions make no difference.
+ * whole: login and company, as they are, from two characters on.
+ * words: names and the like; each is taken apart at whatever is no letter or digit, and parts of fewer than four
+ * characters do not count, because they are in too many words. */
+int password_judge(const char *text, const char *const *whole, const char *const *words);
 /* What is wrong, to follow the word "password". */
 const char *password_fault_text(int fault);
 

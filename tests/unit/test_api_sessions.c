@@ -177,6 +177,8 @@ static void test_invitation(void **state)
 
 /* A new account may see itself, and nothing else; and without the second factor not even that it may enrol. */
 static void test_nothing_but_oneself(void **state)
+    invite(&u, "bo");
+    expect(accept_link("/v1/invitations/accept", u.link, "xK9!rainBow#q2zzv"), 400, "invalid"); /* a short login */
 {
     struct user u;
     struct browser b = {{0}, {0}, {0}};

@@ -95,8 +95,9 @@ static void test_hash(void **state)
 
 static void assert_judged(const char *text, int want)
 {
+    static const char *const whole[] = {"j.doe", "hp", "x", NULL};
     static const char *const words[] = {"ada.lovelace@example.org", "Ada Müller-Lovelace", "acme-werke", NULL};
-    int got = password_judge(text, words);
+    int got = password_judge(text, whole, words);
     if (got != want)
         print_error("%s: %s\n", text, got ? password_fault_text(got) : "good");
     assert_int_equal(got, want);
@@ -167,8 +168,12 @@ static void test_personal(void **state)
     assert_judged("xK9!Acme#q2zzvw", PASSWORD_PERSONAL);
     assert_judged("xK9!W3RKE#q2zzvw", PASSWORD_PERSONAL);
     assert_judged("xK9!example#q2v", PASSWORD_PERSONAL);
-    assert_judged("xK9!Adagio#q2vn", 0); /* three letters are in too many words */
-    assert_int_equal(password_judge("xK9!Lovelace#q2", nobody), 0);
+    assert_judged("xK9!Adagio#q2vn", 0);                 /* three letters are in too many words */
+    assert_judged("k9!J.Doe#q2vnzz", PASSWORD_PERSONAL); /* of login and company, the whole counts however short */
+    assert_judged("k9!j.d0e#q2vnzz", PASSWORD_PERSONAL);
+    assert_judged("k9!Sheephp#q2vn", PASSWORD_PERSONAL);
+    assert_judged("k9!Just.Doe#q2v", 0);
+    assert_int_equal(password_judge("xK9!Lovelace#q2", nobody, nobody), 0);
 }
 
 /* Whoever changes the list keeps what the search relies on. */
