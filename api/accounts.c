@@ -304,6 +304,10 @@ void api_accounts_factor(struct api_call *k)
     struct account CLEANUP(account_wipe) a = {0};
     if (!find(k, &s, &a) || !may_take_over(k, &a))
         return;
+    if (k->who.is == WHO_ACCOUNT && memcmp(a.id, k->who.account, ID_LEN) == 0) {
+        problem_reply(k->r, PROBLEM_FORBIDDEN, "one's own is switched off by DELETE /v1/me/second-factor, if at all");
+        return;
+    }
     struct subject of = subject_of(&a);
     int r = a.has_totp ? 0 : CLOUD_ABSENT;
     account_drop_factor(&a);

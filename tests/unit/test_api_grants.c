@@ -299,6 +299,11 @@ static void test_nobody_takes_over_who_may_more(void **state)
     hex(brief.account.id, id);
     snprintf(path, sizeof path, "/v1/accounts/%s", id);
     expect(as(&brief, "PATCH", path, "{\"language\":\"de\"}"), 200, NULL); /* himself */
+    /* what the company wants of everybody is not switched off by the way round either */
+    snprintf(path, sizeof path, "/v1/accounts/%s/second-factor", id);
+    expect(as(&brief, "DELETE", path, NULL), 403, "forbidden");
+    expect(as(&brief, "DELETE", "/v1/me/second-factor", NULL), 403, "second-factor-needed");
+    expect(as(&owner, "DELETE", path, NULL), 204, NULL);
 }
 
 static void test_roles_are_edited_within_their_kind(void **state)
