@@ -58,6 +58,8 @@ json_t *login_session_json(const struct api_call *k, const struct account *a, co
 
 /* ---- who has a session, and gives the password again (sessions.c) ---- */
 
+/* What counts and delays his wrong passwords and codes: one and the same wherever he gives them. */
+int login_attempt(struct api_call *k, const struct scope *s, const struct account *a, struct attempt *ret);
 /* On HTTP_LINE_PASSWORD. False: the reply is made. */
 bool login_prove_self(struct api_call *k, const char *password, struct scope *ret_s, struct account *ret_a);
 /* Begins the transaction, and reads the account anew. False: the reply is made, the transaction over. */

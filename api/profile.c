@@ -116,7 +116,7 @@ static void change_password(struct api_call *k)
     bool factor = k->who.factor;
     if (!login_begin_self(k, &s, &a))
         return;
-    int r = attempt_init(k->cloud, k->db, ATTEMPT_FACTOR, s.tenant, a.login, NULL, k->who.address, &at);
+    int r = login_attempt(k, &s, &a, &at);
     if (r == 0 && login_waits(k, &at)) {
         cloud_rollback(k->cloud, k->db);
         return;
@@ -250,7 +250,7 @@ static void confirm(struct api_call *k, const char *code)
     uint64_t step = 0;
     if (!login_begin_self(k, &s, &a))
         return;
-    int r = attempt_init(k->cloud, k->db, ATTEMPT_FACTOR, s.tenant, a.login, NULL, k->who.address, &at);
+    int r = login_attempt(k, &s, &a, &at);
     if (r == 0 && !a.has_new_totp) {
         cloud_rollback(k->cloud, k->db);
         problem_reply(k->r, PROBLEM_CONFLICT, "begin with POST /v1/me/second-factor");

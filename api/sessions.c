@@ -105,7 +105,7 @@ void api_sessions_list(struct api_call *k)
 
 /* ---- step-up ---- */
 
-static int attempt_of(struct api_call *k, const struct scope *s, const struct account *a, struct attempt *ret)
+int login_attempt(struct api_call *k, const struct scope *s, const struct account *a, struct attempt *ret)
 {
     char device[DEVICE_TEXT];
     bool has = session_cookie(k->q->cookie, DEVICE_COOKIE, device, sizeof device);
@@ -116,7 +116,7 @@ static int attempt_of(struct api_call *k, const struct scope *s, const struct ac
 bool login_confirm(struct api_call *k, const struct scope *s, struct account *a, const char *code)
 {
     struct attempt at;
-    int r = attempt_of(k, s, a, &at);
+    int r = login_attempt(k, s, a, &at);
     if (r != 0) {
         login_end(k, r, "account");
         return false;
@@ -143,7 +143,7 @@ bool login_prove_self(struct api_call *k, const char *password, struct scope *re
     struct attempt at;
     if (!self(k, ret_s, ret_a))
         return false;
-    int r = attempt_of(k, ret_s, ret_a, &at);
+    int r = login_attempt(k, ret_s, ret_a, &at);
     if (r == 0 && login_waits(k, &at))
         return false;
     if (r == 0)
