@@ -27,7 +27,8 @@
 
 /* A password takes some 0.1 s of a core: who would wait longer than a few seconds is told so. */
 #define PASSWORDS_WAITING 32
-/* Beside these, for who has a session, or a browser that got in before: a flood of strangers does not keep them out. */
+/* Beside these, for who has a session, a link, or a browser that got in before: a flood of strangers does not keep them
+ * out. */
 #define PASSWORDS_KEPT 16
 
 /* Security reports an hour: of one address, and of all together, because anybody may send one. */

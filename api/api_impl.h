@@ -283,7 +283,8 @@ void api_accounts_invitation(struct api_call *k);
 void api_accounts_reset(struct api_call *k);
 void api_accounts_factor(struct api_call *k);
 void api_login(struct api_call *k);
-/* From a browser where that login went well before; on the pool, so for nobody else more than a look at a header. */
+/* Of a route that wants a password and no session: it comes from a browser where that login went well before, or with a
+ * link that is good. */
 bool api_login_known(struct api_call *k);
 void api_login_second(struct api_call *k);
 void api_session_get(struct api_call *k);

@@ -182,6 +182,8 @@ static void finish(struct api_call *k, enum link_kind kind, const char *text)
         not_usable(k);
     } else {
         r = set_password(k, kind, &s, &a, text);
+        if (r == 0) /* who has the link is no stranger: a way in for whose login strangers keep delayed */
+            login_set_device(k, &a, s.tenant);
         problem_json(k->r, 200, json_pack("{s:s, s:s}", "tenant", s.tenant, "login", a.login));
         login_end(k, r, "account");
     }

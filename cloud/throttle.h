@@ -2,8 +2,9 @@
  * by a keyed hash.
  *
  * A stranger can fail on purpose, so what counts for an account as a whole delays it for half a minute at most. A
- * browser from which somebody logged in before shows a cookie that only we can make, and is counted by itself: what
- * strangers do does not delay it. Who gets as far as the second factor knows the password and is no stranger. */
+ * browser from which somebody logged in before, or used a link that was sent to him, shows a cookie that only we can
+ * make, and is counted by itself: what strangers do does not delay it. Who gets as far as the second factor knows the
+ * password and is no stranger. */
 #pragma once
 
 #include "cloud/scope.h"
@@ -39,7 +40,7 @@ int attempt_failed(struct db *db, const struct attempt *a, int64_t now, bool *re
 /* The same; an address stays counted: else its owner could forgive himself by logging in. */
 int attempt_succeeded(struct db *db, const struct attempt *a);
 
-/* The cookie of a browser from which that login went well. */
+/* The cookie of a browser that is known for that login. */
 int device_make(struct cloud *c, struct db *db, const char *tenant, const char *login, char ret[DEVICE_TEXT]);
 
 /* Deletes what is forgiven. Own transaction, none when there is nothing to do. */

@@ -141,7 +141,7 @@ def flood(lab, rng, seconds, rate, logins):
     plan = []
     for n in range(int(seconds * rate)):
         kind = rng.randrange(3)
-        plan.append(("ada" if rng.random() < 0.2 else rng.choice(logins), "wrong-Password-1") if kind == 0 else
+        plan.append((rng.choice(["ada", "bela"] + logins), "wrong-Password-1") if kind == 0 else
                     (rng.choice(logins), PASSWORD) if kind == 1 else (f"nobody{n}", PASSWORD))
     answers, lock, at, began = collections.Counter(), threading.Lock(), iter(enumerate(plan)), time.monotonic()
 
@@ -163,23 +163,27 @@ def flood(lab, rng, seconds, rate, logins):
     return answers, len(plan), time.monotonic() - began
 
 
-def get_in(ada, owner):
-    """Whom a browser knows, and who has a session: places are kept for them, whatever strangers do."""
+def get_in(ada, owner, bela, link):
+    """Whom a browser knows, who has a session, and who has a link: places are kept for them, whatever strangers do."""
     r = ada.call("POST", "/v1/sessions", {"tenant": TENANT, "login": ada.login, "password": ada.password})
     check(r.status_code == 201, f"ada is kept out: {r.status_code} {r.text[:300]}")
     owner.step_up()
+    bela.post("/v1/password-resets/accept", {"link": link, "password": bela.password}, 200)
+    bela.log_in()
 
 
-def logins(lab, args, rng, machine, token, ada, owner):
+def logins(lab, args, rng, machine, token, ada, owner, bela):
     with Others(lab, token) as others:
         time.sleep(3)
     idle, before = machine.status("VmRSS"), hashes(lab)
     threads, sockets = machine.status("Threads"), machine.sockets()
     machine.highest = 0
     entered = concurrent.futures.ThreadPoolExecutor(1)
+    link = owner.post(f"/v1/accounts/{bela.account}/password-reset", None, 200)["link"].split("=")[1]
+    new = Human(lab.cloud, TENANT, "bela", "battery-Staple-8 horse")  # a browser that nobody knows
     with Others(lab, token) as beside:
         time.sleep(1)
-        into = entered.submit(lambda: time.sleep(args.seconds / 2) or get_in(ada, owner))
+        into = entered.submit(lambda: time.sleep(args.seconds / 2) or get_in(ada, owner, new, link))
         answers, n, took = flood(lab, rng, args.seconds, args.rate, [f"u{i}" for i in range(ACCOUNTS)])
         into.result()
     check(sum(answers.values()) == n and set(answers) <= CALM | {201}, f"{n} logins: {answers}")
@@ -291,13 +295,13 @@ def test(args, rng):
         machine = Machine(lab)
         for i in range(ACCOUNTS):
             Human(lab.cloud, TENANT, f"u{i}").invited()
-        ada = Human(lab.cloud, TENANT, "ada").invited()
+        ada, bela = (Human(lab.cloud, TENANT, n).invited() for n in ("ada", "bela"))
         owner = Human(lab.cloud, TENANT, "owner").invited("owner").enrol()
         until = time.strftime("%Y-%m-%dT00:00:00Z", time.gmtime(time.time() + 30 * 86400))
         token = owner.post("/v1/tokens", {"label": "others", "expires": until, "permissions": [
             "people.read", "people.change", "changes.read"]})["token"]
         costs_alike(lab)
-        logins(lab, args, rng, machine, token, ada, owner)
+        logins(lab, args, rng, machine, token, ada, owner, bela)
         resets(lab, args)
         reports(lab, args)
         tokens(lab, args)
