@@ -9,7 +9,7 @@ import time
 
 import requests
 
-from lab import Api
+from lab import PATIENCE, Api
 from proc import Failure, check
 
 PASSWORD = "correct-Horse-7 staple"
@@ -51,7 +51,7 @@ class Human(Api):
             headers["Idempotency-Key"] = key
         if self.acts_in:
             headers["Punch-Tenant"] = self.acts_in
-        r = self.session.request(method, self.base + path, json=body, headers=headers, timeout=60,
+        r = self.session.request(method, self.base + path, json=body, headers=headers, timeout=60 * PATIENCE,
                                  params={k: v for k, v in query.items() if v is not None})
         self.record(r)
         return r
