@@ -308,9 +308,24 @@ static bool may_archive(struct api_call *k, const struct person *p)
     return false;
 }
 
+static bool reaches_its_unit(struct api_call *k, const struct person *p)
+{
+    return !p->has_unit || call_reaches_unit(k, PERM_PEOPLE_CHANGE, p->unit);
+}
+
+/* A unit's people are seen by who leads it: so somebody comes to one, and leaves one, by who may change the people of
+ * both, and of nobody by name only. */
+static bool may_move(struct api_call *k, const struct person *before, const struct person *after)
+{
+    bool stays =
+        before->has_unit == after->has_unit && (!before->has_unit || !memcmp(before->unit, after->unit, ID_LEN));
+    return stays || (reaches_its_unit(k, before) && reaches_its_unit(k, after));
+}
+
 /* What is not given stays; what is null goes. `old` is stolen. */
 static void patch(struct api_call *k, struct person *p, const struct wanted *w, json_t *old)
 {
+    const struct person before = *p;
     if (w->has_archived && w->archived && p->archived == 0 && !may_archive(k, p)) {
         json_decref(old);
         return;
@@ -318,8 +333,9 @@ static void patch(struct api_call *k, struct person *p, const struct wanted *w, 
     int r = people_update(k->cloud, k->db, k->tenant, p->id, &w->set, p);
     if (r == 0 && w->has_archived)
         r = archive_person(k->cloud, k->db, k->tenant, p->id, w->archived, p);
-    if (r == 0 && !call_reaches_person(k, PERM_PEOPLE_CHANGE, p)) {
-        problem_reply(k->r, PROBLEM_FORBIDDEN, "your permission people.change does not reach that unit");
+    if (r == 0 && !(call_reaches_person(k, PERM_PEOPLE_CHANGE, p) && may_move(k, &before, p))) {
+        problem_reply(k->r, PROBLEM_FORBIDDEN,
+                      "your permission people.change does not reach the unit that this person comes to, or leaves");
         json_decref(old);
         return;
     }

@@ -87,20 +87,27 @@ static bool read_unit(struct api_call *k, bool is_new, struct wanted *w)
     return false;
 }
 
+static bool may_move(struct api_call *k, const struct unit *before, const struct unit *after)
+{
+    bool stays = before->has_site == after->has_site && memcmp(before->site, after->site, ID_LEN) == 0;
+    return stays || ((!before->has_site || call_reaches_site(k, PERM_SITES_CHANGE, before->site)) &&
+                     (!after->has_site || call_reaches_site(k, PERM_SITES_CHANGE, after->site)));
+}
+
 /* The unit as it became, or why it did not; `before`: or NULL, for a new one. Who has a site's people has those of the
- * units there: so a unit comes to a site by who may change both. */
+ * units there: so a unit comes to a site, and leaves one, by who may change both. */
 static void answer(struct api_call *k, int r, const struct unit *u, const struct unit *before)
 {
-    bool moved = r == 0 && u->has_site && !(before && before->has_site && memcmp(before->site, u->site, ID_LEN) == 0);
+    static const struct unit nowhere = {0};
     if (r == CLOUD_CONFLICT) {
         problem_reply(k->r, PROBLEM_CONFLICT, "another unit has this name");
     } else if (r == CLOUD_ABSENT) {
         call_invalid(k, "site", "is not the id of a site");
     } else if (r != 0) {
         call_outcome(k, r, "unit");
-    } else if (!reached(k, PERM_SITES_CHANGE, u) || (moved && !call_reaches_site(k, PERM_SITES_CHANGE, u->site))) {
+    } else if (!reached(k, PERM_SITES_CHANGE, u) || !may_move(k, before ? before : &nowhere, u)) {
         problem_reply(k->r, PROBLEM_FORBIDDEN,
-                      "your permission sites.change does not reach there; give a site of yours");
+                      "your permission sites.change does not reach the site that it comes to, or leaves");
     } else if (!before) {
         json_t *o = unit_json(u);
         call_tag(k, o, NULL);

@@ -256,8 +256,48 @@ static void test_a_unit_is_moved_by_who_has_both_sites(void **state)
     expect(as(&mover, "PATCH", unit, body), 403, "forbidden");
     snprintf(body, sizeof body, "{\"name\":\"The team\",\"site\":\"%s\"}", sites[0]);
     expect(as(&mover, "PATCH", unit, body), 200, NULL);
+    /* nor does he take it out of the site's hands */
+    expect(as(&mover, "PATCH", unit, "{\"site\":null}"), 403, "forbidden");
     snprintf(body, sizeof body, "{\"site\":\"%s\"}", sites[1]);
     expect(as(&owner, "PATCH", unit, body), 200, NULL);
+}
+
+/* Neither comes somebody into a unit, or leaves one, by who may change him or that one unit only. */
+static void test_a_person_is_moved_by_who_has_both_units(void **state)
+{
+    char units[2][2 * ID_LEN + 1], person[2 * ID_LEN + 1], path[80], body[128];
+    struct human leads[2], keeper, plain;
+    struct grant_reach reach = {.kind = REACH_UNIT};
+    keeper = human_make("acme", "keeper");
+    plain = human_make("acme", "moved");
+    hex(plain.account.person, person);
+    snprintf(path, sizeof path, "/v1/people/%s", person);
+    for (int i = 0; i < 2; i++) {
+        leads[i] = human_make("acme", i ? "lead-of-second" : "lead-of-first");
+        struct reply r = as(&owner, "POST", "/v1/units", i ? "{\"name\":\"Second\"}" : "{\"name\":\"First\"}");
+        assert_int_equal(r.status, 201);
+        snprintf(units[i], sizeof units[i], "%s", reply_text(&r, "id"));
+        reply_done(&r);
+        assert_int_equal(str_unhex(units[i], reach.id, ID_LEN), 0);
+        (void)human_grant(&leads[i], ROLE_HR, &reach, 0);
+    }
+    reach.kind = REACH_PERSON;
+    memcpy(reach.id, plain.account.person, ID_LEN);
+    (void)human_grant(&keeper, ROLE_HR, &reach, 0);
+    snprintf(body, sizeof body, "{\"unit\":\"%s\"}", units[0]);
+    expect(as(&keeper, "PATCH", path, "{\"phone\":\"1\"}"), 200, NULL);
+    expect(as(&keeper, "PATCH", path, body), 403, "forbidden");
+    expect(as(&leads[0], "PATCH", path, body), 404, "not-found");
+    expect(as(&owner, "PATCH", path, body), 200, NULL);
+    expect(as(&leads[0], "PATCH", path, body), 200, NULL); /* where he is */
+    expect(as(&keeper, "PATCH", path, "{\"unit\":null}"), 403, "forbidden");
+    snprintf(body, sizeof body, "{\"unit\":\"%s\"}", units[1]);
+    expect(as(&leads[0], "PATCH", path, body), 403, "forbidden");
+    expect(as(&leads[1], "PATCH", path, body), 404, "not-found");
+    assert_int_equal(str_unhex(units[1], reach.id, ID_LEN), 0);
+    reach.kind = REACH_UNIT;
+    (void)human_grant(&leads[0], ROLE_HR, &reach, 0);
+    expect(as(&leads[0], "PATCH", path, body), 200, NULL);
 }
 
 /* Who gets somebody's password reset can become that one: also one who may little as yet, or who may longer. */
@@ -387,6 +427,7 @@ int main(void)
         cmocka_unit_test(test_nobody_grants_more_than_he_holds),
         cmocka_unit_test(test_the_last_owner_stays),
         cmocka_unit_test(test_a_unit_is_moved_by_who_has_both_sites),
+        cmocka_unit_test(test_a_person_is_moved_by_who_has_both_units),
         cmocka_unit_test(test_nobody_takes_over_who_may_more),
         cmocka_unit_test(test_roles_are_edited_within_their_kind),
         cmocka_unit_test(test_nobody_takes_from_a_role_what_he_does_not_hold),
