@@ -59,21 +59,6 @@ int admin_audit_key(struct admin_call *a)
 
 /* ---- every command ---- */
 
-/* "SELECT tenant_id ..." with ?1 for the id; "" when there is none. */
-static int tenant_by(struct db *db, const char *sql, struct bytes id, char ret[TENANT_MAX + 1])
-{
-    struct db_stmt *st;
-    int r = db_stmt(db, sql, &st);
-    if (r != 0)
-        return r;
-    db_bind_blob(st, 1, id);
-    r = db_step(st);
-    if (r == DB_ROW)
-        r = str_copy(ret, TENANT_MAX + 1, db_text(st, 0));
-    db_done(st);
-    return r;
-}
-
 /* Whose trail it belongs into; "": the vendor's. */
 static int find_tenant(const struct admin_call *a, char ret[TENANT_MAX + 1])
 {
@@ -88,12 +73,10 @@ static int find_tenant(const struct admin_call *a, char ret[TENANT_MAX + 1])
         return str_copy(ret, TENANT_MAX + 1, tenant) == 0 ? 0 : CLOUD_INVALID;
     if (operand == NULL || str_unhex(operand, id, sizeof id) != 0)
         return 0;
-    if (strcmp(cmd->group, "gateway") == 0)
-        return tenant_by(a->db, "SELECT tenant_id FROM gateway WHERE gw = ?1 ORDER BY gen DESC LIMIT 1",
-                         BYTES(id, sizeof id), ret);
-    if (strcmp(cmd->group, "token") == 0)
-        return tenant_by(a->db, "SELECT tenant_id FROM token WHERE id = ?1", BYTES(id, sizeof id), ret);
-    return 0;
+    int r = strcmp(cmd->group, "gateway") == 0 ? gateway_tenant(a->db, id, ret)
+            : strcmp(cmd->group, "token") == 0 ? token_tenant(a->db, id, ret)
+                                               : 0;
+    return r == CLOUD_ABSENT ? 0 : r;
 }
 
 /* Those of accounts put their own event, with its reason, into their transaction. */

@@ -1,4 +1,4 @@
-/* Routes, authorisation, health. One table says who may do what; what it does not say is denied.
+/* The API's start and end, health, and the way of a request through it.
  *
  * A request is answered in this order: route (404, 405), token (401), right (403), query parameters (400), then its
  * handler. So nobody without a token learns anything but which routes exist, and those are public. One that writes gets
@@ -35,10 +35,7 @@
 #define REPORTS_EACH 5
 #define REPORTS_ALL 60
 
-#define ROUTES_MAX 192
-
 struct api {
-    _Atomic uint64_t requests[ROUTES_MAX + 1][6]; /* by route, the last for none, and status / 100 */
     struct cloud *cloud;
     struct ingest *ingest;
     struct http *http;
@@ -50,9 +47,13 @@ struct api {
     pthread_mutex_t ready_lock; /* of what follows */
     int64_t ready_at;           /* clock_ms() of the last check; 0: none yet */
     bool checking, store_ok, keys_ok;
+
+    const struct api_route *routes;
+    size_t n_routes;
+    _Atomic uint64_t requests[][6]; /* by route, the last for none, and status / 100 */
 };
 
-static void get_health(struct api_call *k)
+void api_health(struct api_call *k)
 {
     problem_json(k->r, 200, json_pack("{s:s}", "status", "ok"));
 }
@@ -86,7 +87,7 @@ static void check_ready(struct api *a, bool *ret_store, bool *ret_keys)
     pthread_mutex_unlock(&a->ready_lock);
 }
 
-static void get_ready(struct api_call *k)
+void api_ready(struct api_call *k)
 {
     bool store, keys, broker = k->api->ingest && ingest_connected(k->api->ingest);
     check_ready(k->api, &store, &keys);
@@ -97,7 +98,7 @@ static void get_ready(struct api_call *k)
                            broker ? "ok" : "not connected"));
 }
 
-static void get_status(struct api_call *k)
+void api_status(struct api_call *k)
 {
     json_t *o = NULL;
     int r = report_status(k->cloud, k->db, k->api->ingest, &o);
@@ -107,234 +108,26 @@ static void get_status(struct api_call *k)
         problem_json(k->r, 200, o);
 }
 
-static void get_openapi(struct api_call *k)
+void api_openapi(struct api_call *k)
 {
     k->r->status = 200;
     k->r->type = "application/json";
     buf_add(&k->r->body, openapi_json, openapi_json_n);
 }
 
-static const char *const page_query[] = {"limit", "cursor", NULL};
-static const char *const people_query[] = {"personnel_number", "unit", "archived", "limit", "cursor", NULL};
-static const char *const corrections_query[] = {"person", "state", "from", "to", "limit", "cursor", NULL};
-static const char *const imports_query[] = {"mode", NULL};
-static const char *const requests_query[] = {"state", "limit", "cursor", NULL};
-static const char *const units_query[] = {"archived", "limit", "cursor", NULL};
-static const char *const grants_query[] = {"account", "limit", "cursor", NULL};
-static const char *const tokens_query[] = {"all", "limit", "cursor", NULL};
-static const char *const contact_query[] = {"tenant", NULL};
-static const char *const audit_query[] = {"from", "to", "kind", "actor", "limit", "cursor", NULL};
-static const char *const span_query[] = {"from", "to", NULL};
-static const char *const changes_query[] = {"after", "limit", NULL};
-static const char *const stream_query[] = {"after", NULL};
-static const char *const punches_query[] = {"person", "site", "reader", "from", "to", "state", "limit", "cursor", NULL};
-
-/* Of two patterns that fit, the earlier counts. */
-static const struct api_route routes[] = {
-    {"GET", "/healthz", SCOPE_OPEN, READS, get_health, NULL, PERM_NONE, 0},
-    {"GET", "/readyz", SCOPE_OPEN, READS, get_ready, NULL, PERM_NONE, 0},
-    {"GET", "/v1/openapi.json", SCOPE_OPEN, READS, get_openapi, NULL, PERM_NONE, 0},
-    {"GET", "/.well-known/security.txt", SCOPE_OPEN, READS, api_security_txt, NULL, PERM_NONE, 0},
-    {"GET", "/v1/contact", SCOPE_OPEN, READS, api_contact, contact_query, PERM_NONE, 0},
-    {"GET", "/v1/security-reports", SCOPE_OPERATOR, READS, api_security_reports_list, page_query, PERM_NONE, 0},
-    {"POST", "/v1/security-reports", SCOPE_OPEN, WRITES_ALONE, api_security_reports_create, NULL, PERM_NONE, 0},
-    {"GET", "/v1/security-reports/{id}", SCOPE_OPERATOR, READS, api_security_reports_get, NULL, PERM_NONE, PERSONAL},
-    {"PATCH", "/v1/security-reports/{id}", SCOPE_OPERATOR, WRITES, api_security_reports_patch, NULL, PERM_NONE,
-     PERSONAL},
-    {"GET", "/v1/status", SCOPE_OPERATOR, READS, get_status, NULL, PERM_NONE, 0},
-    {"POST", "/v1/sessions", SCOPE_OPEN, WRITES_ALONE, api_login, NULL, PERM_NONE, PASSWORD},
-    {"POST", "/v1/sessions/second-factor", SCOPE_OPEN, WRITES_ALONE, api_login_second, NULL, PERM_NONE, 0},
-    {"GET", "/v1/sessions", SCOPE_SELF, READS, api_sessions_list, NULL, PERM_NONE, PERSONAL},
-    {"DELETE", "/v1/sessions/{id}", SCOPE_SELF, WRITES, api_sessions_delete, NULL, PERM_NONE, ENROL},
-    {"GET", "/v1/session", SCOPE_SELF, READS, api_session_get, NULL, PERM_NONE, ENROL},
-    {"DELETE", "/v1/session", SCOPE_SELF, WRITES, api_session_delete, NULL, PERM_NONE, ENROL},
-    {"POST", "/v1/session/step-up", SCOPE_SELF, WRITES_ALONE, api_session_step_up, NULL, PERM_NONE, PASSWORD | ENROL},
-    {"POST", "/v1/invitations/accept", SCOPE_OPEN, WRITES_ALONE, api_invitation_accept, NULL, PERM_NONE, PASSWORD},
-    {"POST", "/v1/password-resets", SCOPE_OPEN, WRITES_ALONE, api_reset_ask, NULL, PERM_NONE, 0},
-    {"POST", "/v1/password-resets/accept", SCOPE_OPEN, WRITES_ALONE, api_reset_accept, NULL, PERM_NONE, PASSWORD},
-    {"GET", "/v1/me", SCOPE_SELF, READS, api_me_get, NULL, PERM_NONE, PERSONAL | ENROL},
-    {"PATCH", "/v1/me", SCOPE_SELF, WRITES, api_me_patch, NULL, PERM_NONE, STEP_UP},
-    {"POST", "/v1/me/password", SCOPE_SELF, WRITES_ALONE, api_me_password, NULL, PERM_NONE, PASSWORD | ENROL},
-    {"POST", "/v1/me/second-factor", SCOPE_SELF, WRITES, api_me_factor_begin, NULL, PERM_NONE, STEP_UP | ENROL},
-    {"POST", "/v1/me/second-factor/confirm", SCOPE_SELF, WRITES_ALONE, api_me_factor_confirm, NULL, PERM_NONE,
-     STEP_UP | ENROL},
-    {"DELETE", "/v1/me/second-factor", SCOPE_SELF, WRITES, api_me_factor_delete, NULL, PERM_NONE, STEP_UP},
-    {"POST", "/v1/me/recovery-codes", SCOPE_SELF, WRITES, api_me_codes, NULL, PERM_NONE, STEP_UP},
-    {"GET", "/v1/accounts", SCOPE_TENANT, READS, api_accounts_list, page_query, PERM_ACCOUNTS_READ, PERSONAL},
-    {"POST", "/v1/accounts", SCOPE_TENANT, WRITES, api_accounts_invite, NULL, PERM_ACCOUNTS_CHANGE, 0},
-    {"GET", "/v1/accounts/{id}", SCOPE_TENANT, READS, api_accounts_get, NULL, PERM_ACCOUNTS_READ, PERSONAL},
-    {"PATCH", "/v1/accounts/{id}", SCOPE_TENANT, WRITES, api_accounts_patch, NULL, PERM_ACCOUNTS_CHANGE, STEP_UP},
-    {"POST", "/v1/accounts/{id}/invitation", SCOPE_TENANT, WRITES, api_accounts_invitation, NULL, PERM_ACCOUNTS_CHANGE,
-     STEP_UP},
-    {"POST", "/v1/accounts/{id}/password-reset", SCOPE_TENANT, WRITES, api_accounts_reset, NULL, PERM_ACCOUNTS_CHANGE,
-     STEP_UP},
-    {"DELETE", "/v1/accounts/{id}/second-factor", SCOPE_TENANT, WRITES, api_accounts_factor, NULL, PERM_ACCOUNTS_CHANGE,
-     STEP_UP},
-    {"GET", "/v1/people", SCOPE_TENANT, READS, api_people_list, people_query, PERM_PEOPLE_READ, PERSONAL | REACHES},
-    {"POST", "/v1/people", SCOPE_TENANT, WRITES, api_people_create, NULL, PERM_PEOPLE_CHANGE, REACHES},
-    {"GET", "/v1/people/{id}", SCOPE_TENANT, READS, api_people_get, NULL, PERM_PEOPLE_READ, PERSONAL | REACHES},
-    {"PATCH", "/v1/people/{id}", SCOPE_TENANT, WRITES, api_people_patch, NULL, PERM_PEOPLE_CHANGE, REACHES},
-    {"GET", "/v1/people/{id}/export", SCOPE_TENANT, READS, api_people_export, NULL, PERM_PEOPLE_EXPORT,
-     PERSONAL | STEP_UP | REACHES},
-    {"GET", "/v1/people/{id}/credentials", SCOPE_TENANT, READS, api_credentials_of, NULL, PERM_CREDENTIALS_READ,
-     PERSONAL | REACHES},
-    {"POST", "/v1/people/{id}/credentials", SCOPE_TENANT, WRITES, api_credentials_assign, NULL, PERM_CREDENTIALS_CHANGE,
-     REACHES},
-    {"POST", "/v1/people/{id}/erasure", SCOPE_TENANT, WRITES_ALONE, api_erasures_make, NULL, PERM_PEOPLE_ERASE,
-     STEP_UP | REACHES},
-    {"GET", "/v1/erasures", SCOPE_TENANT, READS, api_erasures_list, page_query, PERM_PEOPLE_ERASE, 0},
-    {"GET", "/v1/erasures/{id}", SCOPE_TENANT, READS, api_erasures_get, NULL, PERM_PEOPLE_ERASE, 0},
-    {"GET", "/v1/credentials/waiting", SCOPE_TENANT, READS, api_credentials_waiting, page_query, PERM_CREDENTIALS_READ,
-     PERSONAL},
-    {"GET", "/v1/credentials/{id}", SCOPE_TENANT, READS, api_credentials_get, NULL, PERM_CREDENTIALS_READ,
-     PERSONAL | REACHES},
-    {"POST", "/v1/credentials/{id}/unassign", SCOPE_TENANT, WRITES, api_credentials_unassign, NULL,
-     PERM_CREDENTIALS_CHANGE, REACHES},
-    {"POST", "/v1/gateways/enrol", SCOPE_OPEN, WRITES_ALONE, api_gateways_enrol, NULL, PERM_NONE, 0},
-    {"GET", "/v1/gateway-invitations", SCOPE_TENANT, READS, api_invitations_list, page_query, PERM_GATEWAYS_READ,
-     REACHES},
-    {"POST", "/v1/gateway-invitations", SCOPE_TENANT, WRITES, api_invitations_create, NULL, PERM_GATEWAYS_CHANGE,
-     REACHES},
-    {"GET", "/v1/gateway-invitations/{id}", SCOPE_TENANT, READS, api_invitations_get, NULL, PERM_GATEWAYS_READ,
-     REACHES},
-    {"DELETE", "/v1/gateway-invitations/{id}", SCOPE_TENANT, WRITES, api_invitations_revoke, NULL, PERM_GATEWAYS_CHANGE,
-     REACHES},
-    {"GET", "/v1/gateways", SCOPE_TENANT, READS, api_gateways_list, page_query, PERM_GATEWAYS_READ, REACHES},
-    {"GET", "/v1/gateways/{id}", SCOPE_TENANT, READS, api_gateways_get, NULL, PERM_GATEWAYS_READ, REACHES},
-    {"PATCH", "/v1/gateways/{id}", SCOPE_TENANT, WRITES, api_gateways_patch, NULL, PERM_GATEWAYS_CHANGE, REACHES},
-    {"POST", "/v1/gateways/{id}/revocation", SCOPE_TENANT, WRITES, api_gateways_revoke, NULL, PERM_GATEWAYS_CHANGE,
-     REACHES},
-    {"GET", "/v1/gateways/{id}/generations", SCOPE_TENANT, READS, api_gateway_generations, NULL, PERM_GATEWAYS_READ,
-     REACHES},
-    {"GET", "/v1/gateways/{id}/events", SCOPE_TENANT, READS, api_gateway_events, page_query, PERM_GATEWAYS_READ,
-     REACHES},
-    {"GET", "/v1/readers", SCOPE_TENANT, READS, api_readers_list, page_query, PERM_READERS_READ, REACHES},
-    {"GET", "/v1/readers/{id}", SCOPE_TENANT, READS, api_readers_get, NULL, PERM_READERS_READ, REACHES},
-    {"PATCH", "/v1/readers/{id}", SCOPE_TENANT, WRITES, api_readers_patch, NULL, PERM_READERS_CHANGE, REACHES},
-    {"GET", "/v1/permissions", SCOPE_OPEN, READS, api_permissions_list, NULL, PERM_NONE, 0},
-    {"GET", "/v1/roles", SCOPE_TENANT, READS, api_roles_list, NULL, PERM_ACCOUNTS_READ, 0},
-    {"POST", "/v1/roles", SCOPE_TENANT, WRITES, api_roles_create, NULL, PERM_GRANTS_CHANGE, STEP_UP},
-    {"GET", "/v1/roles/{id}", SCOPE_TENANT, READS, api_roles_get, NULL, PERM_ACCOUNTS_READ, 0},
-    {"PATCH", "/v1/roles/{id}", SCOPE_TENANT, WRITES, api_roles_patch, NULL, PERM_GRANTS_CHANGE, STEP_UP},
-    {"GET", "/v1/grants", SCOPE_TENANT, READS, api_grants_list, grants_query, PERM_ACCOUNTS_READ, 0},
-    {"POST", "/v1/grants", SCOPE_TENANT, WRITES, api_grants_create, NULL, PERM_GRANTS_CHANGE, STEP_UP | REACHES},
-    {"GET", "/v1/grants/{id}", SCOPE_TENANT, READS, api_grants_get, NULL, PERM_ACCOUNTS_READ, 0},
-    {"POST", "/v1/grants/{id}/revocation", SCOPE_TENANT, WRITES, api_grants_revoke, NULL, PERM_GRANTS_CHANGE,
-     STEP_UP | REACHES},
-    {"GET", "/v1/tokens", SCOPE_SELF, READS, api_tokens_list, tokens_query, PERM_NONE, 0},
-    {"POST", "/v1/tokens", SCOPE_SELF, WRITES, api_tokens_create, NULL, PERM_NONE, STEP_UP},
-    {"GET", "/v1/tokens/{id}", SCOPE_SELF, READS, api_tokens_get, NULL, PERM_NONE, 0},
-    {"POST", "/v1/tokens/{id}/revocation", SCOPE_SELF, WRITES, api_tokens_revoke, NULL, PERM_NONE, 0},
-    {"GET", "/v1/settings", SCOPE_TENANT, READS, api_settings_get, NULL, PERM_SETTINGS_READ, 0},
-    {"PATCH", "/v1/settings", SCOPE_TENANT, WRITES, api_settings_patch, NULL, PERM_SETTINGS_CHANGE, STEP_UP},
-    {"GET", "/v1/approvals", SCOPE_SELF, READS, api_approvals_list, page_query, PERM_NONE, 0},
-    {"GET", "/v1/approvals/{id}", SCOPE_SELF, READS, api_approvals_get, NULL, PERM_NONE, PERSONAL},
-    {"POST", "/v1/approvals/{id}/decision", SCOPE_SELF, WRITES_ALONE, api_approvals_decide, NULL, PERM_NONE, 0},
-    {"GET", "/v1/sites", SCOPE_TENANT, READS, api_sites_list, page_query, PERM_SITES_READ, REACHES},
-    {"POST", "/v1/sites", SCOPE_TENANT, WRITES, api_sites_create, NULL, PERM_SITES_CHANGE, 0},
-    {"GET", "/v1/sites/{id}", SCOPE_TENANT, READS, api_sites_get, NULL, PERM_SITES_READ, REACHES},
-    {"PATCH", "/v1/sites/{id}", SCOPE_TENANT, WRITES, api_sites_patch, NULL, PERM_SITES_CHANGE, REACHES},
-    {"DELETE", "/v1/sites/{id}", SCOPE_TENANT, WRITES, api_sites_delete, NULL, PERM_SITES_CHANGE, REACHES},
-    {"GET", "/v1/units", SCOPE_TENANT, READS, api_units_list, units_query, PERM_SITES_READ, REACHES},
-    {"POST", "/v1/units", SCOPE_TENANT, WRITES, api_units_create, NULL, PERM_SITES_CHANGE, REACHES},
-    {"GET", "/v1/units/{id}", SCOPE_TENANT, READS, api_units_get, NULL, PERM_SITES_READ, REACHES},
-    {"PATCH", "/v1/units/{id}", SCOPE_TENANT, WRITES, api_units_patch, NULL, PERM_SITES_CHANGE, REACHES},
-    {"GET", "/v1/webhooks", SCOPE_TENANT, READS, api_webhooks_list, NULL, PERM_WEBHOOKS_READ, 0},
-    {"POST", "/v1/webhooks", SCOPE_TENANT, WRITES, api_webhooks_create, NULL, PERM_WEBHOOKS_CHANGE, 0},
-    {"GET", "/v1/webhooks/{id}", SCOPE_TENANT, READS, api_webhooks_get, NULL, PERM_WEBHOOKS_READ, 0},
-    {"PATCH", "/v1/webhooks/{id}", SCOPE_TENANT, WRITES, api_webhooks_patch, NULL, PERM_WEBHOOKS_CHANGE, 0},
-    {"DELETE", "/v1/webhooks/{id}", SCOPE_TENANT, WRITES, api_webhooks_delete, NULL, PERM_WEBHOOKS_CHANGE, 0},
-    {"POST", "/v1/webhooks/{id}/secret", SCOPE_TENANT, WRITES, api_webhooks_secret, NULL, PERM_WEBHOOKS_CHANGE, 0},
-    {"POST", "/v1/webhooks/{id}/ping", SCOPE_TENANT, WRITES, api_webhooks_ping, NULL, PERM_WEBHOOKS_CHANGE, 0},
-    {"GET", "/v1/webhooks/{id}/deliveries", SCOPE_TENANT, READS, api_deliveries_list, page_query, PERM_WEBHOOKS_READ,
-     0},
-    {"GET", "/v1/webhooks/{id}/deliveries/{delivery}", SCOPE_TENANT, READS, api_deliveries_get, NULL,
-     PERM_WEBHOOKS_READ, 0},
-    {"POST", "/v1/webhooks/{id}/deliveries/{delivery}/redeliver", SCOPE_TENANT, WRITES, api_deliveries_again, NULL,
-     PERM_WEBHOOKS_CHANGE, 0},
-    {"GET", "/v1/sites/{id}/presence", SCOPE_TENANT, READS, api_presence, page_query, PERM_PRESENCE_READ,
-     PERSONAL | REACHES},
-    {"GET", "/v1/tenants", SCOPE_OPERATOR, READS, api_tenants_list, page_query, PERM_NONE, 0},
-    {"POST", "/v1/tenants", SCOPE_OPERATOR, WRITES, api_tenants_create, NULL, PERM_NONE, 0},
-    {"GET", "/v1/tenants/{id}", SCOPE_OPERATOR, READS, api_tenants_get, NULL, PERM_NONE, 0},
-    {"GET", "/v1/punches", SCOPE_TENANT, READS, api_punches_list, punches_query, PERM_PUNCHES_READ, PERSONAL | REACHES},
-    {"POST", "/v1/imports", SCOPE_TENANT, WRITES_ALONE, api_imports_run, imports_query, PERM_PEOPLE_CHANGE, LONG},
-    {"GET", "/v1/imports/{id}", SCOPE_TENANT, READS, api_imports_get, NULL, PERM_PEOPLE_CHANGE, 0},
-    {"GET", "/v1/corrections", SCOPE_TENANT, READS, api_corrections_list, corrections_query, PERM_PUNCHES_READ,
-     PERSONAL | REACHES},
-    {"POST", "/v1/corrections", SCOPE_TENANT, WRITES, api_corrections_request, NULL, PERM_CORRECTIONS_REQUEST, REACHES},
-    {"GET", "/v1/corrections/{id}", SCOPE_TENANT, READS, api_corrections_get, NULL, PERM_PUNCHES_READ,
-     PERSONAL | REACHES},
-    {"POST", "/v1/corrections/{id}/decision", SCOPE_TENANT, WRITES, api_corrections_decide, NULL,
-     PERM_CORRECTIONS_APPROVE, REACHES},
-    {"GET", "/v1/requests", SCOPE_TENANT, READS, api_requests_list, requests_query, PERM_PEOPLE_CHANGE,
-     PERSONAL | REACHES},
-    {"POST", "/v1/requests/{id}/decision", SCOPE_TENANT, WRITES, api_requests_decide, NULL, PERM_PEOPLE_CHANGE,
-     REACHES},
-    {"GET", "/v1/me/export", SCOPE_SELF, READS, api_me_export, NULL, PERM_NONE, PERSONAL},
-    {"GET", "/v1/me/requests", SCOPE_SELF, READS, api_me_requests, page_query, PERM_NONE, PERSONAL},
-    {"GET", "/v1/me/requests/{id}", SCOPE_SELF, READS, api_me_request, NULL, PERM_NONE, PERSONAL},
-    {"POST", "/v1/me/erasure-request", SCOPE_SELF, WRITES, api_me_erasure, NULL, PERM_NONE, 0},
-    {"POST", "/v1/me/restriction-request", SCOPE_SELF, WRITES, api_me_restriction, NULL, PERM_NONE, 0},
-    {"POST", "/v1/me/rectification-request", SCOPE_SELF, WRITES, api_me_rectification, NULL, PERM_NONE, 0},
-    {"GET", "/v1/support-requests", SCOPE_TENANT, READS, api_support_list, page_query, PERM_SUPPORT_READ, 0},
-    {"POST", "/v1/support-requests", SCOPE_TENANT, WRITES, api_support_ask, NULL, PERM_SUPPORT_REQUEST, 0},
-    {"GET", "/v1/support-requests/{id}", SCOPE_TENANT, READS, api_support_get, NULL, PERM_SUPPORT_READ, 0},
-    {"GET", "/v1/support-requests/{id}/events", SCOPE_TENANT, READS, api_support_events, page_query, PERM_SUPPORT_READ,
-     PERSONAL},
-    {"GET", "/v1/support-requests/{id}/summary", SCOPE_TENANT, READS, api_support_summary, NULL, PERM_SUPPORT_READ,
-     PERSONAL},
-    {"POST", "/v1/support-requests/{id}/decision", SCOPE_TENANT, WRITES, api_support_decide, NULL, PERM_SUPPORT_APPROVE,
-     STEP_UP},
-    {"POST", "/v1/support-requests/{id}/end", SCOPE_TENANT, WRITES, api_support_end, NULL, PERM_SUPPORT_APPROVE, 0},
-    {"POST", "/v1/support-requests/{id}/withdraw", SCOPE_TENANT, WRITES, api_support_withdraw, NULL,
-     PERM_SUPPORT_REQUEST, 0},
-    {"GET", "/v1/break-glass", SCOPE_TENANT, READS, api_breakglass_list, page_query, PERM_SUPPORT_READ, 0},
-    {"POST", "/v1/break-glass", SCOPE_TENANT, WRITES, api_breakglass_ask, NULL, PERM_BREAKGLASS_REQUEST, STEP_UP},
-    {"GET", "/v1/break-glass/{id}", SCOPE_TENANT, READS, api_breakglass_get, NULL, PERM_SUPPORT_READ, 0},
-    {"GET", "/v1/break-glass/{id}/events", SCOPE_TENANT, READS, api_breakglass_events, page_query, PERM_SUPPORT_READ,
-     PERSONAL},
-    {"GET", "/v1/break-glass/{id}/summary", SCOPE_TENANT, READS, api_breakglass_summary, NULL, PERM_SUPPORT_READ,
-     PERSONAL},
-    {"POST", "/v1/break-glass/{id}/second", SCOPE_TENANT, WRITES, api_breakglass_second, NULL, PERM_BREAKGLASS_REQUEST,
-     STEP_UP},
-    {"POST", "/v1/break-glass/{id}/end", SCOPE_TENANT, WRITES, api_breakglass_end, NULL, PERM_SUPPORT_APPROVE, 0},
-    {"POST", "/v1/break-glass/{id}/withdraw", SCOPE_TENANT, WRITES, api_breakglass_withdraw, NULL,
-     PERM_BREAKGLASS_REQUEST, 0},
-    {"POST", "/v1/break-glass/{id}/review", SCOPE_TENANT, WRITES, api_breakglass_review, NULL, PERM_BREAKGLASS_REVIEW,
-     STEP_UP},
-    {"GET", "/v1/me/confidentiality", SCOPE_SELF, READS, api_confidentiality_get, NULL, PERM_NONE, 0},
-    {"POST", "/v1/me/confidentiality", SCOPE_SELF, WRITES, api_confidentiality_sign, NULL, PERM_NONE, STEP_UP},
-    {"GET", "/v1/stream", SCOPE_TENANT, READS, api_stream, stream_query, PERM_CHANGES_READ, PERSONAL | REACHES},
-    {"GET", "/v1/changes", SCOPE_TENANT, READS, api_changes_list, changes_query, PERM_CHANGES_READ, PERSONAL},
-    {"GET", "/v1/audit", SCOPE_TENANT, READS, api_audit_list, audit_query, PERM_AUDIT_READ, PERSONAL},
-    {"GET", "/v1/audit/export", SCOPE_TENANT, READS, api_audit_export, span_query, PERM_AUDIT_READ, PERSONAL | STEP_UP},
-    {"GET", "/v1/audit/key", SCOPE_OPEN, READS, api_audit_key, NULL, PERM_NONE, 0},
-    {"GET", "/v1/audit/checkpoints", SCOPE_TENANT, READS, api_audit_checkpoints, page_query, PERM_AUDIT_READ, 0},
-    {"POST", "/v1/audit/checkpoints", SCOPE_TENANT, WRITES, api_audit_checkpoint, NULL, PERM_AUDIT_READ, 0},
-};
-
-_Static_assert(ARRAY_LEN(routes) <= ROUTES_MAX, "each route has its counters");
-
 static void count_request(struct api *a, const struct api_route *route, unsigned status)
 {
-    size_t i = route ? (size_t)(route - routes) : ROUTES_MAX;
+    size_t i = route ? (size_t)(route - a->routes) : a->n_routes;
     atomic_fetch_add(&a->requests[i][status / 100 < 6 ? status / 100 : 0], 1);
 }
 
 uint64_t api_requests(const struct api *a, size_t route, unsigned status_class, const char **ret_method,
                       const char **ret_pattern)
 {
-    bool none = route == ARRAY_LEN(routes), beyond = route > ARRAY_LEN(routes);
-    *ret_method = none ? "-" : beyond ? NULL : routes[route].method;
-    *ret_pattern = none ? "-" : beyond ? NULL : routes[route].pattern;
-    return beyond || status_class > 5 ? 0 : atomic_load(&a->requests[none ? ROUTES_MAX : route][status_class]);
-}
-
-const struct api_route *api_routes(size_t *ret_n)
-{
-    *ret_n = ARRAY_LEN(routes);
-    return routes;
+    bool none = route == a->n_routes, beyond = route > a->n_routes;
+    *ret_method = none ? "-" : beyond ? NULL : a->routes[route].method;
+    *ret_pattern = none ? "-" : beyond ? NULL : a->routes[route].pattern;
+    return beyond || status_class > 5 ? 0 : atomic_load(&a->requests[route][status_class]);
 }
 
 /* Segment by segment; an empty segment fits nothing. */
@@ -375,8 +168,8 @@ const struct api_route *api_find_route(struct api_call *k)
 {
     const char *pattern = NULL;
     char allow[64] = "";
-    for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
-        const struct api_route *t = &routes[i];
+    for (size_t i = 0; i < k->api->n_routes; i++) {
+        const struct api_route *t = &k->api->routes[i];
         if (pattern ? strcmp(pattern, t->pattern) != 0 : !fits(t->pattern, k->q->path, k->param, k->param2))
             continue;
         pattern = t->pattern;
@@ -602,13 +395,17 @@ int api_start(struct cloud *c, struct ingest *in, struct api **ret_api)
     const struct settings *set = cloud_settings(c);
     const uint64_t all = set->api.connections, each = set->api.per_address;
     char crt[512], key[512];
+    size_t n_routes;
+    const struct api_route *routes = api_routes(&n_routes);
     int r;
     if ((r = cloud_path(c, "pki/api.crt", crt, sizeof crt)) < 0 ||
         (r = cloud_path(c, "pki/api.key", key, sizeof key)) < 0)
         return r;
-    struct api *a = calloc(1, sizeof *a);
+    struct api *a = calloc(1, sizeof *a + (n_routes + 1) * sizeof a->requests[0]);
     if (!a)
         return -ENOMEM;
+    a->routes = routes;
+    a->n_routes = n_routes;
     a->cloud = c;
     a->ingest = in;
     pthread_mutex_init(&a->ready_lock, NULL);

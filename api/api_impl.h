@@ -1,13 +1,14 @@
-/* What the api_*.c files share; nobody else includes it.
- *   api.c              the routes, authorisation, health
- *   api_auth.c         who asks, and what they may
- *   api_cookie.c       the same by the cookie of a session
- *   api_audit.c        what goes into the audit trail; api_trail.c hands it out
- *   api_call.c         parameters, cursors, outcomes: what every handler needs
- *   api_limit.c        how much one may ask for
- *   api_match.c        entity tags and preconditions
- *   api_write.c        the transaction of a request that changes something, and Idempotency-Key
- *   api_people.c ...   the handlers, a file a resource */
+/* What the files of the API share.
+ *   api.c              start and end, health, and the way of a request
+ *   routes.c           the table of routes: who may do what
+ *   auth.c             who asks, and what they may
+ *   cookie.c           the same by the cookie of a session
+ *   audit.c            what goes into the audit trail; trail.c hands it out
+ *   call.c             parameters, cursors, outcomes: what every handler needs
+ *   limit.c            how much one may ask for
+ *   match.c            entity tags and preconditions
+ *   write.c            the transaction of a request that changes something, and Idempotency-Key
+ *   people.c ...       the handlers, a file a resource */
 #pragma once
 
 #include "api/api.h"
@@ -95,7 +96,7 @@ const struct api_route *api_routes(size_t *ret_n);
 const uint8_t *api_cursor_key(const struct api *a);
 struct ratelimit *api_limits(const struct api *a);
 
-/* ---- api_call.c; those that return bool have made the reply when they return false ---- */
+/* ---- call.c; those that return bool have made the reply when they return false ---- */
 
 /* A query parameter, NULL when absent. */
 const char *call_query(const struct api_call *k, const char *name);
@@ -146,19 +147,19 @@ void call_location_of(struct api_call *k, const char *prefix, const void *id, si
 /* 201 with that Location. */
 void call_created(struct api_call *k, const char *location_prefix, const void *id, size_t n, json_t *body);
 
-/* ---- api_auth.c: what the caller may ---- */
+/* ---- auth.c: what the caller may ---- */
 
 struct person;
 
 /* Fills k->who and k->tenant and looks at the route's permission. False: the reply is made. */
 bool api_authorised(struct api_call *k);
-/* api_cookie.c: the same of a session's cookie; and whether the second factor was given that the tenant wants. */
+/* cookie.c: the same of a session's cookie; and whether the second factor was given that the tenant wants. */
 bool api_by_cookie(struct api_call *k);
 bool api_factor_given(struct api_call *k);
 /* After k->who was filled with an account: k->tenant, which is another than the account's own when Punch-Tenant names
  * a customer who has let the vendor in, and what the account may there, of `perms`. False: the reply is made. */
 bool api_enter(struct api_call *k, uint64_t perms);
-/* api_vendor.c: what is asked of the vendor's people besides: a second factor, and the statement signed. */
+/* vendor.c: what is asked of the vendor's people besides: a second factor, and the statement signed. */
 bool api_vendor_let_in(struct api_call *k);
 /* What the account k->who may in k->tenant now. CLOUD_ABSENT: it is another's, which has not let it in. */
 int api_rights_of(struct api_call *k, struct rights *ret);
@@ -166,7 +167,7 @@ int api_rights_of(struct api_call *k, struct rights *ret);
 bool api_permitted(struct api_call *k);
 bool api_permits(struct api_call *k);                                   /* the same without a reply */
 bool api_stepped_up(struct api_call *k, const struct api_route *route); /* the same of password and code */
-/* api_approvals.c: in the place of the handler of a route that writes. True: the request was kept for somebody else to
+/* approvals.c: in the place of the handler of a route that writes. True: the request was kept for somebody else to
  * approve, or could not be; the reply is made. */
 bool api_asked(struct api_call *k);
 bool api_asked_alone(struct api_call *k); /* the same of a route that WRITES_ALONE, in a transaction of its own */
@@ -189,7 +190,7 @@ struct lasting {
 };
 int call_lasting(struct api_call *k, int64_t through, struct lasting *ret);
 
-/* ---- api_audit.c: what was seen and changed ---- */
+/* ---- audit.c: what was seen and changed ---- */
 
 /* Personal data is about to be shown: whose, and which classes of field ("name contact"). It is on record when this
  * returns true; false: the reply is made. n may be 0: a list that shows nobody. */
@@ -214,14 +215,14 @@ int call_noted(struct api_call *k);
 /* For dispatch: answered with 401 or 403, or k->refusal is set. */
 void api_refused(struct api_call *k);
 
-/* ---- api_limit.c; false: one too many, and the reply is made ---- */
+/* ---- limit.c; false: one too many, and the reply is made ---- */
 
 bool api_limit_source(struct api_call *k); /* before anything else is looked at */
 bool api_limit_who(struct api_call *k);    /* who and tenant are known */
 bool api_limit_report(struct api_call *k); /* a security report, from anybody */
 void api_limit_tell(struct api_call *k);   /* adds to the reply what is left */
 
-/* ---- api_match.c; `live`: members that change by themselves, NULL-terminated; NULL: none ---- */
+/* ---- match.c; `live`: members that change by themselves, NULL-terminated; NULL: none ---- */
 
 /* Answers with one resource (stolen), its tag, or with what its preconditions say. */
 void call_resource(struct api_call *k, json_t *o, const char *const *live);
@@ -232,7 +233,7 @@ void call_tag(struct api_call *k, const json_t *o, const char *const *live); /* 
  * `strong`: a weak tag of the list fits nothing. A list that is none fits nothing. */
 bool call_tag_listed(const char *list, const char *tag, size_t n, bool strong);
 
-/* ---- api_write.c, and its way into the routes ---- */
+/* ---- write.c, and its way into the routes ---- */
 
 void api_write(struct api_call *k);
 /* Answers as GET of that path would; false: there is no reply, as the caller lacks the permission that it takes. */
@@ -246,7 +247,7 @@ json_t *json_text_or_null(const char *s); /* null for "" */
 /* In the place of what is there and does not open: {"id", "damaged": true} */
 json_t *json_damaged(const uint8_t id[ID_LEN]);
 
-/* ---- api_text.c: the same as text, appended. Memory short or the buffer full: its failed is set ---- */
+/* ---- text.c: the same as text, appended. Memory short or the buffer full: its failed is set ---- */
 
 struct cred;
 struct punch_row;
@@ -263,7 +264,7 @@ const char *text_number_end(const struct cred *c, unsigned rendering, char mem[C
 /* whole: with the card's number, for nobody but who holds it. */
 void text_punch(struct buf *b, const struct punch_row *p, bool whole);
 
-/* ---- api_changes.c, for the stream, too ---- */
+/* ---- changes.c, for the stream, too ---- */
 
 struct feed_item;
 struct feed_pos;
@@ -275,6 +276,10 @@ void position_text(const struct api_call *k, const struct feed_pos *pos, char re
 bool call_position(struct api_call *k, const char *text, struct feed_pos *ret_pos);
 
 /* ---- handlers ---- */
+void api_health(struct api_call *k);
+void api_ready(struct api_call *k);
+void api_status(struct api_call *k);
+void api_openapi(struct api_call *k);
 void api_accounts_list(struct api_call *k);
 void api_accounts_invite(struct api_call *k);
 void api_accounts_get(struct api_call *k);
@@ -414,7 +419,7 @@ void api_breakglass_withdraw(struct api_call *k);
 void api_breakglass_review(struct api_call *k);
 void api_breakglass_events(struct api_call *k);
 void api_breakglass_summary(struct api_call *k);
-/* ---- api_trail.c ---- */
+/* ---- trail.c ---- */
 void api_audit_list(struct api_call *k);
 void api_audit_export(struct api_call *k);
 void api_audit_key(struct api_call *k);

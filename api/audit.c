@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "cloud/audit_move.h"
+#include "cloud/people.h"
 #include "cloud/scope.h"
 
 /* ---- seen ---- */
@@ -41,18 +42,10 @@ void shown_add(struct shown *s, const uint8_t id[ID_LEN], const uint8_t *key)
 static int find_key(struct api_call *k, struct subject *x)
 {
     static const uint8_t none[ID_LEN];
-    struct db_stmt *st;
     if (memcmp(x->key, none, ID_LEN) != 0)
         return 0;
-    int r = db_stmt(k->db, "SELECT key_id FROM person WHERE tenant_id = ?1 AND id = ?2", &st);
-    if (r != 0)
-        return r;
-    db_bind_text(st, 1, k->tenant);
-    db_bind_blob(st, 2, BYTES(x->id, ID_LEN));
-    r = db_step(st);
-    r = r == DB_ROW ? db_fixed(st, 0, x->key, ID_LEN) : r;
-    db_done(st);
-    return r;
+    int r = people_key(k->db, k->tenant, x->id, x->key);
+    return r == CLOUD_ABSENT ? 0 : r;
 }
 
 size_t shown_once(struct shown *s)

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "cloud/audit_impl.h"
+#include "cloud/people.h"
 #include "wire/cbor.h"
 
 #define FIELDS_MAX 10
@@ -240,21 +241,6 @@ static json_t *id_json(const struct subject *of)
     return of != NULL ? json_string(str_hex(of->id, ID_LEN, hex)) : json_null();
 }
 
-/* CLOUD_ABSENT: there is no such person. */
-static int person_key(struct db *db, const char *tenant, const uint8_t id[ID_LEN], uint8_t ret_key[KEY_ID_LEN])
-{
-    struct db_stmt *st;
-    int r = db_stmt(db, "SELECT key_id FROM person WHERE tenant_id = ?1 AND id = ?2", &st);
-    if (r != 0)
-        return r;
-    db_bind_text(st, 1, tenant);
-    db_bind_blob(st, 2, BYTES(id, ID_LEN));
-    r = db_step(st);
-    r = r == DB_ROW ? db_fixed(st, 0, ret_key, KEY_ID_LEN) : r == 0 ? CLOUD_ABSENT : r;
-    db_done(st);
-    return r;
-}
-
 /* From where: personal to who has an account here; of others it is the tenant's to know. */
 static int add_address(struct keyring *ring, struct db *db, const char *tenant, const struct who *w,
                        struct audit_raw *raw)
@@ -266,7 +252,7 @@ static int add_address(struct keyring *ring, struct db *db, const char *tenant, 
         return 0;
     if (w->is == WHO_ACCOUNT && strcmp(w->home, tenant) == 0) {
         memcpy(of.id, w->person, ID_LEN);
-        r = person_key(db, tenant, of.id, of.key);
+        r = people_key(db, tenant, of.id, of.key);
         whose = &of;
     }
     if (r != 0)

@@ -107,6 +107,12 @@ int gateway_newest(struct db *db, const uint8_t gw[GW_LEN], uint64_t *ret_gen)
     return r == DB_ROW ? 0 : r == 0 ? -EIO : r;
 }
 
+int gateway_tenant(struct db *db, const uint8_t gw[GW_LEN], char ret_tenant[TENANT_MAX + 1])
+{
+    return tenant_whose(db, "SELECT tenant_id FROM gateway WHERE gw = ?1 ORDER BY gen DESC LIMIT 1", BYTES(gw, GW_LEN),
+                        ret_tenant);
+}
+
 int gateway_find(struct db *db, const uint8_t gw[GW_LEN], uint64_t gen, struct gateway *ret_gateway, bool *ret_latest)
 {
     struct db_stmt *s;

@@ -76,6 +76,8 @@ int gateway_set_site(
     struct cloud *c, struct db *db, const char *tenant, const uint8_t gw[GW_LEN],
     const char *site); /* By name, made when it is new. CLOUD_ABSENT, CLOUD_INVALID. Own transaction. */
 
+/* The tenant of its newest generation. CLOUD_ABSENT. */
+int gateway_tenant(struct db *db, const uint8_t gw[GW_LEN], char ret_tenant[TENANT_MAX + 1]);
 /* Its newest generation, in any tenant; 0: it is not known. */
 int gateway_newest(struct db *db, const uint8_t gw[GW_LEN], uint64_t *ret_gen);
 /* For ingest: that very generation, whichever tenant's, revoked or not; *ret_latest: no higher generation exists.

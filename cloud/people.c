@@ -319,6 +319,20 @@ int people_get(struct cloud *c, struct db *db, const char *tenant, const uint8_t
     return r != 0 ? r : people_find(&s, id, ret_person);
 }
 
+int people_key(struct db *db, const char *tenant, const uint8_t id[ID_LEN], uint8_t ret_key[ID_LEN])
+{
+    struct db_stmt *st;
+    int r = db_stmt(db, "SELECT key_id FROM person WHERE tenant_id = ?1 AND id = ?2", &st);
+    if (r != 0)
+        return r;
+    db_bind_text(st, 1, tenant);
+    db_bind_blob(st, 2, BYTES(id, ID_LEN));
+    r = db_step(st);
+    r = r == DB_ROW ? db_fixed(st, 0, ret_key, KEY_ID_LEN) : r == 0 ? CLOUD_ABSENT : r;
+    db_done(st);
+    return r;
+}
+
 int people_get_by_key(struct cloud *c, struct db *db, const char *tenant, const uint8_t key[ID_LEN],
                       struct person *ret_person)
 {

@@ -50,6 +50,8 @@ int people_update(struct cloud *c, struct db *db, const char *tenant, const uint
                   const struct person_set *set, struct person *ret_person);
 int people_get(struct cloud *c, struct db *db, const char *tenant, const uint8_t id[ID_LEN],
                struct person *ret_person); /* CLOUD_ABSENT, CLOUD_DAMAGED */
+/* The key everything of the person is sealed under. CLOUD_ABSENT. */
+int people_key(struct db *db, const char *tenant, const uint8_t id[ID_LEN], uint8_t ret_key[ID_LEN]);
 int people_by_number(struct cloud *c, struct db *db, const char *tenant, const char *personnel_number,
                      struct person *ret_person); /* CLOUD_ABSENT, CLOUD_DAMAGED */
 

@@ -1,5 +1,5 @@
 /* What the store's own modules share: a tenant's scope, and transactions that keep ring and store in step. Not for the
- * HTTP half, but for the transaction that a whole request is (api_write.c). */
+ * HTTP half, but for the transaction that a whole request is (api/write.c). */
 #pragma once
 
 #include "cloud/cloud.h"

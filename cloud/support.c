@@ -250,18 +250,7 @@ int support_get(const struct scope *s, const uint8_t id[ID_LEN], struct support 
 
 int support_locate(struct db *db, const uint8_t id[ID_LEN], char ret_tenant[TENANT_MAX + 1])
 {
-    struct db_stmt *st;
-    int r = db_stmt(db, "SELECT tenant_id FROM support WHERE id = ?1", &st);
-    if (r != 0)
-        return r;
-    db_bind_blob(st, 1, BYTES(id, ID_LEN));
-    r = db_step(st);
-    if (r == DB_ROW)
-        r = str_copy(ret_tenant, TENANT_MAX + 1, db_text(st, 0));
-    else if (r == 0)
-        r = CLOUD_ABSENT;
-    db_done(st);
-    return r;
+    return tenant_whose(db, "SELECT tenant_id FROM support WHERE id = ?1", BYTES(id, ID_LEN), ret_tenant);
 }
 
 int support_list(const struct scope *s, enum support_kind kind, const uint8_t *account, const uint8_t *after,

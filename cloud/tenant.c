@@ -223,3 +223,16 @@ int tenant_recipients(struct db *db, const char *tenant, size_t max, uint8_t (*r
     *ret_n = n;
     return 0;
 }
+
+int tenant_whose(struct db *db, const char *sql, struct bytes id, char ret_tenant[TENANT_MAX + 1])
+{
+    struct db_stmt *s;
+    int r = db_stmt(db, sql, &s);
+    if (r != 0)
+        return r;
+    db_bind_blob(s, 1, id);
+    r = db_step(s);
+    r = r == DB_ROW ? str_copy(ret_tenant, TENANT_MAX + 1, db_text(s, 0)) : r == 0 ? CLOUD_ABSENT : r;
+    db_done(s);
+    return r;
+}

@@ -26,6 +26,8 @@ int tenant_get(struct db *db, const char *id, struct tenant *ret_tenant); /* CLO
 int tenant_list(struct db *db, struct tenant_list *ret_list);             /* by id; the vendor's, too */
 int tenant_gateways(struct db *db, const char *id, uint64_t *ret_n);      /* how many it has or had */
 void tenant_list_done(struct tenant_list *l);
+/* Whose a row is that is found by its id alone: "SELECT tenant_id ..." with ?1 for it. CLOUD_ABSENT. */
+int tenant_whose(struct db *db, const char *sql, struct bytes id, char ret_tenant[TENANT_MAX + 1]);
 
 /* Points of the tenant's recipient keys, oldest first, at most `max` of the newest. */
 int tenant_recipients(struct db *db, const char *tenant, size_t max, uint8_t (*ret_points)[CRYPTO_POINT],

@@ -261,6 +261,11 @@ int token_list_of(struct db *db, const char *tenant, const uint8_t *account, con
     return r;
 }
 
+int token_tenant(struct db *db, const uint8_t id[TOKEN_ID_LEN], char ret_tenant[TENANT_MAX + 1])
+{
+    return tenant_whose(db, "SELECT tenant_id FROM token WHERE id = ?1", BYTES(id, TOKEN_ID_LEN), ret_tenant);
+}
+
 int token_get(struct db *db, const char *tenant, const uint8_t id[TOKEN_ID_LEN], struct token *ret)
 {
     struct db_stmt *s;

@@ -41,6 +41,8 @@ int token_add(struct cloud *c, struct db *db, const char *tenant, const char *la
 int token_make(const struct scope *s, const struct token *t, char ret_text[TOKEN_TEXT_MAX], struct token *ret_token);
 /* CLOUD_ABSENT: unknown, expired or revoked; one answer for all. */
 int token_check(struct db *db, const char *text, int64_t now, struct token *ret_token);
+/* "": the operator's. CLOUD_ABSENT. */
+int token_tenant(struct db *db, const uint8_t id[TOKEN_ID_LEN], char ret_tenant[TENANT_MAX + 1]);
 int token_list(struct db *db, struct token_list *ret_list);
 void token_list_done(struct token_list *l);
 int token_revoke(struct cloud *c, struct db *db, const uint8_t id[TOKEN_ID_LEN]); /* CLOUD_ABSENT. Own transaction. */
