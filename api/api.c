@@ -226,6 +226,12 @@ static int dispatch(struct api_call *k)
         problem_reply(k->r, PROBLEM_BAD_REQUEST, "send one Content-Length, or Transfer-Encoding: chunked, not both");
         return 0;
     }
+    if (k->q->fault == HTTP_HEADERS_BAD) {
+        problem_reply(k->r, PROBLEM_BAD_REQUEST,
+                      "a header is malformed (a blank before the colon, a control character), or one that counts once, "
+                      "such as Authorization, is there twice");
+        return 0;
+    }
     if (k->q->content_encoding && strcasecmp(k->q->content_encoding, "identity") != 0) {
         problem_reply(k->r, PROBLEM_MEDIA_TYPE, "send the body as it is, without Content-Encoding");
         return 0;

@@ -273,19 +273,57 @@ static enum MHD_Result answer(struct http *h, const char *method, const char *pa
     return MHD_YES;
 }
 
-struct framing {
-    unsigned lengths, encodings;
-    bool strange;
+/* Which may be there once. A proxy before us may go by the other one. */
+static const char *const single[] = {
+    MHD_HTTP_HEADER_AUTHORIZATION,
+    MHD_HTTP_HEADER_CONTENT_ENCODING,
+    MHD_HTTP_HEADER_CONTENT_LENGTH,
+    MHD_HTTP_HEADER_CONTENT_TYPE,
+    MHD_HTTP_HEADER_COOKIE,
+    MHD_HTTP_HEADER_HOST,
+    MHD_HTTP_HEADER_IF_MATCH,
+    MHD_HTTP_HEADER_IF_NONE_MATCH,
+    MHD_HTTP_HEADER_ORIGIN,
+    "Idempotency-Key",
+    "Last-Event-ID",
+    "Punch-CSRF",
+    "Punch-Tenant",
 };
+
+struct headers {
+    bool strange, there[ARRAY_LEN(single)];
+    unsigned lengths, encodings;
+    bool unframed;
+};
+
+/* RFC 9110, 5.6.2 and 5.5. libmicrohttpd 0.9.75 keeps a blank before the colon as part of the name, where another
+ * server would see the header itself, and a CR within a value, where another might see the end of the line. */
+static bool well_formed(const char *name, const char *value)
+{
+    bool good = *name != '\0';
+    for (; *name && good; name++)
+        good = *name > ' ' && *name < 0x7f && !strchr("\"(),/:;<=>?@[\\]{}", *name);
+    for (; *value && good; value++)
+        good = ((unsigned char)*value >= ' ' && *value != 0x7f) || *value == '\t';
+    return good;
+}
 
 static enum MHD_Result on_header(void *arg, enum MHD_ValueKind kind, const char *key, const char *value)
 {
-    struct framing *f = arg;
+    struct headers *x = arg;
+    const char *v = value ? value : "";
+    x->strange = x->strange || !well_formed(key, v);
+    for (size_t i = 0; i < ARRAY_LEN(single); i++) {
+        if (strcasecmp(key, single[i]) != 0)
+            continue;
+        x->strange = x->strange || x->there[i];
+        x->there[i] = true;
+    }
     if (strcasecmp(key, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0) {
-        f->lengths++;
+        x->lengths++;
     } else if (strcasecmp(key, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0) {
-        f->encodings++;
-        f->strange = f->strange || !value || strcasecmp(value, "chunked") != 0;
+        x->encodings++;
+        x->unframed = x->unframed || strcasecmp(v, "chunked") != 0;
     }
     return MHD_YES;
 }
@@ -294,12 +332,14 @@ static enum MHD_Result on_header(void *arg, enum MHD_ValueKind kind, const char 
  * before us may choose otherwise and take a piece of one client's body for another's request (RFC 9112, 6.3). */
 static enum http_fault heard(struct MHD_Connection *conn, size_t discard_max)
 {
-    struct framing f = {0};
+    struct headers x = {0};
     const char *s = MHD_lookup_connection_value(conn, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
     uint64_t n = 0;
-    MHD_get_connection_values(conn, MHD_HEADER_KIND, on_header, &f);
-    if (f.strange || f.lengths + f.encodings > 1)
+    MHD_get_connection_values(conn, MHD_HEADER_KIND, on_header, &x);
+    if (x.unframed || x.lengths + x.encodings > 1)
         return HTTP_FRAMING_BAD;
+    if (x.strange)
+        return HTTP_HEADERS_BAD;
     return s && str_u64(s, 0, discard_max, &n) < 0 ? HTTP_BODY_TOO_LARGE : HTTP_SOUND;
 }
 
@@ -344,7 +384,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *conn, const 
         *con_cls = call;
         bool room = make_room(h, call, method, path);
         enum http_fault fault = heard(conn, discard_max(call));
-        if (fault != HTTP_FRAMING_BAD && !room)
+        if (fault != HTTP_FRAMING_BAD && fault != HTTP_HEADERS_BAD && !room)
             fault = HTTP_CROWDED;
         return fault != HTTP_SOUND ? answer(h, method, path, call, fault) : MHD_YES;
     }

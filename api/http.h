@@ -31,6 +31,8 @@ enum http_fault {
     HTTP_CROWDED, /* too many of its address are under way (behind proxies, where those are no connections); or in the
                      line it asked for too many wait, of its address or of all, or the listener stops; it does not get
                      its turn */
+    HTTP_HEADERS_BAD, /* a header's name or value is malformed, or one that counts once is there twice; as of a bad
+                         framing, body is empty and the connection is closed */
 };
 
 /* Where a request waits, and on whose threads it is handled then. */
@@ -41,8 +43,7 @@ enum http_line {
     HTTP_LINES
 };
 
-/* Borrowed; lives for the call. Path and query are percent-decoded; %00 stays as it was written. Of a header that was
- * sent twice the first counts. */
+/* Borrowed; lives for the call. Path and query are percent-decoded; %00 stays as it was written. */
 struct http_request {
     const char *method, *path;
     const char *authorization, *content_type, *content_encoding; /* NULL when absent, as are all up to `tenant` */

@@ -361,6 +361,36 @@ static void test_bad_framing(void **state)
     }
 }
 
+/* What two servers could read in two ways is refused, and the connection with what follows it is closed. */
+static void test_bad_headers(void **state)
+{
+    static const char *const heads[][5] = {
+        {"-H", "Transfer-Encoding : chunked", NULL},
+        {"-H", "X-Forwarded-For\t: 192.0.2.1", NULL},
+        {"-H", "X{: 1", NULL},
+        {"-H", "X\xc3\xa4: 1", NULL},
+        {"-H", "X: a\rAuthorization: b", NULL},
+        {"-H", "X: \x7f", NULL},
+        {"-H", "Authorization: Bearer a", "-H", "Authorization: Bearer b", NULL},
+        {"-H", "authorization: Bearer a", "-H", "Authorization: Bearer a", NULL},
+        {"-H", "Punch-Tenant: a", "-H", "Punch-Tenant: b", NULL},
+        {"-H", "Idempotency-Key: a", "-H", "Idempotency-Key: b", NULL},
+        {"-H", "If-Match: \"a\"", "-H", "If-Match: *", NULL},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(heads); i++) {
+        struct reply r = request(&s, "GET", "/p", NULL, BYTES_NONE, heads[i]);
+        assert_memory_equal(r.body, "GET /p fault=5 ", 15);
+        assert_string_equal(reply_header(&r, "Connection"), "close");
+        reply_done(&r);
+    }
+    /* what is merely unusual is not */
+    expect_text("GET", "/p", BYTES_NONE,
+                (const char *const[]){"-H", "X!#$%&'*+-.^_`|~1: \xc3\xa4\t,", "-H", "X;", NULL}, 200,
+                "GET /p fault=0 n=0 body=0 auth=-");
+    expect_text("GET", "/p", BYTES_NONE, (const char *const[]){"-H", "Via: a", "-H", "Via: b", NULL}, 200,
+                "GET /p fault=0 n=0 body=0 auth=-");
+}
+
 static void test_endless_body_is_cut(void **state)
 {
     static char big[HTTP_BODY_MAX * 8];
@@ -728,6 +758,7 @@ int main(void)
         cmocka_unit_test(test_hsts),
         cmocka_unit_test(test_bodies),
         cmocka_unit_test(test_bad_framing),
+        cmocka_unit_test(test_bad_headers),
         cmocka_unit_test(test_endless_body_is_cut),
         cmocka_unit_test(test_tls),
         cmocka_unit_test(test_plain_and_silent),
