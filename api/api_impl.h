@@ -364,6 +364,7 @@ void api_corrections_request(struct api_call *k);
 void api_corrections_get(struct api_call *k);
 void api_corrections_decide(struct api_call *k);
 void api_imports_run(struct api_call *k);
+void api_imports_list(struct api_call *k);
 void api_imports_get(struct api_call *k);
 void api_me_export(struct api_call *k);
 void api_me_erasure(struct api_call *k);

@@ -8,27 +8,33 @@
 #include "base/whole.h"
 #include "cloud/import.h"
 
-static json_t *import_json(const struct import *m, const struct import_errors *e)
+static json_t *import_json(const struct import *m)
 {
-    json_t *errors = json_array();
-    for (size_t i = 0; i < e->n; i++)
-        whole_append(&errors, json_pack("{s:I, s:o, s:s}", "line", (json_int_t)e->items[i].line, "column",
-                                        json_text_or_null(e->items[i].field), "reason", e->items[i].reason));
     json_t *o = json_pack("{s:o, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "id", json_hex(m->id, ID_LEN), "mode",
                           m->preview ? "preview" : "apply", "state", import_state_name(m->state), "rows",
                           (json_int_t)m->total, "done", (json_int_t)m->done, "created", (json_int_t)m->made, "changed",
                           (json_int_t)m->changed, "unchanged", (json_int_t)m->unchanged, "bad", (json_int_t)m->bad);
     whole_set(&o, "started", json_time(m->started));
     whole_set(&o, "ended", json_time_or_null(m->ended, 0));
-    whole_set(&o, "errors", errors);
     return o;
+}
+
+static json_t *errors_json(const struct import_errors *e)
+{
+    json_t *errors = json_array();
+    for (size_t i = 0; i < e->n; i++)
+        whole_append(&errors, json_pack("{s:I, s:o, s:s}", "line", (json_int_t)e->items[i].line, "column",
+                                        json_text_or_null(e->items[i].field), "reason", e->items[i].reason));
+    return errors;
 }
 
 static json_t *with_errors(struct api_call *k, const struct import *m)
 {
     struct import_errors errors = {0};
     int r = import_errors(k->cloud, k->db, k->tenant, m->id, &errors);
-    json_t *o = r == 0 ? import_json(m, &errors) : NULL;
+    json_t *o = r == 0 ? import_json(m) : NULL;
+    if (o)
+        whole_set(&o, "errors", errors_json(&errors));
     import_errors_done(&errors);
     if (r != 0)
         call_outcome(k, r, "import");
@@ -71,6 +77,16 @@ static bool is_csv(const char *type)
     return type && strncasecmp(type, "text/csv", 8) == 0 && (type[8] == '\0' || type[8] == ';' || type[8] == ' ');
 }
 
+/* RFC 7111: what is not said is UTF-8, of which US-ASCII is a part. */
+static bool is_utf8(const char *type)
+{
+    const char *p = strcasestr(type, "charset=");
+    p = p ? p + strlen("charset=") : "utf-8";
+    p += *p == '"';
+    size_t n = strcspn(p, "\"; ");
+    return (n == 5 && strncasecmp(p, "utf-8", n) == 0) || (n == 8 && strncasecmp(p, "us-ascii", n) == 0);
+}
+
 /* False: answered. */
 static bool read_mode(struct api_call *k, bool *ret_preview)
 {
@@ -86,7 +102,7 @@ static bool read_mode(struct api_call *k, bool *ret_preview)
 void api_imports_run(struct api_call *k)
 {
     struct import m;
-    const char *why = "";
+    char why[IMPORT_WHY] = "";
     struct import_options o = {
         .cards = call_everywhere(k, PERM_CREDENTIALS_CHANGE), .noted = noted, .between = between, .arg = k};
     if (!read_mode(k, &o.preview))
@@ -95,7 +111,11 @@ void api_imports_run(struct api_call *k)
         problem_reply(k->r, PROBLEM_MEDIA_TYPE, "send the table as Content-Type: text/csv");
         return;
     }
-    int r = import_run(k->cloud, k->db, k->tenant, k->q->body, &o, &m, &why);
+    if (!is_utf8(k->q->content_type)) {
+        problem_reply(k->r, PROBLEM_MEDIA_TYPE, "send the table in UTF-8; a spreadsheet calls it \"CSV UTF-8\"");
+        return;
+    }
+    int r = import_run(k->cloud, k->db, k->tenant, k->q->body, &o, &m, why);
     if (r == IMPORT_HEADER) {
         problem_reply(k->r, PROBLEM_INVALID, "the first line must name the columns: %s", why);
         return;
@@ -129,4 +149,21 @@ void api_imports_get(struct api_call *k)
     json_t *answer = with_errors(k, &m);
     if (answer)
         problem_json(k->r, 200, answer);
+}
+
+/* Whose answer is still to come, or was lost, finds it here. */
+void api_imports_list(struct api_call *k)
+{
+    static const char *const no_filters[] = {NULL};
+    struct import_list list = {0};
+    int r = import_list(k->cloud, k->db, k->tenant, &list);
+    if (r != 0) {
+        call_outcome(k, r, "list of imports");
+        return;
+    }
+    json_t *items = json_array();
+    for (size_t i = 0; i < list.n; i++)
+        whole_append(&items, import_json(&list.items[i]));
+    import_list_done(&list);
+    call_page(k, no_filters, items, NULL);
 }

@@ -146,6 +146,7 @@ static const struct api_route routes[] = {
     {"GET", "/v1/tenants/{id}", SCOPE_OPERATOR, READS, api_tenants_get, NULL, PERM_NONE, 0},
     {"GET", "/v1/punches", SCOPE_TENANT, READS, api_punches_list, punches_query, PERM_PUNCHES_READ, PERSONAL | REACHES},
     {"POST", "/v1/imports", SCOPE_TENANT, WRITES_ALONE, api_imports_run, imports_query, PERM_PEOPLE_CHANGE, LONG},
+    {"GET", "/v1/imports", SCOPE_TENANT, READS, api_imports_list, NULL, PERM_PEOPLE_CHANGE, 0},
     {"GET", "/v1/imports/{id}", SCOPE_TENANT, READS, api_imports_get, NULL, PERM_PEOPLE_CHANGE, 0},
     {"GET", "/v1/corrections", SCOPE_TENANT, READS, api_corrections_list, corrections_query, PERM_PUNCHES_READ,
      PERSONAL | REACHES},

@@ -145,7 +145,7 @@ static void end_line(struct csv *c)
         c->p++;
 }
 
-enum csv_outcome csv_next(struct csv *c, struct csv_row *ret)
+static enum csv_outcome next_row(struct csv *c, struct csv_row *ret)
 {
     while (c->p < c->end && at_end_of_line(c)) {
         end_line(c);
@@ -171,4 +171,21 @@ enum csv_outcome csv_next(struct csv *c, struct csv_row *ret)
     end_line(c);
     c->next_line = c->line + r.newlines + 1;
     return CSV_ROW;
+}
+
+static bool blank(const struct csv_row *row)
+{
+    for (size_t i = 0; i < row->n; i++)
+        if (row->fields[i][0] != '\0')
+            return false;
+    return true;
+}
+
+enum csv_outcome csv_next(struct csv *c, struct csv_row *ret)
+{
+    enum csv_outcome r;
+    do {
+        r = next_row(c, ret);
+    } while (r == CSV_ROW && blank(ret));
+    return r;
 }

@@ -30,5 +30,6 @@ struct csv_row {
 
 /* Borrows `text`. The separator is what the first line has more of, outside of quotes. */
 void csv_init(struct csv *c, struct bytes text);
-/* The next row that is not empty. After CSV_BAD_* it goes on with the next line. */
+/* The next row with anything in it: spreadsheets end their tables with rows of separators alone. After CSV_BAD_* it
+ * goes on with the next line. */
 enum csv_outcome csv_next(struct csv *c, struct csv_row *ret);

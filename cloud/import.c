@@ -110,16 +110,15 @@ static int run_row(struct db_stmt *st, struct import *ret)
     return 0;
 }
 
+#define RUN_COLUMNS "id, preview, state, total, done, made, changed, unchanged, bad, started, ended"
+
 int import_get(struct cloud *c, struct db *db, const char *tenant, const uint8_t id[ID_LEN], struct import *ret_import)
 {
     struct scope s;
     struct db_stmt *st;
     int r = scope_init(c, db, tenant, &s);
     if (r == 0)
-        r = scope_stmt(&s,
-                       "SELECT id, preview, state, total, done, made, changed, unchanged, bad, started, ended"
-                       " FROM import_run WHERE tenant_id = ?1 AND id = ?2",
-                       &st);
+        r = scope_stmt(&s, "SELECT " RUN_COLUMNS " FROM import_run WHERE tenant_id = ?1 AND id = ?2", &st);
     if (r != 0)
         return r;
     db_bind_blob(st, 2, BYTES(id, ID_LEN));
@@ -127,6 +126,35 @@ int import_get(struct cloud *c, struct db *db, const char *tenant, const uint8_t
     r = r == DB_ROW ? run_row(st, ret_import) : r == 0 ? CLOUD_ABSENT : r;
     db_done(st);
     return r;
+}
+
+static int list_row(struct db_stmt *st, void *arg, void *item)
+{
+    return run_row(st, item);
+}
+
+int import_list(struct cloud *c, struct db *db, const char *tenant, struct import_list *ret_list)
+{
+    struct scope s;
+    struct db_stmt *st;
+    struct rows l;
+    int r = scope_init(c, db, tenant, &s);
+    if (r == 0)
+        r = scope_stmt(&s, "SELECT " RUN_COLUMNS " FROM import_run WHERE tenant_id = ?1 ORDER BY started DESC LIMIT ?2",
+                       &st);
+    if (r != 0)
+        return r;
+    db_bind_int(st, 2, RUNS_KEPT);
+    r = rows_collect(st, RUNS_KEPT, sizeof(struct import), list_row, NULL, &l);
+    if (r == 0)
+        *ret_list = (struct import_list){.items = l.items, .n = l.n};
+    return r;
+}
+
+void import_list_done(struct import_list *l)
+{
+    free(l->items);
+    *l = (struct import_list){0};
 }
 
 static int error_row(struct db_stmt *st, void *arg, void *item)
@@ -201,17 +229,23 @@ struct run {
     size_t n_noted;
 };
 
+/* Why there is no row. */
+static const char *unreadable(enum csv_outcome read)
+{
+    return read == CSV_BAD_QUOTES ? "its quotes do not fit"
+           : read == CSV_TOO_LONG ? "it is too long"
+                                  : "it is not UTF-8; let the spreadsheet save as \"CSV UTF-8\"";
+}
+
 static int one_row(struct run *x, const struct scope *s, enum csv_outcome read)
 {
     struct row_fault fault = {.field = "", .reason = NULL};
-    struct row_plan plan;
+    struct row_plan plan = {.card = CARD_NONE};
     int r = 0;
     if (read == CSV_ROW)
         r = import_plan(s, &x->columns, &x->row, &x->seen, x->csv.line, &plan, &fault);
     else
-        fault.reason = read == CSV_BAD_QUOTES ? "its quotes do not fit"
-                       : read == CSV_TOO_LONG ? "it is too long"
-                                              : "it is not UTF-8";
+        fault.reason = unreadable(read);
     x->m.done++;
     if (r != 0)
         return r;
@@ -314,11 +348,20 @@ static uint64_t count_rows(struct bytes text, struct csv_row *row)
     return n > 0 ? n - 1 : 0;
 }
 
-static int go(struct run *x, struct bytes csv, const char **ret_why)
+static bool read_header(struct run *x, struct bytes csv, char ret_why[IMPORT_WHY])
+{
+    csv_init(&x->csv, csv);
+    enum csv_outcome read = csv_next(&x->csv, &x->row);
+    if (read == CSV_ROW)
+        return import_columns_read(&x->row, x->o->cards, &x->columns, ret_why);
+    snprintf(ret_why, IMPORT_WHY, "%s", read == CSV_END ? "the table is empty" : unreadable(read));
+    return false;
+}
+
+static int go(struct run *x, struct bytes csv, char ret_why[IMPORT_WHY])
 {
     x->m.total = count_rows(csv, &x->row);
-    csv_init(&x->csv, csv);
-    if (csv_next(&x->csv, &x->row) != CSV_ROW || !import_columns_read(&x->row, x->o->cards, &x->columns, ret_why))
+    if (!read_header(x, csv, ret_why))
         return IMPORT_HEADER;
     int r = import_seen_init(&x->seen, x->m.total);
     if (r == 0)
@@ -337,10 +380,9 @@ static int go(struct run *x, struct bytes csv, const char **ret_why)
 }
 
 int import_run(struct cloud *c, struct db *db, const char *tenant, struct bytes csv, const struct import_options *o,
-               struct import *ret_import, const char **ret_why)
+               struct import *ret_import, char ret_why[IMPORT_WHY])
 {
     struct run *x = calloc(1, sizeof *x);
-    *ret_why = "it is empty, or not such a table";
     if (x == NULL)
         return -ENOMEM;
     *x = (struct run){.c = c, .db = db, .tenant = tenant, .o = o};

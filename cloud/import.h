@@ -48,13 +48,21 @@ struct import_options {
     void *arg;
 };
 
-/* -ECANCELED: `between` said so. IMPORT_HEADER: the first row does not name the columns; *ret_why says what is wrong
+/* -ECANCELED: `between` said so. IMPORT_HEADER: the first row does not name the columns; ret_why says what is wrong
  * with it. Transactions of its own. */
+#define IMPORT_WHY 384
 enum { IMPORT_HEADER = 16 };
 int import_run(struct cloud *c, struct db *db, const char *tenant, struct bytes csv, const struct import_options *o,
-               struct import *ret_import, const char **ret_why);
+               struct import *ret_import, char ret_why[IMPORT_WHY]);
 int import_get(struct cloud *c, struct db *db, const char *tenant, const uint8_t id[ID_LEN],
                struct import *ret_import); /* CLOUD_ABSENT */
+/* The last one first. */
+struct import_list {
+    struct import *items;
+    size_t n;
+};
+int import_list(struct cloud *c, struct db *db, const char *tenant, struct import_list *ret_list);
+void import_list_done(struct import_list *l);
 /* By line. */
 int import_errors(struct cloud *c, struct db *db, const char *tenant, const uint8_t id[ID_LEN],
                   struct import_errors *ret_errors);

@@ -3,6 +3,7 @@
 
 #include "cloud/credential.h"
 #include "cloud/csv.h"
+#include "cloud/import.h"
 #include "cloud/scope.h"
 
 /* The order is that of import_row.c's names. */
@@ -24,10 +25,13 @@ enum import_column {
 };
 struct import_columns {
     size_t n;             /* that the header has */
+    uint32_t nameless;    /* those that must be empty, a bit each */
     int index[COL_COUNT]; /* where it stands; -1: it does not */
 };
-/* cards: whether there may be columns of cards. False: *ret_why says what is wrong. */
-bool import_columns_read(const struct csv_row *header, bool cards, struct import_columns *ret, const char **ret_why);
+_Static_assert(CSV_FIELDS_MAX <= 32, "a bit each");
+/* cards: whether there may be columns of cards. False: ret_why says what is wrong. */
+bool import_columns_read(const struct csv_row *header, bool cards, struct import_columns *ret,
+                         char ret_why[IMPORT_WHY]);
 
 /* Personnel numbers and cards that rows before had, by their blind indexes. */
 struct import_seen {

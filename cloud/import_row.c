@@ -1,4 +1,5 @@
 /* What one row of an import means; see import_impl.h. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -14,26 +15,57 @@ static const char *const names[COL_COUNT] = {
     "personnel_number", "name",        "given_name", "family_name",    "email",     "phone",     "unit",
     "valid_from",       "valid_until", "card",       "card_rendering", "card_from", "card_until"};
 
-bool import_columns_read(const struct csv_row *header, bool cards, struct import_columns *ret, const char **ret_why)
+static size_t find_name(const char *field)
+{
+    size_t k = 0;
+    while (k < COL_COUNT && strcasecmp(names[k], field) != 0)
+        k++;
+    return k;
+}
+
+static void list_names(bool cards, char *ret, size_t max)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < (cards ? COL_COUNT : COL_CARD) && n < max; i++)
+        n += (size_t)snprintf(ret + n, max - n, "%s%s", i ? ", " : "", names[i]);
+}
+
+bool import_columns_read(const struct csv_row *header, bool cards, struct import_columns *ret, char ret_why[IMPORT_WHY])
 {
     struct import_columns c = {.n = header->n};
     for (size_t i = 0; i < COL_COUNT; i++)
         c.index[i] = -1;
     for (size_t i = 0; i < header->n; i++) {
-        size_t k = 0;
-        while (k < COL_COUNT && strcasecmp(names[k], header->fields[i]) != 0)
-            k++;
-        *ret_why = k == COL_COUNT            ? "a column has a name that is not known"
-                   : c.index[k] >= 0         ? "a column stands there twice"
-                   : k >= COL_CARD && !cards ? "for columns of cards you need the permission credentials.change"
-                                             : NULL;
-        if (*ret_why != NULL)
+        const char *field = header->fields[i];
+        const size_t k = find_name(field);
+        if (field[0] == '\0') {
+            c.nameless |= 1u << i;
+            continue;
+        }
+        int n = snprintf(ret_why, IMPORT_WHY, "column %zu, \"%.60s\", ", i + 1, field);
+        char *rest = ret_why + n;
+        size_t room = IMPORT_WHY - (size_t)n;
+        if (k == COL_COUNT) {
+            n = snprintf(rest, room, "is none of ");
+            list_names(cards, rest + n, room - (size_t)n);
             return false;
+        }
+        if (c.index[k] >= 0) {
+            snprintf(rest, room, "stands there twice");
+            return false;
+        }
+        if (k >= COL_CARD && !cards) {
+            snprintf(rest, room, "needs the permission credentials.change");
+            return false;
+        }
         c.index[k] = (int)i;
     }
-    *ret_why = c.index[COL_NUMBER] < 0 ? "there is no column personnel_number" : NULL;
+    if (c.index[COL_NUMBER] < 0) {
+        snprintf(ret_why, IMPORT_WHY, "there is no column personnel_number");
+        return false;
+    }
     *ret = c;
-    return *ret_why == NULL;
+    return true;
 }
 
 /* ---- what rows before had ---- */
@@ -314,6 +346,14 @@ static int read_card(const struct reading *x)
     return r != 0 || x->fault->reason != NULL ? r : plan_card(x);
 }
 
+static bool in_nameless(const struct reading *x)
+{
+    for (size_t i = 0; i < x->row->n; i++)
+        if (x->columns->nameless >> i & 1 && x->row->fields[i][0] != '\0')
+            return true;
+    return false;
+}
+
 int import_plan(const struct scope *s, const struct import_columns *columns, const struct csv_row *row,
                 struct import_seen *seen_before, size_t line, struct row_plan *ret_plan, struct row_fault *ret_fault)
 {
@@ -326,7 +366,12 @@ int import_plan(const struct scope *s, const struct import_columns *columns, con
                         .fault = ret_fault};
     *ret_plan = (struct row_plan){.card = CARD_NONE};
     if (row->n != columns->n)
-        return bad(&x, -1, "it has more or fewer fields than the first line");
+        return bad(&x, -1,
+                   row->n > columns->n
+                       ? "it has more fields than the first line"
+                       : "it has fewer fields than the first line; some spreadsheets leave out empty ones at the end");
+    if (in_nameless(&x))
+        return bad(&x, -1, "it has something in a column that the first line does not name");
     int r = by_number(&x);
     if (r == 0 && ret_fault->reason == NULL)
         r = read_person(&x);

@@ -143,6 +143,7 @@ SAMPLES = {
     "POST /v1/me/restriction-request": S(400, body=wrong),
     "POST /v1/me/rectification-request": S(400, body=wrong),
     "POST /v1/imports": S((400, 415), body=wrong),
+    "GET /v1/imports": LIST,
     "GET /v1/imports/{id}": GONE,
 
     "GET /v1/audit": LIST,

@@ -57,7 +57,7 @@ static const struct {
     {"B-%d;Bad unit;;Keller;;;;", "unit", "name of a unit"},
     {"B-%d;Bad date;;;31.12.2026;;;", "valid_from", "is not a date"},
     {"B-%d;Bad time;;;2026-02-01;2026-01-01;;", "valid_until", "not after valid_from"},
-    {"B-%d;Bad row;;;;;;;;", "", "more or fewer fields"},
+    {"B-%d;Bad row;;;;;;;;", "", "more fields"},
     {"B-%d;\"Bad quotes;;;;;;", "", "quotes"},
     {"B-%d;Bad card;;;;;00000004D2;hex10", "card", "before this one"},
 };
@@ -228,8 +228,62 @@ static void test_what_is_no_table(void **state)
     for (size_t i = 0; i < ARRAY_LEN(no); i++) {
         expect(apply(no[i]), 400, "invalid");
     }
+    /* which column it is, and which there are */
+    struct reply r = apply("personnel_number;Vorname\n1;A\n");
+    assert_non_null(strstr(reply_text(&r, "detail"), "column 2, \"Vorname\", is none of personnel_number, name, "));
+    reply_done(&r);
+    r = apply("personnel_number;n\xe4me\n1;A\n");
+    assert_problem(&r, 400, "invalid");
+    assert_non_null(strstr(reply_text(&r, "detail"), "CSV UTF-8"));
+    reply_done(&r);
     expect(import("perhaps", f.globex, BYTES_STR("personnel_number\n1\n")), 400, "bad-parameter");
     expect(post(&f.s, "/v1/imports?mode=apply", f.globex, "{}"), 415, "media-type");
+}
+
+static void test_as_spreadsheets_write(void **state)
+{
+    static const char *const latin[] = {"-H", "Content-Type: text/csv; charset=windows-1252", NULL};
+    static const char *const quoted[] = {"-H", "Content-Type: TEXT/CSV; Charset=\"UTF-8\"; header=present", NULL};
+    /* a column and rows that are only there because somebody was there with the cursor */
+    struct reply r = apply(
+        "\xef\xbb\xbfpersonnel_number;name;\r\n51;\"J\xc3\xb6rg \"\"J\"\"\";\r\n;;\r\n52;Zwei;x\r\n53;Drei\r\n;;\r\n");
+    assert_figures(&r, 1, 0, 0, 2);
+    assert_int_equal(figure(&r, "rows"), 3);
+    assert_int_equal(json_integer_value(json_object_get(error_at(&r, 0), "line")), 4);
+    assert_non_null(strstr(text_of(error_at(&r, 0), "reason"), "does not name"));
+    assert_int_equal(json_integer_value(json_object_get(error_at(&r, 1), "line")), 5);
+    assert_non_null(strstr(text_of(error_at(&r, 1), "reason"), "fewer fields"));
+    reply_done(&r);
+    r = apply("personnel_number;name\r\n54;J\xf6rg\r\n"); /* Windows-1252 */
+    assert_figures(&r, 0, 0, 0, 1);
+    assert_non_null(strstr(text_of(error_at(&r, 0), "reason"), "CSV UTF-8"));
+    reply_done(&r);
+    expect(request(&f.s, "POST", "/v1/imports?mode=apply", f.globex, BYTES_STR("personnel_number,name\n55,A\n"), latin),
+           415, "media-type");
+    r = request(&f.s, "POST", "/v1/imports?mode=preview", f.globex, BYTES_STR("personnel_number,name\n55,A\n"), quoted);
+    assert_figures(&r, 1, 0, 0, 0);
+    reply_done(&r);
+}
+
+/* Who lost the answer, or waits for it, finds the import in the list. */
+static void test_list(void **state)
+{
+    struct reply r = import("preview", f.globex, BYTES_STR("personnel_number,name\n8,Eight\n,Nobody\n"));
+    assert_figures(&r, 1, 0, 0, 1);
+    char id[40];
+    assert_int_equal(str_copy(id, sizeof id, reply_text(&r, "id")), 0);
+    reply_done(&r);
+    r = get(&f.s, "/v1/imports", f.globex);
+    assert_int_equal(r.status, 200);
+    json_t *first = json_array_get(json_object_get(r.json, "items"), 0);
+    assert_string_equal(text_of(first, "id"), id);
+    assert_string_equal(text_of(first, "state"), "done");
+    assert_int_equal(json_integer_value(json_object_get(first, "bad")), 1);
+    assert_string_not_equal(text_of(json_array_get(json_object_get(r.json, "items"), 1), "id"), id);
+    reply_done(&r);
+    r = get(&f.s, "/v1/imports", f.acme);
+    assert_null(strstr(r.body, id));
+    reply_done(&r);
 }
 
 /* A run that a killed process left behind says so, and its table comes again. */
@@ -277,6 +331,8 @@ int main(void)
         cmocka_unit_test(test_cards),
         cmocka_unit_test(test_who_holds_a_card),
         cmocka_unit_test(test_what_is_no_table),
+        cmocka_unit_test(test_as_spreadsheets_write),
+        cmocka_unit_test(test_list),
         cmocka_unit_test(test_interrupted),
     };
     return cmocka_run_group_tests(tests, setup, api_teardown);
