@@ -364,6 +364,8 @@ void api_corrections_request(struct api_call *k);
 void api_corrections_get(struct api_call *k);
 void api_corrections_decide(struct api_call *k);
 void api_imports_run(struct api_call *k);
+/* False: answered. */
+bool api_zone_known(struct api_call *k, const char *name);
 void api_imports_list(struct api_call *k);
 void api_imports_get(struct api_call *k);
 void api_me_export(struct api_call *k);

@@ -93,10 +93,10 @@ static bool take_factor(struct api_call *k, const struct body_value *v, struct t
 static bool take(struct api_call *k, const struct body_value *v, struct all *a)
 {
     struct tenant_settings *t = &a->set;
-    if (v[F_ZONE].set && (!time_zone_valid(v[F_ZONE].s) || str_copy(t->time_zone, sizeof t->time_zone, v[F_ZONE].s))) {
-        call_invalid(k, "time_zone", "is not of the shape of an IANA time zone, such as Europe/Berlin");
+    if (v[F_ZONE].set && !api_zone_known(k, v[F_ZONE].s))
         return false;
-    }
+    if (v[F_ZONE].set) /* what is known is not too long */
+        str_copy(t->time_zone, sizeof t->time_zone, v[F_ZONE].s);
     if (v[F_LANGUAGE].set &&
         (!language_known(v[F_LANGUAGE].s) || str_copy(t->language, sizeof t->language, v[F_LANGUAGE].s))) {
         call_invalid(k, "language", "is not en, de or ro");

@@ -5,6 +5,7 @@
 #include "base/str.h"
 #include "base/whole.h"
 #include "cloud/site.h"
+#include "cloud/zone.h"
 
 static json_t *site_json(const struct site *t)
 {
@@ -37,6 +38,18 @@ void api_sites_list(struct api_call *k)
 enum { F_NAME, F_ZONE, F_ARCHIVED, F_COUNT };
 
 /* POST or PATCH; false: answered. v borrows from *ret_body, which is the caller's. */
+bool api_zone_known(struct api_call *k, const char *name)
+{
+    struct zone *z = NULL;
+    int r = time_zone_valid(name) ? zone_load(name, &z) : ZONE_UNKNOWN;
+    zone_free(z);
+    if (r == ZONE_UNKNOWN)
+        call_invalid(k, "time_zone", "\"%.64s\" is no time zone that this machine knows, such as Europe/Berlin", name);
+    else if (r != 0)
+        call_outcome(k, r, "time zone");
+    return r == 0;
+}
+
 static bool read_site(struct api_call *k, bool is_new, struct body_value v[F_COUNT], json_t **ret_body)
 {
     const struct body_field fields[F_COUNT] = {
@@ -49,9 +62,7 @@ static bool read_site(struct api_call *k, bool is_new, struct body_value v[F_COU
         return false;
     if (v[F_NAME].set && !site_name_valid(v[F_NAME].s)) {
         call_invalid(k, "name", "is longer than %d bytes of UTF-8", SITE_MAX_LEN);
-    } else if (v[F_ZONE].s && !time_zone_valid(v[F_ZONE].s)) {
-        call_invalid(k, "time_zone", "is not of the shape of an IANA time zone, such as Europe/Berlin");
-    } else {
+    } else if (!v[F_ZONE].s || api_zone_known(k, v[F_ZONE].s)) {
         *ret_body = body;
         return true;
     }

@@ -56,6 +56,7 @@ static void test_values(void **state)
     reply_done(&r);
     static const char *const bad[] = {
         "{\"time_zone\":\"Mars Colony\"}",
+        "{\"time_zone\":\"Mars/Olympus\"}",
         "{\"week_start\":0}",
         "{\"retention_days\":30}",
         "{\"second_factor\":\"sometimes\"}",
