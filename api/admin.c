@@ -160,7 +160,7 @@ static bool shows(const struct admin_command *c, const char *group, const char *
     return !group || (strcmp(c->group, group) == 0 && (!verb || !c->verb || strcmp(c->verb, verb) == 0));
 }
 
-void admin_usage(FILE *f, const char *group, const char *verb)
+bool admin_usage(FILE *f, const char *group, const char *verb)
 {
     const struct admin_command *only = NULL;
     size_t shown = 0;
@@ -179,11 +179,12 @@ void admin_usage(FILE *f, const char *group, const char *verb)
     for (size_t i = 0; shown == 1 && i < ADMIN_OPTS_MAX && only->opts[i].name; i++)
         fprintf(f, "        --%-9s %s\n", only->opts[i].name, only->opts[i].help);
     fputs("\n  --config FILE   settings (" SETTINGS_DEFAULT ")\n"
-          "  --help          this text; after a command: that command's\n"
+          "  --help, help    this text; with a command: that command's\n"
           "  --version       the version\n"
           "\nexit code: 0 done, 1 failed or bad settings, 2 usage, 3 punchcloud is not running,\n"
           "4 a trail is not what it was\n",
           f);
+    return shown > 0;
 }
 
 static const struct admin_command *find(int argc, char *const *argv, int *ret_words)
@@ -225,13 +226,32 @@ static int parse_opt(struct admin_args *a, int argc, char *const *argv, int *i, 
     return EXIT_USAGE;
 }
 
+static void name_missing(const char *group, const char *verb, struct buf *err)
+{
+    const char *before = " one of ";
+    size_t known = 0;
+    for (size_t i = 0; i < admin_n_commands; i++)
+        known += strcmp(admin_commands[i].group, group) == 0;
+    if (known == 0 || verb) {
+        buf_addf(err, "unknown command %.40s%s%.40s\n", group, verb ? " " : "", verb ? verb : "");
+        return;
+    }
+    buf_addf(err, "after %s comes", group);
+    for (size_t i = 0; i < admin_n_commands; i++) {
+        if (strcmp(admin_commands[i].group, group) != 0)
+            continue;
+        buf_addf(err, "%s%s", before, admin_commands[i].verb);
+        before = ", ";
+    }
+    buf_addf(err, "\n");
+}
+
 int admin_parse(int argc, char *const *argv, struct admin_args *ret_args, struct buf *err)
 {
     struct admin_args a = {0};
     int i = 0;
     if (!(a.cmd = find(argc, argv, &i))) {
-        buf_addf(err, "unknown command%s%.40s%s%.40s\n", argc > 0 ? " " : "", argc > 0 ? argv[0] : "",
-                 argc > 1 ? " " : "", argc > 1 ? argv[1] : "");
+        name_missing(argc > 0 ? argv[0] : "", argc > 1 && argv[1][0] != '-' ? argv[1] : NULL, err);
         return EXIT_USAGE;
     }
     for (; i < argc; i++) {

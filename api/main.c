@@ -285,7 +285,7 @@ static int cmd_verify(const struct admin_args *args)
 
 /* ---- command line ---- */
 
-/* Takes --config, --help and --version out of argv, wherever they stand. */
+/* Takes --config, --help and --version out of argv, wherever they stand, and `help` where a command would begin. */
 struct globals {
     const char *config;
     bool help, version;
@@ -295,7 +295,7 @@ static int take_globals(int *argc, char **argv, struct globals *ret)
     int n = 0;
     *ret = (struct globals){.config = SETTINGS_DEFAULT};
     for (int i = 0; i < *argc; i++) {
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0 || (n == 0 && strcmp(argv[i], "help") == 0)) {
             ret->help = true;
         } else if (strcmp(argv[i], "--version") == 0) {
             ret->version = true;
@@ -351,6 +351,14 @@ static int perform(const struct admin_args *args, const char *config)
     return code;
 }
 
+static int show_usage(int argc, char *const *argv)
+{
+    if (admin_usage(stdout, argc > 0 ? argv[0] : NULL, argc > 1 ? argv[1] : NULL))
+        return EXIT_OK;
+    fprintf(stderr, "punchcloud: unknown command %s\n", argv[0]);
+    return EXIT_USAGE;
+}
+
 int main(int argc, char **argv)
 {
     struct globals g;
@@ -373,17 +381,15 @@ int main(int argc, char **argv)
         puts("punchcloud " PUNCH_VERSION);
         return EXIT_OK;
     }
-    if (g.help) {
-        admin_usage(stdout, argc > 0 ? argv[0] : NULL, argc > 1 ? argv[1] : NULL);
-        return EXIT_OK;
-    }
+    if (g.help)
+        return show_usage(argc, argv);
     if (argc == 0) {
         admin_usage(stderr, NULL, NULL);
         return EXIT_USAGE;
     }
     if (admin_parse(argc, argv, &args, &err) != 0) {
         fprintf(stderr, "punchcloud: %s", buf_str(&err));
-        fprintf(stderr, "punchcloud --help shows what is possible\n");
+        fprintf(stderr, "punchcloud help %s shows what is possible\n", argv[0]);
         return EXIT_USAGE;
     }
     if (!args.cmd->run && strcmp(args.cmd->group, "audit") == 0) /* needs no settings */

@@ -272,6 +272,10 @@ def commands(lab):
         ([*invite, "--login", "ines", "--role", "boss"], 1, ['"boss"', "owner, dpo, hr"]),
         (["account", "invite", "--login", "ines", "--name", "Ines"], 2, ["--tenant NAME or --vendor"]),
         (["account", "archive", "ines", "--tenant", "acme"], 1, ['"ines"']),
+        (["tenant"], 2, ["after tenant comes one of add, list, show", "punchcloud help tenant"]),
+        (["tenant", "remove"], 2, ["unknown command tenant remove", "punchcloud help tenant"]),
+        (["tenant", "add"], 2, ["NAME is missing", "punchcloud help tenant"]),
+        (["nonsense"], 2, ["unknown command nonsense"]),
     ]
     owner = [
         ([*invite, "--login", "jan", "--role", "owner"], 1, ["--emergency REASON", "Owners and DPO are told"]),
@@ -279,6 +283,10 @@ def commands(lab):
         (["account", "archive", "ines", "--tenant", "acme", "--emergency", "gone"], 1, ["last Owner"]),
         (["token", "add", "--tenant", "acme"], 1, ["has an Owner", "POST /v1/tokens"]),
     ]
+    for words in (["help", "tenant", "add"], ["tenant", "add", "--help"], ["help"], ["--help"]):
+        said = cloud.ctl(*words).stdout
+        check("punchcloud tenant add NAME" in said and ("audit" in said) == (len(words) == 1), f"{words}: {said}")
+    check("unknown command nonsense" in cloud.ctl("help", "nonsense", expect=2).stderr, "help for what is not there")
     for json_too in ([], ["--json"]):
         for words, code, said in asked:
             refused(cloud, [*words, *json_too], code, said)

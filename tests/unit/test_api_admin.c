@@ -51,7 +51,7 @@ static void test_parser(void **state)
     assert_int_equal(err.len, 0);
 
     expect_usage(ARGS("tenants"), "unknown command tenants");
-    expect_usage(ARGS("tenant"), "unknown command tenant");
+    expect_usage(ARGS("tenant"), "after tenant comes one of add, list, show");
     expect_usage(ARGS("tenant", "remove"), "unknown command tenant remove");
     expect_usage(ARGS("tenant", "add"), "NAME is missing");
     expect_usage(ARGS("tenant", "add", "a", "b"), "unexpected argument b");
@@ -71,14 +71,15 @@ static void test_usage(void **state)
         char *text = NULL;
         size_t n = 0;
         FILE *o = open_memstream(&text, &n);
-        admin_usage(o, c->group, c->verb);
+        assert_true(admin_usage(o, c->group, c->verb));
         fclose(o);
         assert_non_null(strstr(text, c->help));
         for (size_t k = 0; k < ADMIN_OPTS_MAX && c->opts[k].name; k++)
             assert_non_null(strstr(text, c->opts[k].help));
         free(text);
         o = open_memstream(&text, &n);
-        admin_usage(o, NULL, NULL);
+        assert_true(admin_usage(o, NULL, NULL));
+        assert_false(admin_usage(o, "tenants", NULL));
         fclose(o);
         assert_non_null(strstr(text, c->help));
         free(text);
