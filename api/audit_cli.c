@@ -23,12 +23,16 @@ static int read_small(const char *path, struct buf *ret)
     return r;
 }
 
+/* As PEM, or as GET /v1/audit/key answers. */
 static int read_key(const char *path, uint8_t ret_point[CRYPTO_POINT])
 {
-    struct buf CLEANUP(buf_done) pem;
-    int r = read_small(path, &pem);
-    if (r == 0 && (r = csr_public_parse(buf_bytes(&pem), ret_point)) != 0)
+    struct buf CLEANUP(buf_done) text;
+    int r = read_small(path, &text);
+    json_t *o = r == 0 ? json_loadb((const char *)text.p, text.len, 0, NULL) : NULL;
+    const char *pem = json_string_value(json_object_get(o, "pem"));
+    if (r == 0 && (r = csr_public_parse(pem ? BYTES_STR(pem) : buf_bytes(&text), ret_point)) != 0)
         fprintf(stderr, "punchcloud: %s: this is no public key of a trail (PEM, P-256)\n", path);
+    json_decref(o);
     return r;
 }
 

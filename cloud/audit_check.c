@@ -364,8 +364,8 @@ static int parse_one(const char *text, size_t len, const uint8_t point[CRYPTO_PO
 
 static int parse_json(const json_t *o, const uint8_t point[CRYPTO_POINT], struct checkpoint *best)
 {
-    const json_t *items = json_object_get(o, "items"), *v;
-    const char *text = json_string_value(json_object_get(o, "checkpoint"));
+    const json_t *items = json_object_get(o, "items"), *event = json_object_get(o, "data"), *v;
+    const char *text = json_string_value(json_object_get(event != NULL ? event : o, "checkpoint"));
     size_t i;
     int r = text != NULL ? parse_one(text, strlen(text), point, best) : items != NULL ? 0 : CHECKPOINT_BAD;
     json_array_foreach(items, i, v)

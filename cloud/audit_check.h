@@ -32,6 +32,6 @@ struct audit_proof {
 };
 void audit_check_proof(const struct audit_check *k, struct audit_proof *ret);
 
-/* A checkpoint as people keep it: the text itself, an object with a member "checkpoint", or a page of them, of which
- * the one of the highest number counts. CHECKPOINT_BAD, CHECKPOINT_FORGED. */
+/* A checkpoint as people keep it: the text itself, an object with a member "checkpoint", an event of a webhook
+ * with one, or a page of them, of which the one of the highest number counts. CHECKPOINT_BAD, CHECKPOINT_FORGED. */
 int audit_check_parse(struct bytes text, const uint8_t point[CRYPTO_POINT], struct checkpoint *ret);

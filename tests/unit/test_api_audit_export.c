@@ -179,6 +179,39 @@ static int verified(const char *name, const void *p, size_t n, const char *key)
     return audit_cli_verify(path, key, NULL, true);
 }
 
+static const char *kept(const char *name, const char *text, char ret_path[160])
+{
+    snprintf(ret_path, 160, "%s/%s", fx.s.dir, name);
+    assert_int_equal(file_write(ret_path, BYTES_STR(text), 0600), 0);
+    return ret_path;
+}
+
+/* Key and checkpoint in each form in which somebody has them: nothing is to be cut out of an answer first. */
+static void what_was_kept_verifies_as_it_came(void **state)
+{
+    (void)state;
+    char file[160], key[160], pem[160], mark[160], event[1024];
+    free(make_person("Anna"));
+    struct reply r = get(&fx.s, "/v1/audit/key", NULL);
+    kept("key.json", r.body, key);
+    kept("key.pem", reply_text(&r, "pem"), pem);
+    reply_done(&r);
+    r = get(&fx.s, "/v1/audit/export", fx.acme);
+    kept("trail", r.body, file);
+    reply_done(&r);
+    r = get(&fx.s, "/v1/audit/checkpoints", fx.acme);
+    const json_t *item = json_array_get(json_object_get(r.json, "items"), 0);
+    char *one = json_dumps(item, 0);
+    snprintf(event, sizeof event, "{\"created\":\"\",\"data\":%s,\"id\":\"1\",\"type\":\"audit.checkpoint\"}", one);
+    const char *const marks[] = {r.body, one, event, text(item, "checkpoint")};
+    for (size_t i = 0; i < ARRAY_LEN(marks); i++)
+        assert_int_equal(audit_cli_verify(file, i % 2 ? pem : key, kept("mark", marks[i], mark), true), EXIT_OK);
+    free(one);
+    reply_done(&r);
+    assert_int_equal(audit_cli_verify(file, kept("key.bad", "{\"kid\":\"1\"}", key), NULL, true), EXIT_FAILED);
+    assert_int_equal(audit_cli_verify(file, pem, kept("mark", "{\"data\":{}}", mark), true), EXIT_FAILED);
+}
+
 /* A list shows it by number and leaf, whatever is asked for, and the export goes on. */
 static void a_damaged_event_is_named(void **state)
 {
@@ -326,6 +359,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(hashes_alone_forge_nothing, make, unmake),
         cmocka_unit_test_setup_teardown(a_checkpoint_of_another_key_proves_nothing, make, unmake),
         cmocka_unit_test_setup_teardown(a_newer_checkpoint_tells_what_is_missing, make, unmake),
+        cmocka_unit_test_setup_teardown(what_was_kept_verifies_as_it_came, make, unmake),
         cmocka_unit_test_setup_teardown(a_damaged_event_is_named, make, unmake),
         cmocka_unit_test_setup_teardown(after_an_erasure_the_trail_is_proven_and_silent, make, unmake),
         cmocka_unit_test_setup_teardown(a_trail_of_100000_events, make, unmake),
