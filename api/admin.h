@@ -50,8 +50,8 @@ struct admin_args {
 /* argv begins with the command's words. EXIT_USAGE: the reason is appended to err. */
 int admin_parse(int argc, char *const *argv, struct admin_args *ret_args, struct buf *err);
 
-/* The whole usage, or that of one group or command ("tenant", "gateway add"; verb may be NULL). False: there is none, and
- * the whole is shown. */
+/* The whole usage, or that of one group or command ("tenant", "gateway add"; verb may be NULL). False: there is none,
+ * and the whole is shown. */
 bool admin_usage(FILE *f, const char *group, const char *verb);
 
 /* Runs a parsed command here. Appends to out and err, returns the exit code. `in` NULL: no daemon. */

@@ -5,6 +5,7 @@
   - a log line is key=value pairs and nothing else: what is done is action="...", what to look at hint="..."
   - the manual pages have every command with the operands and options that --help prints, and no other
   - a test that a document names exists
+  - docs/API.md names every path of docs/openapi.yaml, and no other
 """
 import collections
 import os
@@ -115,9 +116,20 @@ def tests():
                 bad.append(f"{page}: there is no test {name}")
 
 
+def paths():
+    want = set(re.findall(r"^  (/\S+):$", read("docs", "openapi.yaml"), re.M))
+    named = {m.rstrip("/.") for m in re.findall(r"(?<![A-Za-z0-9_.}])/(?:v1/[A-Za-z0-9_/{}.-]+|healthz|readyz|\.well-known/[a-z.]+)",
+                                               read("docs", "API.md"))}
+    for path in sorted(want - named):
+        bad.append(f"docs/API.md: nothing about {path}")
+    for path in sorted(named - want):
+        bad.append(f"docs/API.md: there is no {path}")
+
+
 logs()
 commands(sys.argv[1])
 tests()
+paths()
 for line in bad:
     print(line)
 sys.exit(1 if bad else 0)
