@@ -61,6 +61,15 @@ void api_webhooks_list(struct api_call *k)
 
 /* ---- what a body says ---- */
 
+static void no_such_type(struct api_call *k, size_t i, const char *given)
+{
+    struct buf CLEANUP(buf_done) all;
+    buf_init(&all, 1024);
+    for (size_t j = 0; webhook_type(j); j++)
+        buf_addf(&all, "%s%s", j ? ", " : "", webhook_type(j));
+    call_invalid(k, "types", "%zu: \"%.40s\" is none of %s", i, given, buf_str(&all));
+}
+
 static bool read_types(struct api_call *k, const json_t *list, uint64_t *ret_wants)
 {
     const json_t *item;
@@ -69,7 +78,7 @@ static bool read_types(struct api_call *k, const json_t *list, uint64_t *ret_wan
     json_array_foreach(list, i, item)
     {
         if (!webhook_type_find(json_string_value(item), &bit)) {
-            call_invalid(k, "types", "%zu: there is no type \"%.40s\"", i, json_string_value(item));
+            no_such_type(k, i, json_string_value(item));
             return false;
         }
         wants |= bit;

@@ -150,6 +150,8 @@ static const char *take_apart(const char *url, struct parts *ret)
         return "it is no URL such as https://hooks.example.com/punch";
     if (strncasecmp(url, "https://", 8) != 0)
         return "it does not begin with https://";
+    if (url[8] == '/') /* which curl passes over */
+        return "it has no host";
     if (has_part(ret->url, CURLUPART_USER) || has_part(ret->url, CURLUPART_PASSWORD))
         return "it holds a user or a password; what it is signed with shows who sends it";
     if (has_part(ret->url, CURLUPART_ZONEID))

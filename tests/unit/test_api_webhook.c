@@ -101,7 +101,7 @@ static void bad_addresses_are_refused_when_they_are_written(void **state)
 {
     static const char *const bad[] = {"http://hooks.example.com/",
                                       "https://",
-
+                                      "https:///hooks.example.com/",
                                       "ftp://hooks.example.com/",
                                       "hooks.example.com",
                                       "https://user@hooks.example.com/",
@@ -156,6 +156,9 @@ static void wrong_members_are_named(void **state)
         assert_true(json_array_size(json_object_get(r.json, "errors")) > 0);
         reply_done(&r);
     }
+    struct reply r = post(&f.s, "/v1/webhooks", f.acme, bodies[3]);
+    assert_non_null(strstr(r.body, "\\\"punches\\\" is none of changes, audit.checkpoint, "));
+    reply_done(&r);
 }
 
 static void there_is_an_end_to_them(void **state)
