@@ -46,6 +46,8 @@ static void read_string(const struct body_field *f, const char *s, struct body_v
     else if (n < f->min || n > f->max)
         problem_error(errors, f->name, "is %lld characters long; %lld to %lld are possible", (long long)n,
                       (long long)f->min, (long long)f->max);
+    else if (n > 0 && s[strspn(s, " ")] == '\0')
+        problem_error(errors, f->name, "has nothing but blanks");
     else
         *v = (struct body_value){.set = true, .s = s};
 }

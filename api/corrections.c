@@ -3,11 +3,15 @@
 #include <string.h>
 
 #include "api/api_impl.h"
+#include "base/clock.h"
 #include "base/str.h"
 #include "base/whole.h"
 #include "cloud/correction.h"
 #include "cloud/credential.h"
 #include "cloud/site.h"
+
+/* How far the clock of who asks may be ahead of ours. */
+#define AHEAD_US (INT64_C(5) * 60 * 1000000)
 
 static const uint8_t nobody[ID_LEN];
 
@@ -219,6 +223,8 @@ static bool read_request(struct api_call *k, const struct body_value v[F_COUNT],
         call_invalid(k, "reason", "is longer than %d bytes of UTF-8", REASON_MAX_LEN);
     else if (c->kind == CORRECTION_ADD && !v[F_TIME].set)
         call_invalid(k, "time", "is required");
+    else if (v[F_TIME].set && v[F_TIME].i > clock_real() + AHEAD_US)
+        call_invalid(k, "time", "is still to come");
     else if (c->kind == CORRECTION_CHANGE && !v[F_TIME].set && !v[F_DIRECTION].set)
         call_invalid(k, "time", "or direction is required");
     else if (c->kind == CORRECTION_VOID && (v[F_TIME].set || v[F_DIRECTION].set))

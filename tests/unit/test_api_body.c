@@ -128,6 +128,7 @@ static void test_members(void **state)
 {
     expect_member("{}", "/name", "required");
     expect_member("{\"name\":\"\"}", "/name", "0 characters");
+    expect_member("{\"name\":\"  \"}", "/name", "blanks");
     expect_member("{\"name\":\"abcdef\"}", "/name", "6 characters");
     expect_member("{\"name\":7}", "/name", "must be a string");
     expect_member("{\"name\":null}", "/name", "must be a string");

@@ -194,6 +194,8 @@ static void test_what_makes_no_sense(void **state)
         "\"kind\":\"void\",\"punch\":\"" PUNCH "\",\"reason\":\"x\"",
         "\"kind\":\"change\",\"punch\":\"" PUNCH "-1\",\"direction\":\"up\",\"reason\":\"x\"",
         "\"kind\":\"less\",\"reason\":\"x\"",
+        "\"kind\":\"add\",\"time\":\"2200-01-02\",\"reason\":\"x\"",
+        "\"kind\":\"add\",\"time\":\"2026-01-02\",\"reason\":\"  \"",
         "\"kind\":\"add\",\"time\":\"2026-01-02\",\"site\":\"" PUNCH "\",\"reason\":\"x\"",
         "\"kind\":\"void\",\"punch\":\"" PUNCH "-1\",\"site\":\"" PUNCH "\",\"reason\":\"x\"",
     };
