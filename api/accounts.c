@@ -135,7 +135,10 @@ static int send_link(struct api_call *k, const struct scope *s, const struct acc
         r = login_mail(s, a, what, text, expires, &sent);
     if (r == 0) {
         link_url(k->cloud, kind, text, url, sizeof url);
-        whole_set(&o, "link", sent ? json_null() : json_string(url));
+        if (sent)
+            whole_set(&o, "link", json_null());
+        else
+            call_once(k, &o, "link", url);
         whole_set(&o, "expires", json_time(expires));
     }
     crypto_wipe(text, sizeof text);

@@ -40,6 +40,10 @@ enum api_flags {
     PASSWORD = 1 << 3,
     LONG = 1 << 5, /* it lets others write while it runs (http_others()), and never runs between two steps of another */
     ENROL = 1 << 4, /* also for who still lacks the second factor that the tenant wants */
+    /* Its parameter `mode` or the member `dry_run` of its body may say that nothing is to be changed: no second pair of
+     * eyes is wanted then. */
+    REHEARSES = 1 << 6,
+    AT_ONCE = 1 << 7, /* takes somebody's access away: it waits for no second pair of eyes */
 };
 
 enum api_effect {
@@ -80,6 +84,9 @@ struct api_call {
     bool watching;                    /* asked again for a stream, not by somebody */
     bool saw;                         /* call_saw() was called */
     bool noted;                       /* call_changed() was */
+    bool asked;                       /* it was not done: it waits for a second pair of eyes */
+    const char *decision;             /* on what waits so; NULL: it is about none */
+    json_t *once;                     /* of what is done with four eyes: see call_once(); else NULL */
     bool failed;                      /* login_failed() has put what is answered with 401 into the trail */
     const char *refusal;              /* kind of what was refused or failed, to be counted; NULL: by the reply */
     char refused_in[TENANT_MAX + 1];  /* whose trail that is for; "": `tenant` */
@@ -144,6 +151,9 @@ json_t *json_perms(uint64_t perms);
  * the one that the trail names, so it is said before call_changed(). */
 void call_location(struct api_call *k, const char *prefix, const char *id);
 void call_location_of(struct api_call *k, const char *prefix, const void *id, size_t n);
+/* Puts into the answer what no other will show, a secret or a link. With four eyes nobody sees that answer, so it is
+ * kept for who asked. */
+void call_once(struct api_call *k, json_t **o, const char *member, const char *text);
 /* 201 with that Location. */
 void call_created(struct api_call *k, const char *location_prefix, const void *id, size_t n, json_t *body);
 
@@ -167,7 +177,7 @@ int api_rights_of(struct api_call *k, struct rights *ret);
 bool api_permitted(struct api_call *k);
 bool api_permits(struct api_call *k);                                   /* the same without a reply */
 bool api_stepped_up(struct api_call *k, const struct api_route *route); /* the same of password and code */
-/* approvals.c: in the place of the handler of a route that writes. True: the request was kept for somebody else to
+/* asked.c: in the place of the handler of a route that writes. True: the request was kept for somebody else to
  * approve, or could not be; the reply is made. */
 bool api_asked(struct api_call *k);
 bool api_asked_alone(struct api_call *k); /* the same of a route that WRITES_ALONE, in a transaction of its own */
@@ -353,6 +363,8 @@ void api_settings_get(struct api_call *k);
 void api_settings_patch(struct api_call *k);
 void api_approvals_list(struct api_call *k);
 void api_approvals_get(struct api_call *k);
+void api_approvals_body(struct api_call *k);
+void api_approvals_answer(struct api_call *k);
 void api_approvals_decide(struct api_call *k);
 void api_sites_list(struct api_call *k);
 void api_sites_create(struct api_call *k);

@@ -108,13 +108,18 @@ bool call_saw(struct api_call *k, const char *fields, const struct subject *subj
 
 /* ---- changed ---- */
 
-/* "/v1/sites/1234" -> "1234"; a person's id stands in no core. */
+/* "/v1/sites/1234" -> "1234" */
+static const char *last_of(const char *path)
+{
+    const char *last = strrchr(path, '/');
+    return last != NULL ? last + 1 : path;
+}
+
+/* A person's id stands in no core. */
 static const char *resource_of(const struct api_call *k)
 {
-    const char *path = k->location[0] ? k->location : k->param, *last = strrchr(path, '/');
-    if (strstr(k->route->pattern, "/people") != NULL || !path[0])
-        return NULL;
-    return last != NULL ? last + 1 : path;
+    const char *path = k->location[0] ? k->location : k->param;
+    return strstr(k->route->pattern, "/people") != NULL || !path[0] ? NULL : last_of(path);
 }
 
 json_t *call_second(const struct api_call *k)
@@ -124,7 +129,10 @@ json_t *call_second(const struct api_call *k)
 
 static int put(struct api_call *k, const struct subject *subject, json_t *old, json_t *now)
 {
-    json_t *detail = call_second(k);
+    bool more = k->asked || k->decision || k->second;
+    json_t *detail = k->asked      ? json_pack("{s:s}", "asked", last_of(k->location))
+                     : k->decision ? json_pack("{s:s}", "decision", k->decision)
+                                   : call_second(k);
     const struct audit_event e = {
         .kind = kind_of(k->route),
         .outcome = AUDIT_DONE,
@@ -142,7 +150,7 @@ static int put(struct api_call *k, const struct subject *subject, json_t *old, j
     uint64_t key_gen;
     int r = scope_fenced(k->cloud, k->db, k->tenant[0] ? k->tenant : VENDOR_TENANT, &s, &key_gen);
     if (r == 0)
-        r = k->second && !detail ? -ENOMEM : audit_put(&s, &e);
+        r = more && !detail ? -ENOMEM : audit_put(&s, &e);
     json_decref(detail);
     return r;
 }

@@ -247,6 +247,13 @@ json_t *json_perms(uint64_t perms)
     return names;
 }
 
+void call_once(struct api_call *k, json_t **o, const char *member, const char *text)
+{
+    whole_set(o, member, json_string(text));
+    if (k->once)
+        whole_set(&k->once, member, json_string(text));
+}
+
 void call_location(struct api_call *k, const char *prefix, const char *id)
 {
     int n = snprintf(k->location, sizeof k->location, "%s%s", prefix, id);

@@ -50,6 +50,7 @@ static int noted(void *arg, const struct scope *s, const struct person *people, 
         return -ENOMEM;
     for (size_t i = 0; i < n; i++)
         all[i] = api_subject(&people[i]);
+    json_t *detail = call_second(k);
     const struct audit_event e = {.kind = perm_name(k->route->perm),
                                   .outcome = AUDIT_DONE,
                                   .who = &k->who,
@@ -58,8 +59,10 @@ static int noted(void *arg, const struct scope *s, const struct person *people, 
                                   .fields = "person credential",
                                   .count = n,
                                   .subjects = all,
-                                  .n_subjects = n};
-    int r = audit_put(s, &e);
+                                  .n_subjects = n,
+                                  .detail = detail};
+    int r = k->second && !detail ? -ENOMEM : audit_put(s, &e);
+    json_decref(detail);
     free(all);
     return r;
 }

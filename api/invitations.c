@@ -85,7 +85,7 @@ static void reply_new(struct api_call *k, const struct invitation *i, const char
 {
     json_t *o = invitation_json(i);
     call_tag(k, o, NULL);
-    whole_set(&o, "code", json_string(code));
+    call_once(k, &o, "code", code);
     call_created(k, "/v1/gateway-invitations/", i->id, ID_LEN, o);
 }
 

@@ -35,6 +35,7 @@ static const struct {
     [PROBLEM_LAST_OWNER] = {409, "last-owner", "Too few Owners would be left"},
     [PROBLEM_LINK] = {410, "link-used", "The link is unknown, used or expired"},
     [PROBLEM_REVIEW_OWED] = {409, "review-owed", "A review of the last break-glass is owed"},
+    [PROBLEM_APPROVALS_FULL] = {409, "approvals-full", "Too much waits for a second pair of eyes"},
     [PROBLEM_CONFIDENTIALITY] = {403, "confidentiality-needed", "The statement of confidentiality is not signed"},
     [PROBLEM_GONE] = {410, "gone", "The resource was there and has been removed"},
     [PROBLEM_PRECONDITION] = {412, "precondition-failed", "The resource is not in the state that the request names"},

@@ -28,10 +28,10 @@ static json_t *webhook_json(const struct webhook *w)
                      json_time_or_null(w->failures ? w->due : 0, 0));
 }
 
-static json_t *with_secret(const struct webhook *w)
+static json_t *with_secret(struct api_call *k, const struct webhook *w)
 {
     json_t *o = webhook_json(w);
-    whole_set(&o, "secret", json_string(w->secret));
+    call_once(k, &o, "secret", w->secret);
     return o;
 }
 
@@ -134,7 +134,7 @@ void api_webhooks_create(struct api_call *k)
         json_t *shown = webhook_json(&w); /* the tag is of what is shown from now on */
         call_tag(k, shown, live);
         json_decref(shown);
-        call_created(k, PREFIX, w.id, ID_LEN, with_secret(&w));
+        call_created(k, PREFIX, w.id, ID_LEN, with_secret(k, &w));
     }
     crypto_wipe(&w, sizeof w);
 }
@@ -217,7 +217,7 @@ void api_webhooks_secret(struct api_call *k)
         call_outcome(k, r, "webhook");
     } else {
         call_location(k, PREFIX, str_hex(id, ID_LEN, hex));
-        problem_json(k->r, 200, with_secret(&w));
+        problem_json(k->r, 200, with_secret(k, &w));
     }
     crypto_wipe(&w, sizeof w);
 }

@@ -375,7 +375,10 @@ static const char *const of_key[] = {
     "DELETE FROM correction_decision WHERE tenant_id = ?1 AND key_id = ?2",
     "DELETE FROM dsr WHERE tenant_id = ?1 AND key_id = ?2",
     "DELETE FROM mail WHERE tenant_id = ?1 AND key_id = ?2",
-    "DELETE FROM approval WHERE tenant_id = ?1 AND key_id = ?2", /* what waits; a decided one is nobody's */
+    /* what waits; a decided one is nobody's */
+    ("DELETE FROM approval_part WHERE tenant_id = ?1 AND id IN"
+     " (SELECT id FROM approval WHERE tenant_id = ?1 AND key_id = ?2)"),
+    "DELETE FROM approval WHERE tenant_id = ?1 AND key_id = ?2",
 };
 
 /* Also of a person without an account: grants of others may reach that person alone. */

@@ -48,12 +48,15 @@ static const char *const rights_6 =
     "ALTER TABLE token ADD COLUMN used INTEGER NOT NULL DEFAULT 0;"
     "CREATE INDEX token_account ON token(tenant_id, account);"
 
-    /* what somebody else has to approve; key_id: whose key the request is under, zero for the tenant's; sealed: empty
-     * once it is decided or too old */
+    /* what somebody else has to approve; day: of the asking; units: how much is kept, by 64 KiB; key_id: whose key what
+     * is sealed is under, zero for the tenant's; sealed: the request, and once it is decided what became of it */
     "CREATE TABLE approval(tenant_id TEXT NOT NULL, id BLOB NOT NULL, perm INTEGER NOT NULL, home TEXT NOT NULL,"
-    " account BLOB NOT NULL, requested INTEGER NOT NULL, state INTEGER NOT NULL, decided INTEGER NOT NULL,"
-    " decider BLOB NOT NULL, status INTEGER NOT NULL, location TEXT NOT NULL,"
-    " key_id BLOB NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY(tenant_id, id)) WITHOUT ROWID;"
+    " account BLOB NOT NULL, day INTEGER NOT NULL, state INTEGER NOT NULL, decider BLOB NOT NULL,"
+    " status INTEGER NOT NULL, units INTEGER NOT NULL, key_id BLOB NOT NULL, sealed BLOB NOT NULL,"
+    " PRIMARY KEY(tenant_id, id)) WITHOUT ROWID;"
+    /* the body of such a request, while it waits */
+    "CREATE TABLE approval_part(tenant_id TEXT NOT NULL, id BLOB NOT NULL, n INTEGER NOT NULL, sealed BLOB NOT NULL,"
+    " PRIMARY KEY(tenant_id, id, n)) WITHOUT ROWID;"
 
     /* sealed: the contact of the data-protection officer */
     "CREATE TABLE tenant_setting(tenant_id TEXT NOT NULL PRIMARY KEY, time_zone TEXT NOT NULL,"

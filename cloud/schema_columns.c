@@ -22,9 +22,11 @@ const struct schema_columns schema_columns[] = {
     {"granted", "tenant_id id role reach starts ends created revoked by_account", COLUMN_MACHINE, NULL},
     {"granted", "account reach_id by_id", COLUMN_KEYED, NULL},
     {"granted", "sealed", COLUMN_MACHINE, NULL}, /* why the customer let somebody do something */
-    {"approval", "tenant_id id perm home requested state decided status", COLUMN_MACHINE, NULL},
-    {"approval", "account decider key_id location", COLUMN_KEYED, NULL},
+    {"approval", "tenant_id id perm home day state status units", COLUMN_MACHINE, NULL},
+    {"approval", "account decider key_id", COLUMN_KEYED, NULL},
     {"approval", "sealed", COLUMN_UNOWNED, NULL}, /* a request that waits for a second pair of eyes, a week at most */
+    {"approval_part", "tenant_id id n", COLUMN_MACHINE, NULL},
+    {"approval_part", "sealed", COLUMN_UNOWNED, NULL},
     {"tenant_setting", "tenant_id time_zone week_start retention_days second_factor four_eyes", COLUMN_MACHINE, NULL},
     {"tenant_setting", "presence language session_idle session_life sealed", COLUMN_MACHINE, NULL},
 

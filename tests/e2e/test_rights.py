@@ -122,6 +122,8 @@ SAMPLES = {
     "POST /v1/tokens/{id}/revocation": S(404, size=8),
     "GET /v1/approvals": LIST,
     "GET /v1/approvals/{id}": GONE,
+    "GET /v1/approvals/{id}/body": GONE,
+    "POST /v1/approvals/{id}/answer": S(404),
     "POST /v1/approvals/{id}/decision": S(404, body=lambda *_: {"approve": True}),
 
     "GET /v1/punches": S(200, query="?from=2026-01-01T00:00:00Z&to=2026-01-02T00:00:00Z"),
