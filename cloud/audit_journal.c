@@ -33,6 +33,7 @@ struct audit_journal {
     uint64_t generation;
     uint64_t end;                 /* of what is written */
     uint64_t synced;              /* of what is durable */
+    bool held;                    /* nobody adds */
     bool syncing;                 /* a thread is at it, for all that was written before it began */
     uint64_t written_n, synced_n; /* entries in all files together: written; durable, as long as `losses` is the same */
     uint64_t losses;              /* files that were left behind with entries that may never have been durable */
@@ -70,18 +71,26 @@ uint64_t audit_journal_valid(struct bytes image, uint64_t *ret_generation)
 
 /* ---- opening ---- */
 
+/* Whether the file that is open is the one that the next start finds. */
+static bool has_name(const struct audit_journal *j)
+{
+    struct stat open, named;
+    return j->fd >= 0 && fstat(j->fd, &open) == 0 && lstat(j->path, &named) == 0 && open.st_ino == named.st_ino &&
+           open.st_dev == named.st_dev;
+}
+
 static int begin_file(struct audit_journal *j, uint64_t generation)
 {
     uint8_t head[AUDIT_JOURNAL_HEADER];
     header(generation, head);
     int r = file_write(j->path, BYTES(head, sizeof head), 0600);
     int fd = r == 0 ? open(j->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW) : -1;
-    if (r == 0 && fd < 0) {
+    if (r == 0 && fd < 0)
         r = -errno;
-        j->broken = true; /* the old file has no name any more: nothing may go there */
-    }
-    if (r != 0)
+    if (r != 0) {
+        j->broken = j->broken || !has_name(j); /* nothing may go where nobody finds it */
         return r;
+    }
     if (j->broken || j->synced < j->end) {
         j->losses++;
         j->synced_n = j->written_n;
@@ -102,15 +111,26 @@ static void name_aside(const struct audit_journal *j, char ret[ASIDE_MAX])
     for (int64_t us = clock_real();
          snprintf(ret, ASIDE_MAX, "%s.%lld.bad", j->path, (long long)us), lstat(ret, &st) == 0; us++)
         ;
-    log_error("audit.journal", "file=%s error=\"damaged, or of another time than the store\" kept=%s", log_q(j->path),
-              log_q(ret));
 }
 
+static void tell_aside(const struct audit_journal *j, const char *aside)
+{
+    log_error("audit.journal", "file=%s error=\"damaged, or of another time than the store\" kept=%s", log_q(j->path),
+              log_q(aside));
+}
+
+/* From here on nothing goes into the old one: what is in it does not come into the trail. It may be aside already, when
+ * the new one could not be made then. */
 static int set_aside(struct audit_journal *j, uint64_t generation)
 {
     char aside[ASIDE_MAX];
     name_aside(j, aside);
-    return rename(j->path, aside) != 0 ? -errno : begin_file(j, generation);
+    if (rename(j->path, aside) == 0)
+        tell_aside(j, aside);
+    else if (errno != ENOENT)
+        return -errno;
+    j->broken = true;
+    return begin_file(j, generation);
 }
 
 /* A write that was cut off leaves a part of its entry; whole ones behind the break mean that it is none of that. */
@@ -124,6 +144,8 @@ static int cut(struct audit_journal *j, struct bytes image, uint64_t valid)
     if (at < image.n) {
         name_aside(j, aside);
         r = file_write(aside, image, 0600);
+        if (r == 0)
+            tell_aside(j, aside);
     } else {
         log_warn("audit.journal", "file=%s torn_bytes=%llu action=\"cut; nobody was answered for them\"",
                  log_q(j->path), (unsigned long long)(image.n - valid));
@@ -250,6 +272,8 @@ int audit_journal_add(struct audit_journal *j, struct bytes body, uint64_t *ret_
     if (r != 0)
         return r;
     pthread_mutex_lock(&j->lock);
+    while (j->held)
+        pthread_cond_wait(&j->synced_more, &j->lock);
     if (j->broken)
         r = -EIO;
     else if (j->end + b.len > j->max)
@@ -320,6 +344,23 @@ int audit_journal_read(struct audit_journal *j, uint64_t pos, size_t n, audit_jo
     }
     *ret_pos = pos;
     return r;
+}
+
+int audit_journal_hold(struct audit_journal *j)
+{
+    pthread_mutex_lock(&j->lock);
+    j->held = true;
+    int r = wait_durable(j, j->written_n);
+    pthread_mutex_unlock(&j->lock);
+    return r;
+}
+
+void audit_journal_go_on(struct audit_journal *j)
+{
+    pthread_mutex_lock(&j->lock);
+    j->held = false;
+    pthread_cond_broadcast(&j->synced_more);
+    pthread_mutex_unlock(&j->lock);
 }
 
 int audit_journal_renew(struct audit_journal *j, uint64_t pos)

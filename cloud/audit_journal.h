@@ -33,6 +33,10 @@ void audit_journal_place(struct audit_journal *j, struct audit_journal_place *re
 typedef int audit_journal_fn(void *arg, struct bytes body);
 int audit_journal_read(struct audit_journal *j, uint64_t pos, size_t n, audit_journal_fn *fn, void *arg,
                        uint64_t *ret_pos);
+/* Nobody's entry is begun until audit_journal_go_on(), for whom audit_journal_add() waits; those written before are
+ * durable when it returns. -EIO: broken; held all the same. */
+int audit_journal_hold(struct audit_journal *j);
+void audit_journal_go_on(struct audit_journal *j);
 /* A new file of generation + 1 in place of this one, of which everything up to pos is moved. -EAGAIN: there is more in
  * it, or on its way. */
 int audit_journal_renew(struct audit_journal *j, uint64_t pos);

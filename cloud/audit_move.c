@@ -22,6 +22,7 @@
 
 #define BATCH 256 /* entries of one transaction, and those that do not wait for the next tick */
 #define TICK_MS 1000
+#define GROWN (AUDIT_JOURNAL_MAX / 64) /* begun anew even while it is used */
 #define CHECKPOINT_TICKS 60
 #define PARTS_MAX 64 /* of one entry that is read */
 #define PARTS_MADE 32
@@ -202,34 +203,55 @@ static int moved_to(struct db *db, const struct audit_journal_place *place, uint
     return 0;
 }
 
-/* One transaction. */
-static int move_some(struct moving *x, const struct audit_journal_place *place, uint64_t *ret_pos)
+/* In the transaction. AUDIT_JOURNAL_BAD: what stands at *ret_pos is no entry; what stands before it is moved. */
+static int move_entries(struct moving *x, const struct audit_journal_place *place, size_t n, uint64_t *ret_pos)
 {
     uint64_t pos = 0;
     x->taken = 0;
-    int r = cloud_begin(x->m->cloud, x->db);
+    int r = moved_to(x->db, place, &pos);
     if (r != 0)
         return r;
-    r = moved_to(x->db, place, &pos);
-    if (r == 0)
-        r = audit_journal_read(x->m->journal, pos, BATCH, take_entry, x, &pos);
-    bool broken = r == AUDIT_JOURNAL_BAD; /* at pos; what stands before it is moved */
-    r = broken ? 0 : r;
+    int read = audit_journal_read(x->m->journal, pos, n, take_entry, x, &pos);
+    r = read == AUDIT_JOURNAL_BAD ? 0 : read;
     if (r == 0)
         r = meta_put(x->db, META_GENERATION, (int64_t)place->generation);
     if (r == 0)
         r = meta_put(x->db, META_POSITION, (int64_t)pos);
-    FAULT_KILL("audit-move");
     if (r == 0)
-        r = cloud_commit(x->m->cloud, x->db);
-    else
-        cloud_rollback(x->m->cloud, x->db);
-    FAULT_KILL("audit-moved");
-    if (r == 0) {
-        atomic_fetch_add(&x->m->moved, x->taken);
         *ret_pos = pos;
-    }
-    return r == 0 && broken ? AUDIT_JOURNAL_BAD : r;
+    FAULT_KILL("audit-move");
+    return r == 0 ? read : r;
+}
+
+/* Ends the transaction after move_entries(), which returned `moved`. */
+static int end_move(struct moving *x, const struct audit_journal_place *place, int moved, uint64_t pos)
+{
+    struct audit_mover *m = x->m;
+    bool bad = moved == AUDIT_JOURNAL_BAD;
+    int r = bad ? 0 : moved;
+    if (r == 0)
+        r = cloud_commit(m->cloud, x->db);
+    else
+        cloud_rollback(m->cloud, x->db);
+    FAULT_KILL("audit-moved");
+    if (r != 0)
+        return r;
+    atomic_fetch_add(&m->moved, x->taken);
+    pthread_mutex_lock(&m->lock);
+    m->generation = place->generation;
+    m->position = pos;
+    pthread_mutex_unlock(&m->lock);
+    return bad ? AUDIT_JOURNAL_BAD : 0;
+}
+
+static int move_some(struct moving *x, const struct audit_journal_place *place)
+{
+    uint64_t pos = 0;
+    int r = cloud_begin(x->m->cloud, x->db);
+    if (r != 0)
+        return r;
+    r = move_entries(x, place, BATCH, &pos);
+    return end_move(x, place, r, pos);
 }
 
 static int move_all(struct audit_mover *m, struct db *db)
@@ -237,34 +259,51 @@ static int move_all(struct audit_mover *m, struct db *db)
     struct moving x = {.m = m, .db = db};
     struct audit_journal_place place;
     int r = 0;
-    for (;;) {
+    while (r == 0) {
         audit_journal_place(m->journal, &place);
-        uint64_t pos = m->generation == place.generation ? m->position : AUDIT_JOURNAL_HEADER;
-        if (pos >= place.end)
+        if ((m->generation == place.generation ? m->position : AUDIT_JOURNAL_HEADER) >= place.end)
             break;
-        if ((r = move_some(&x, &place, &pos)) != 0)
-            break;
-        pthread_mutex_lock(&m->lock);
-        m->generation = place.generation;
-        m->position = pos;
-        pthread_mutex_unlock(&m->lock);
+        r = move_some(&x, &place);
     }
     if (r == AUDIT_JOURNAL_BAD) /* it was whole when it was synced */
         r = audit_journal_abandon(m->journal, 0);
     return r;
 }
 
-/* Nothing of it is needed when all is moved; not while requests keep coming, unless it has grown. */
-static void renew(struct audit_mover *m, bool busy)
+/* While requests keep coming there is always one on its way into the file, and it would grow until it is full. So they
+ * wait, for as long as it takes to move the last few; the store's writer is waited for first. */
+static int move_the_end(struct audit_mover *m, struct db *db)
+{
+    struct moving x = {.m = m, .db = db};
+    struct audit_journal_place place;
+    uint64_t pos = 0;
+    int r = cloud_begin(m->cloud, db);
+    if (r != 0)
+        return r;
+    r = audit_journal_hold(m->journal);
+    audit_journal_place(m->journal, &place);
+    if (r == 0)
+        r = move_entries(&x, &place, SIZE_MAX, &pos);
+    r = end_move(&x, &place, r, pos);
+    if (r == 0)
+        r = audit_journal_renew(m->journal, pos);
+    audit_journal_go_on(m->journal);
+    return r == AUDIT_JOURNAL_BAD ? 0 : r; /* move_all() meets it again */
+}
+
+/* Nothing of it is needed when all is moved. */
+static void renew(struct audit_mover *m, struct db *db, bool busy)
 {
     struct audit_journal_place place;
     audit_journal_place(m->journal, &place);
     bool all = m->generation == place.generation && m->position >= place.end;
-    if (place.broken || (all && place.end > AUDIT_JOURNAL_HEADER && (!busy || place.end >= AUDIT_JOURNAL_MAX / 64))) {
-        int r = audit_journal_renew(m->journal, m->generation == place.generation ? m->position : 0);
-        if (r != 0 && r != -EAGAIN)
-            log_error("audit.journal", "error=%s action=\"trying again\"", log_q(error_str(r)));
-    }
+    int r = 0;
+    if (place.broken || (all && place.end > AUDIT_JOURNAL_HEADER && !busy))
+        r = audit_journal_renew(m->journal, m->generation == place.generation ? m->position : 0);
+    else if (place.end >= GROWN)
+        r = move_the_end(m, db);
+    if (r != 0 && r != -EAGAIN)
+        log_error("audit.journal", "error=%s action=\"trying again\"", log_q(error_str(r)));
 }
 
 /* ---- the thread ---- */
@@ -285,7 +324,7 @@ static void tick(struct audit_mover *m, unsigned n)
         r = move_all(m, db);
     tell("moving", r);
     if (r == 0)
-        renew(m, busy);
+        renew(m, db, busy);
     if (r == 0)
         tell_refusals(m, db, false);
     if (r == 0 && (soon || n % CHECKPOINT_TICKS == 0)) {
@@ -497,7 +536,7 @@ void audit_mover_stop(struct audit_mover *m)
         if (r == 0)
             r = move_all(m, db);
         if (r == 0)
-            renew(m, false);
+            renew(m, db, false);
         tell("moving", r);
         cloud_db_give(m->cloud, db);
     }

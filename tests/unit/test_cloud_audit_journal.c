@@ -6,6 +6,7 @@
 #include <glob.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "cloud/audit_journal.h"
@@ -92,6 +93,71 @@ static void who_wakes_after_the_file_began_anew_is_durable(void **state)
     audit_journal_close(a.j);
     assert_int_equal(a.failed, 0);
     assert_true(renewed > 10);
+}
+
+/* Where there is always one on its way into the file. */
+static void it_begins_anew_while_others_add(void **state)
+{
+    (void)state;
+    enum { THREADS = 6, TIMES = 20 };
+    char path[4096];
+    struct adding a = {.left = THREADS};
+    pthread_t t[THREADS];
+    snprintf(path, sizeof path, "%s/journal-busy", fx.s.dir);
+    assert_int_equal(audit_journal_open(path, 64 << 20, &a.j), 0);
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&t[i], NULL, add_many, &a), 0);
+    for (int i = 0; i < TIMES; i++) {
+        struct audit_journal_place place;
+        assert_int_equal(audit_journal_hold(a.j), 0);
+        audit_journal_place(a.j, &place);
+        assert_int_equal(audit_journal_renew(a.j, place.end), 0);
+        audit_journal_go_on(a.j);
+    }
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(t[i], NULL);
+    audit_journal_close(a.j);
+    assert_int_equal(a.failed, 0);
+}
+
+/* A program that cannot open another file. */
+static void no_more_files(bool no)
+{
+    static struct rlimit before;
+    struct rlimit l = before;
+    if (no) {
+        assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+        l = (struct rlimit){.rlim_cur = 3, .rlim_max = before.rlim_max};
+    }
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &l), 0);
+}
+
+/* Nothing goes into a file that the next start would not find. */
+static void one_that_cannot_be_made_anew_is_left_as_it_is_found(void **state)
+{
+    (void)state;
+    char path[128];
+    struct audit_journal *j = NULL;
+    struct bodies got = {0};
+    uint64_t end = 0, pos = 0;
+    snprintf(path, sizeof path, "%s/anew", fx.s.dir);
+    assert_int_equal(audit_journal_open(path, 1 << 20, &j), 0);
+    assert_int_equal(audit_journal_add(j, BYTES_STR("one"), &end), 0);
+    no_more_files(true);
+    assert_int_equal(audit_journal_renew(j, end), -EMFILE);
+    assert_int_equal(audit_journal_add(j, BYTES_STR("two"), NULL), 0); /* it has its name still */
+    assert_int_equal(audit_journal_abandon(j, 0), -EMFILE);
+    assert_int_equal(audit_journal_add(j, BYTES_STR("three"), NULL), -EIO);
+    assert_int_equal(audit_journal_abandon(j, 0), -EMFILE);
+    no_more_files(false);
+    assert_int_equal(audit_journal_abandon(j, 0), 0);
+    assert_int_equal(audit_journal_add(j, BYTES_STR("four"), NULL), 0);
+    audit_journal_close(j);
+    assert_int_equal(audit_journal_open(path, 1 << 20, &j), 0);
+    assert_int_equal(audit_journal_read(j, AUDIT_JOURNAL_HEADER, 16, body, &got, &pos), 0);
+    audit_journal_close(j);
+    assert_int_equal(got.n, 1);
+    assert_string_equal(got.text[0], "four");
 }
 
 static void a_full_journal_refuses(void **state)
@@ -248,16 +314,75 @@ static void what_stands_before_the_damage_is_in_the_trail(void **state)
     assert_int_equal(length_of("acme"), before + 3);
 }
 
+/* ---- as fast as it goes ---- */
+
+struct reading {
+    atomic_bool stop;
+    atomic_int failed;
+};
+
+static void *read_on(void *arg)
+{
+    struct reading *x = arg;
+    struct db *own = NULL;
+    struct audit_event e = event("people.read", NULL, 0);
+    if (cloud_db_take(fx.c, &own) != 0)
+        abort();
+    while (!atomic_load(&x->stop))
+        if (audit_note(fx.c, own, "acme", &e) != 0)
+            atomic_fetch_add(&x->failed, 1);
+    cloud_db_give(fx.c, own);
+    return NULL;
+}
+
+static uint64_t generation_on_disk(void)
+{
+    struct buf CLEANUP(buf_done) image = slurp(journal_path());
+    uint64_t generation = 0;
+    assert_int_not_equal(audit_journal_valid(buf_bytes(&image), &generation), 0);
+    return generation;
+}
+
+/* It does not grow until it is full: who reads all the time is never refused, and nothing is lost or doubled. */
+static void a_busy_journal_begins_anew(void **state)
+{
+    (void)state;
+    enum { THREADS = 4 };
+    struct reading x = {.failed = 0};
+    pthread_t t[THREADS];
+    struct audit_counts counts;
+    assert_int_equal(audit_settle(fx.c, 10000), 0);
+    uint64_t first = generation_on_disk(), before = length_of("acme");
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&t[i], NULL, read_on, &x), 0);
+    for (int i = 0; i < 6000 && generation_on_disk() < first + 2; i++)
+        usleep(10000);
+    uint64_t last = generation_on_disk();
+    atomic_store(&x.stop, true);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(t[i], NULL);
+    assert_true(last >= first + 2);
+    assert_int_equal(x.failed, 0);
+    assert_int_equal(audit_settle(fx.c, 30000), 0);
+    audit_counts(fx.c, &counts);
+    assert_int_equal(counts.lost, 0);
+    assert_int_equal(counts.moved, counts.noted);
+    assert_int_equal(length_of("acme"), before + counts.noted);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_torn_tail_is_cut, make, unmake),
         cmocka_unit_test_setup_teardown(who_wakes_after_the_file_began_anew_is_durable, make, unmake),
         cmocka_unit_test_setup_teardown(a_full_journal_refuses, make, unmake),
+        cmocka_unit_test_setup_teardown(it_begins_anew_while_others_add, make, unmake),
+        cmocka_unit_test_setup_teardown(one_that_cannot_be_made_anew_is_left_as_it_is_found, make, unmake),
         cmocka_unit_test_setup_teardown(an_empty_journal_begins_anew, make, unmake),
         cmocka_unit_test_setup_teardown(nothing_that_was_durable_is_cut_away, make, unmake),
         cmocka_unit_test_setup_teardown(a_kill_loses_nothing_and_doubles_nothing, make, unmake),
         cmocka_unit_test_setup_teardown(what_stands_before_the_damage_is_in_the_trail, make, unmake),
+        cmocka_unit_test_setup_teardown(a_busy_journal_begins_anew, make, unmake),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
