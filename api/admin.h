@@ -106,5 +106,6 @@ int admin_account_factor(struct admin_call *a);
 /* admin_audit.c */
 int admin_audit_export(struct admin_call *a);
 int admin_audit_key(struct admin_call *a);
+int admin_escrow_adopted(struct admin_call *a);
 /* Puts what the command did into the trail of the tenant that it was about. */
 void admin_note(struct admin_call *a, int code);

@@ -106,9 +106,11 @@ static bool in_list(const struct conf_list *l, const char *text)
     return false;
 }
 
-/* Neither the daemon nor the state lock is needed: whoever writes keys looks at the mark each time. */
-static int cmd_adopt(const struct settings *set, const char *folder, bool json)
+/* Neither the daemon nor the state lock is needed: whoever writes keys looks at the mark each time. They are for the
+ * trail, and where another folder is to be adopted first there is neither. */
+static int cmd_adopt(const struct settings *set, const struct admin_args *args, bool json)
 {
+    const char *folder = args->operand;
     char id[ESCROW_ID];
     if (!in_list(&set->escrow, folder)) {
         fprintf(stderr, "punchcloud: %s is not one of the folders of `escrow` in the settings\n", folder);
@@ -127,9 +129,11 @@ static int cmd_adopt(const struct settings *set, const char *folder, bool json)
                 folder);
     else if (r != 0)
         fprintf(stderr, "punchcloud: marking %s: %s\n", folder, error_str(r));
-    else if (json)
+    else if (admin_client(set, args) != EXIT_OK)
+        fprintf(stderr, "punchcloud: it is adopted, but that is not in the audit trail\n");
+    if (r == 0 && json)
         return print_json(json_pack("{s:s, s:s}", "adopted", folder, "installation", id));
-    else
+    if (r == 0)
         printf("%s is an escrow folder of this installation (%s). The keys are copied there within a minute,\n"
                "or when punchcloud starts.\n",
                folder, id);
@@ -343,7 +347,7 @@ static int perform(const struct admin_args *args, const char *config)
         else if (strcmp(args->cmd->group, "init") == 0)
             code = cmd_init(&set, config, json);
         else if (strcmp(args->cmd->group, "escrow") == 0)
-            code = cmd_adopt(&set, args->operand, json);
+            code = cmd_adopt(&set, args, json);
         else
             code = admin_client(&set, args);
     }

@@ -14,10 +14,10 @@
 #include "cloud/audit_impl.h"
 #include "cloud/audit_journal.h"
 #include "cloud/audit_refused.h"
+#include "cloud/audit_start.h"
 #include "cloud/checkpoint.h"
 #include "cloud/schema.h"
 #include "cloud/scope.h"
-#include "cloud/tenant.h"
 #include "wire/cbor.h"
 
 #define BATCH 256 /* entries of one transaction, and those that do not wait for the next tick */
@@ -28,7 +28,6 @@
 #define PARTS_MADE 32
 #define META_GENERATION "audit_generation"
 #define META_POSITION "audit_position"
-#define META_EPOCH "audit_epoch" /* the last one that the trails tell of */
 
 struct audit_mover {
     struct cloud *cloud;
@@ -423,53 +422,12 @@ static int agree(struct audit_mover *m, struct db *db)
     return 0;
 }
 
-/* In the transaction. */
-static int put_restored(struct audit_mover *m, struct db *db)
-{
-    static const struct who us = {.is = WHO_SYSTEM};
-    const struct audit_event e = {.kind = "restore", .outcome = AUDIT_DONE, .who = &us};
-    struct tenant_list l = {0};
-    int r = tenant_list(db, &l);
-    for (size_t i = 0; r == 0 && i < l.n; i++) {
-        struct scope s;
-        uint64_t key_gen;
-        r = scope_fenced(m->cloud, db, l.items[i].id, &s, &key_gen);
-        if (r == 0)
-            r = audit_put(&s, &e);
-    }
-    tenant_list_done(&l);
-    return r;
-}
-
-/* An event says that the store was restored: its chain goes on where the backup ended. */
-static int tell_restored(struct audit_mover *m, struct db *db)
-{
-    int64_t told = 0, epoch = (int64_t)cloud_epoch(m->cloud);
-    int r = meta_get(db, META_EPOCH, &told);
-    bool first = r == CLOUD_ABSENT;
-    if ((r != 0 && !first) || (r == 0 && told == epoch))
-        return r;
-    r = cloud_begin(m->cloud, db);
-    if (r != 0)
-        return r;
-    if (!first)
-        r = put_restored(m, db);
-    if (r == 0)
-        r = meta_put(db, META_EPOCH, epoch);
-    if (r == 0)
-        r = cloud_commit(m->cloud, db);
-    else
-        cloud_rollback(m->cloud, db);
-    if (r == 0)
-        atomic_store(&m->soon, true);
-    return r;
-}
-
 static int prepare(struct audit_mover *m)
 {
     char path[4096];
     struct buf CLEANUP(buf_done) pem;
     struct db *db = NULL;
+    bool soon = false;
     buf_init(&pem, sizeof m->key.pem - 1);
     int r = cloud_path(m->cloud, "audit.journal", path, sizeof path);
     if (r == 0)
@@ -485,7 +443,8 @@ static int prepare(struct audit_mover *m)
     if (r == 0)
         r = agree(m, db);
     if (r == 0)
-        r = tell_restored(m, db);
+        r = audit_start(m->cloud, db, m->key.kid, &soon);
+    atomic_store(&m->soon, soon);
     cloud_db_give(m->cloud, db);
     return r;
 }

@@ -225,6 +225,16 @@ static int set_key_gen(const struct scope *s, uint64_t generation)
     return db_must(st);
 }
 
+/* Of an event about the ring and KEK that have not got the person any more. */
+static int put_generation(const struct scope *s, struct audit_event *e, uint64_t generation)
+{
+    e->detail = json_pack("{s:I}", "generation", (json_int_t)generation);
+    int r = e->detail ? audit_put(s, e) : -ENOMEM;
+    json_decref(e->detail);
+    e->detail = NULL;
+    return r;
+}
+
 /* While the person's key is there: of it is the tag by which the event is theirs, like those of before. */
 static int note_begun(const struct scope *s, const struct audit_event *asked, const uint8_t id[ID_LEN],
                       const struct person *person)
@@ -239,7 +249,7 @@ static int note_begun(const struct scope *s, const struct audit_event *asked, co
     e.resource = str_hex(id, ID_LEN, hex);
     e.subjects = &of;
     e.n_subjects = 1;
-    return audit_put(s, &e);
+    return put_generation(s, &e, keyring_generation(s->ring) + 1);
 }
 
 /* Takes p's holds. */
@@ -409,10 +419,10 @@ static int id_from_row(struct db_stmt *st, void *arg, void *item)
 
 /* The trail, the customer's programs and those who may erase hear of it; by its id, whose it was nobody knows any more.
  */
-static int tell_one(const struct scope *s, const uint8_t id[ID_LEN])
+static int tell_one(const struct scope *s, const uint8_t id[ID_LEN], uint64_t generation)
 {
     char hex[2 * ID_LEN + 1], now[MAIL_TIME];
-    const struct audit_event e = {
+    struct audit_event e = {
         .kind = "erasure.done", .outcome = AUDIT_DONE, .who = &us, .resource = str_hex(id, ID_LEN, hex)};
     json_t *data = json_pack("{s:s}", "erasure", hex);
     int r = data ? outbox_event(s, "erasure.done", data) : -ENOMEM;
@@ -420,7 +430,7 @@ static int tell_one(const struct scope *s, const uint8_t id[ID_LEN])
     const struct mail_arg args[] = {{"erasure", hex}, {"time", mail_time(clock_real(), now)}};
     if (r == 0)
         r = tell_holders(s, PERM_PEOPLE_ERASE, NULL, MAIL_ERASED, args, ARRAY_LEN(args));
-    return r == 0 ? audit_put(s, &e) : r;
+    return r == 0 ? put_generation(s, &e, generation) : r;
 }
 
 static int tell_done(const struct scope *s, int64_t generation)
@@ -435,7 +445,7 @@ static int tell_done(const struct scope *s, int64_t generation)
     if (r != 0)
         return r;
     for (size_t i = 0; r == 0 && i < l.n; i++)
-        r = tell_one(s, (const uint8_t *)l.items + i * ID_LEN);
+        r = tell_one(s, (const uint8_t *)l.items + i * ID_LEN, (uint64_t)generation);
     free(l.items);
     return r;
 }

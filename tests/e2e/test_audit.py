@@ -118,11 +118,24 @@ class Audited:
             if not cursor:
                 return people
 
+    def read_one(self, person, times):
+        api = self.lab.cloud.api(self.api.token)
+        for _ in range(times):
+            r = api.session.request("HEAD", f"{api.base}/v1/people/{person}", timeout=60,
+                                    headers={"Authorization": f"Bearer {api.token}"})
+            check(r.status_code == 200, f"HEAD: {r.status_code}")
+
     def fill(self):
-        """Until the trail has as many events as are wanted."""
-        while self.api.post("/v1/audit/checkpoints", None)["seq"] < self.args.events:
-            for _ in range(20):
-                self.all_people()
+        """Until the trail has as many events as are wanted, each of which is a read; returns events/s."""
+        last, before = self.api.post("/v1/audit/checkpoints", None)["seq"], time.monotonic()
+        wanted = self.args.events - last
+        if wanted <= 0:
+            return None
+        person = self.api.post("/v1/people", {"name": "somebody else"})["id"]
+        with concurrent.futures.ThreadPoolExecutor(CLIENTS) as pool:
+            for done in [pool.submit(self.read_one, person, wanted // CLIENTS + 1) for _ in range(CLIENTS)]:
+                done.result()
+        return wanted / (time.monotonic() - before)
 
     def export(self, name):
         r = self.api.session.get(self.api.base + "/v1/audit/export", timeout=600,
@@ -144,8 +157,10 @@ class Audited:
 
     def proven(self, path, expect=True):
         """Both readers have to agree."""
+        before = time.monotonic()
         out = self.lab.run([self.lab.program("punchcloud"), "audit", "verify", path, "--key", self.key_file],
                            expect=0 if expect else 4, timeout=300).stdout
+        self.seconds = time.monotonic() - before
         check(("NOT PROVEN" not in out) == expect, f"{path}: {out}")
         with open(path, encoding="utf-8") as f:
             lines = f.read().splitlines()
@@ -270,9 +285,13 @@ def test(args, rng):
         lab.cloud.start()
         people = a.all_people()
         a.keep_key()
-        a.fill()
+        filled, before = a.fill(), time.monotonic()
         path = a.export("trail.jsonl")
+        exported = time.monotonic() - before
         last = a.proven(path)
+        if filled:
+            print(f"events/s: recorded {filled:.0f}, exported {last / exported:.0f}, verified {last / a.seconds:.0f}",
+                  flush=True)
         answered = a.count(path, clients, people)
         unanswered = sum(c.unanswered for c in clients)
         print(f"{dict(a.deaths)}, {answered} answers, {unanswered} none, {last} events", flush=True)

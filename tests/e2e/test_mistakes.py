@@ -247,6 +247,9 @@ def escrow(lab):
     lab.cloud.tenant("zeta")
     check({"acme", "zeta"} <= set(os.listdir(aside)), f"the new folder lacks keys: {os.listdir(aside)}")
     lab.cloud.ctl("escrow", "adopt", aside)  # once more changes nothing
+    trail = [json.loads(line) for line in lab.cloud.ctl("audit", "export", "--tenant", "_vendor").stdout.splitlines()]
+    kinds = [o["core"]["kind"] for o in trail if "core" in o]
+    check(kinds[:2] == ["init", "key.audit"] and kinds.count("cli.escrow.adopt") == 2, f"{kinds}")
     os.remove(os.path.join(aside, "installation.id"))
     said = lab.cloud.ctl("escrow", "adopt", aside, expect=1).stderr
     check("holds keys" in said, f"a folder with keys: {said}")

@@ -1,6 +1,8 @@
 /* The audit trail: events in their chain, whose they are, and what is told of them before and after an erasure. */
 #include "tests/unit/cloud_trail.h"
 
+#include <unistd.h>
+
 #include "cloud/erasure.h"
 
 static const struct audit_event asked = {.who = &(const struct who){.is = WHO_OPERATOR}};
@@ -81,6 +83,8 @@ static void a_change_shows_both_values_until_the_person_is_erased(void **state)
     assert_string_equal(member(begun, "kind"), "erasure.begun");
     assert_string_equal(member(done, "kind"), "erasure.done");
     assert_string_equal(member(begun, "resource"), member(done, "resource"));
+    assert_int_equal(json_integer_value(json_object_get(json_object_get(begun, "detail"), "generation")), 2);
+    assert_int_equal(json_integer_value(json_object_get(json_object_get(done, "detail"), "generation")), 2);
     assert_int_equal(told.rows[2].n_whose, 1); /* hers, as those of before are: the key was there still */
     assert_memory_equal(told.rows[2].whose[0].tag, before.whose[0].tag, AUDIT_TAG);
     assert_false(told.rows[2].whose[0].known);
@@ -174,6 +178,77 @@ static void more_subjects_than_an_entry_takes(void **state)
     free(all);
 }
 
+/* ---- the installation itself ---- */
+
+struct kinds {
+    struct audit_key key; /* the resource of `key.audit` has to be its */
+    size_t init, restore, audit_key, this_key;
+};
+
+static int by_kind(void *arg, const struct audit_row *row)
+{
+    struct kinds *k = arg;
+    char kid[2 * KID_LEN + 1];
+    json_t *o = json_loads(row->core, 0, NULL);
+    bool key = strcmp(member(o, "kind"), "key.audit") == 0;
+    k->init += strcmp(member(o, "kind"), "init") == 0 && strlen(member(o, "resource")) == 16;
+    k->restore += strcmp(member(o, "kind"), "restore") == 0;
+    k->audit_key += key;
+    k->this_key += key && strcmp(member(o, "resource"), str_hex(k->key.kid, KID_LEN, kid)) == 0;
+    json_decref(o);
+    return 0;
+}
+
+static struct kinds kinds_in(const char *tenant)
+{
+    struct kinds k = {.init = 0};
+    struct audit_reader *x = NULL;
+    struct scope s;
+    uint64_t next = 0;
+    audit_key(fx.c, &k.key);
+    assert_int_equal(scope_init(fx.c, db, tenant, &s), 0);
+    assert_int_equal(audit_reader_new(false, &x), 0);
+    assert_int_equal(audit_each(x, &s, 1, SIZE_MAX >> 1, by_kind, &k, &next), 0);
+    audit_reader_free(x);
+    return k;
+}
+
+static void assert_kinds(const char *tenant, size_t init, size_t restore, size_t keys)
+{
+    struct kinds k = kinds_in(tenant);
+    assert_int_equal(k.init, init);
+    assert_int_equal(k.restore, restore);
+    assert_int_equal(k.audit_key, keys);
+    assert_int_equal(k.this_key, keys > 0);
+}
+
+static void the_keys_of_the_installation_are_in_the_trail(void **state)
+{
+    (void)state;
+    char path[160], text[32];
+    assert_kinds(VENDOR_TENANT, 1, 0, 1);
+    assert_kinds("acme", 0, 0, 0); /* which came later */
+    reopen();
+    assert_kinds(VENDOR_TENANT, 1, 0, 1);
+    snprintf(path, sizeof path, "%s/state/pki/audit.key", fx.s.dir);
+    assert_int_equal(unlink(path), 0);
+    reopen();
+    assert_kinds(VENDOR_TENANT, 1, 0, 2);
+    assert_kinds("acme", 0, 0, 1);
+
+    /* what a restore leaves */
+    int64_t epoch = (int64_t)cloud_epoch(fx.c) + 1;
+    snprintf(path, sizeof path, "%s/state/keyring/epoch", fx.s.dir);
+    snprintf(text, sizeof text, "%lld\n", (long long)epoch);
+    assert_int_equal(file_write(path, BYTES_STR(text), 0600), 0);
+    assert_int_equal(cloud_begin(fx.c, db), 0);
+    assert_int_equal(meta_put(db, "epoch", epoch), 0);
+    assert_int_equal(cloud_commit(fx.c, db), 0);
+    reopen();
+    assert_kinds(VENDOR_TENANT, 1, 1, 2);
+    assert_kinds("acme", 0, 1, 1);
+}
+
 /* docs/AUDIT.md, "An example": each value there is what this code makes. */
 static void example_line(const char *doc, const char *name, const void *p, size_t n)
 {
@@ -222,6 +297,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(many_subjects_are_several_events, make, unmake),
         cmocka_unit_test_setup_teardown(more_subjects_than_an_entry_takes, make, unmake),
         cmocka_unit_test_setup_teardown(an_event_shares_the_fate_of_its_transaction, make, unmake),
+        cmocka_unit_test_setup_teardown(the_keys_of_the_installation_are_in_the_trail, make, unmake),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
