@@ -173,6 +173,33 @@ static void later_version_is_refused(void **state)
     assert_null(c);
 }
 
+/* Found by an index, not among all rows of the tenant, which is what SQLite does that knows nothing about them. */
+static void every_index_is_used(void **state)
+{
+    static const char all[] =
+        "SELECT t.name, i.name, (SELECT group_concat(c.name || ' = ?1', ' AND ') FROM pragma_index_info(i.name) c)"
+        " FROM pragma_table_list t, pragma_index_list(t.name) i WHERE t.schema = 'main' AND i.origin = 'c'";
+    struct fixture *x = *state;
+    struct db_stmt *st, *plan;
+    unsigned n = 0;
+    static char sql[64][512]; /* the cache knows a statement by its address */
+    char used[128];
+    assert_int_equal(db_stmt(x->db, all, &st), 0);
+    for (; db_step(st) == DB_ROW; n++) {
+        const char *index = db_text(st, 1);
+        assert_true(n < ARRAY_LEN(sql));
+        snprintf(sql[n], sizeof sql[n], "EXPLAIN QUERY PLAN SELECT * FROM %s WHERE %s", db_text(st, 0), db_text(st, 2));
+        snprintf(used, sizeof used, "INDEX %s (", index);
+        assert_int_equal(db_stmt(x->db, sql[n], &plan), 0);
+        assert_int_equal(db_step(plan), DB_ROW);
+        if (!strstr(db_text(plan, 3), used))
+            fail_msg("%s: %s", sql[n], db_text(plan, 3));
+        db_done(plan);
+    }
+    db_done(st);
+    assert_true(n > 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -180,6 +207,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(inner_rollback_undoes_all, setup, teardown),
         cmocka_unit_test_setup_teardown(reads_join, setup, teardown),
         cmocka_unit_test_setup_teardown(version_1_is_upgraded, setup, teardown),
+        cmocka_unit_test_setup_teardown(every_index_is_used, setup, teardown),
         cmocka_unit_test_setup_teardown(later_version_is_refused, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
