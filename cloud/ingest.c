@@ -37,7 +37,6 @@
 #define SWEEP_MS 60000
 #define FAILED_MS 1000
 #define STOP_MS 3000
-#define CLOCK_BACK_US 5000000
 
 struct message {
     uint8_t gw[GW_LEN];

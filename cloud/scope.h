@@ -50,5 +50,7 @@ int scope_stmt(const struct scope *s, const char *sql, struct db_stmt **ret_stmt
 void scope_damaged(const struct scope *s, const char *table, struct bytes row, const char *action);
 
 #define DAY_US (86400LL * 1000000)
+/* So far a clock that is being corrected goes back; beyond it was set back. */
+#define CLOCK_BACK_US INT64_C(5000000)
 int64_t day_of(int64_t us);     /* days since 1970-01-01, rounded down */
 uint32_t month_of(int64_t day); /* 12 * year + month - 1; never SEAL_PENDING */

@@ -61,12 +61,13 @@ static int64_t waits_until(const struct support *p)
     return p->created + (p->kind == SUPPORT_BREAK_GLASS ? SUPPORT_SECOND_US : SUPPORT_WAITS_US);
 }
 
-/* A clock that shows a time before the row came to be tells nothing: nobody is let in by it. */
+/* A clock that shows a time before the row came to be, by more than a correction, tells nothing: nobody is let in by
+ * it. */
 enum support_state support_state_at(const struct support *p, int64_t now)
 {
-    if (p->state == SUPPORT_REQUESTED && (now < p->created || now >= waits_until(p)))
+    if (p->state == SUPPORT_REQUESTED && (now < p->created - CLOCK_BACK_US || now >= waits_until(p)))
         return SUPPORT_LAPSED;
-    if (p->state == SUPPORT_ACTIVE && (now < p->starts || now >= p->ends))
+    if (p->state == SUPPORT_ACTIVE && (now < p->starts - CLOCK_BACK_US || now >= p->ends))
         return SUPPORT_ENDED;
     return p->state;
 }
@@ -497,7 +498,7 @@ int support_rights(struct db *db, const char *tenant, const uint8_t account[ID_L
     uint8_t id[ID_LEN] = {0}, reach[ID_LEN];
     int r = db_stmt(db,
                     "SELECT id, perms, reach, reach_id FROM support WHERE tenant_id = ?1 AND account = ?2"
-                    " AND state = ?3 AND starts <= ?4 AND ends > ?4 ORDER BY starts DESC LIMIT 1",
+                    " AND state = ?3 AND starts - ?5 <= ?4 AND ends > ?4 ORDER BY starts DESC LIMIT 1",
                     &st);
     if (r != 0)
         return r;
@@ -505,6 +506,7 @@ int support_rights(struct db *db, const char *tenant, const uint8_t account[ID_L
     db_bind_blob(st, 2, BYTES(account, ID_LEN));
     db_bind_int(st, 3, SUPPORT_ACTIVE);
     db_bind_int(st, 4, now);
+    db_bind_int(st, 5, CLOCK_BACK_US);
     r = db_step(st);
     if (r == DB_ROW && within(db_int(st, 2), REACH_TENANT, REACH_PERSON) && db_fixed(st, 3, reach, ID_LEN) == 0 &&
         db_fixed(st, 0, id, ID_LEN) == 0)
@@ -531,17 +533,19 @@ int support_due(struct db *db, int64_t now, bool clock_back, size_t max, struct 
 {
     struct db_stmt *st;
     struct rows l;
-    int r = db_stmt(db,
-                    "SELECT tenant_id, id FROM support WHERE told = 0 AND ((state = 1 AND (created > ?1 OR"
-                    " created <= CASE kind WHEN 2 THEN ?3 ELSE ?4 END)) OR (state = 2 AND (?2 <> 0 OR starts > ?1 OR"
-                    " ends <= ?1)) OR state = 3) ORDER BY tenant_id, id",
-                    &st);
+    int r =
+        db_stmt(db,
+                "SELECT tenant_id, id FROM support WHERE told = 0 AND ((state = 1 AND (created - ?5 > ?1 OR"
+                " created <= CASE kind WHEN 2 THEN ?3 ELSE ?4 END)) OR (state = 2 AND (?2 <> 0 OR starts - ?5 > ?1 OR"
+                " ends <= ?1)) OR state = 3) ORDER BY tenant_id, id",
+                &st);
     if (r != 0)
         return r;
     db_bind_int(st, 1, now);
     db_bind_int(st, 2, clock_back);
     db_bind_int(st, 3, now - SUPPORT_SECOND_US);
     db_bind_int(st, 4, now - SUPPORT_WAITS_US);
+    db_bind_int(st, 5, CLOCK_BACK_US);
     r = rows_collect(st, max, sizeof(struct support_due), due_from_row, NULL, &l);
     if (r != 0)
         return r;
