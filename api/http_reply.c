@@ -171,6 +171,7 @@ bool http_stream(struct http_reply *r, http_more_fn *more, void (*more_done)(voi
     if (!r->streams)
         return false;
     r->type = "text/event-stream";
+    http_header(r, "X-Accel-Buffering", "no"); /* nginx would keep events until it has 4 KiB of them */
     r->more = more;
     r->more_done = more_done;
     r->more_arg = more_arg;

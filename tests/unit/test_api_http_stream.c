@@ -120,6 +120,7 @@ static int open_stream(const struct rig *g, unsigned host)
     read_until(fd, head, sizeof head, "\r\n\r\n");
     assert_non_null(strstr(head, "HTTP/1.1 200"));
     assert_non_null(strstr(head, "Content-Type: text/event-stream\r\n"));
+    assert_non_null(strstr(head, "X-Accel-Buffering: no\r\n")); /* a proxy passes each event on at once */
     assert_non_null(strstr(head, "Cache-Control: no-store\r\n"));
     return fd;
 }
