@@ -188,6 +188,16 @@ const struct api_route *api_find_route(struct api_call *k)
     return NULL;
 }
 
+static void no_such_parameter(struct api_call *k, const char *given)
+{
+    const char *const *name = k->route->query;
+    struct buf CLEANUP(buf_done) all;
+    buf_init(&all, 256);
+    for (size_t i = 0; name && name[i]; i++)
+        buf_addf(&all, "%s%s", i ? ", " : "; possible are ", name[i]);
+    problem_reply(k->r, PROBLEM_BAD_PARAMETER, "there is no parameter \"%.60s\" here%s", given, buf_str(&all));
+}
+
 static bool query_known(struct api_call *k)
 {
     const struct http_request *q = k->q;
@@ -196,7 +206,7 @@ static bool query_known(struct api_call *k)
         while (name && *name && strcmp(*name, q->query[i].name) != 0)
             name++;
         if (!name || !*name) {
-            problem_reply(k->r, PROBLEM_BAD_PARAMETER, "there is no parameter \"%.60s\" here", q->query[i].name);
+            no_such_parameter(k, q->query[i].name);
             return false;
         }
         for (size_t j = 0; j < i; j++) {

@@ -92,6 +92,9 @@ static void test_tokens(void **state)
     expect(request(&f.s, "GET", "/v1/people", NULL, BYTES_NONE, scheme), 200, NULL); /* schemes know no case */
     /* a tenant's token does not outgrow its tenant by asking in the query */
     expect(call("GET", "/v1/people?tenant=globex", f.acme, NULL), 400, "bad-parameter");
+    r = call("GET", "/v1/gateways?page=2", f.acme, NULL); /* what it says instead */
+    assert_non_null(strstr(reply_text(&r, "detail"), "\"page\" here; possible are limit, cursor"));
+    reply_done(&r);
 }
 
 static void test_unknown_paths(void **state)
