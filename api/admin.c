@@ -183,7 +183,7 @@ bool admin_usage(FILE *f, const char *group, const char *verb)
           "  --help, help    this text; with a command: that command's\n"
           "  --version       the version\n"
           "\nexit code: 0 done, 1 failed or bad settings, 2 usage, 3 punchcloud is not running,\n"
-          "4 a trail is not what it was\n",
+          "4 a trail is not what it was, 5 it is, but events in it are damaged\n",
           f);
     return shown > 0;
 }
