@@ -141,6 +141,14 @@ static bool read_time(const struct reading *x, enum import_column c, int64_t non
     return false;
 }
 
+/* A blank or a no-break space, which nobody sees in a cell: with it the number would be somebody else's. */
+static bool has_outer_blank(const char *s)
+{
+    size_t n = strlen(s);
+    return s[0] == ' ' || s[n - 1] == ' ' || strncmp(s, "\xc2\xa0", 2) == 0 ||
+           (n >= 2 && strcmp(s + n - 2, "\xc2\xa0") == 0);
+}
+
 static int by_number(const struct reading *x)
 {
     const char *number = filled(x, COL_NUMBER);
@@ -149,6 +157,8 @@ static int by_number(const struct reading *x)
         return bad(x, COL_NUMBER, "is empty");
     if (strlen(number) > PERSONNEL_NUMBER_MAX_LEN)
         return bad(x, COL_NUMBER, "is longer than 100 bytes");
+    if (has_outer_blank(number))
+        return bad(x, COL_NUMBER, "begins or ends with a blank");
     int r = people_number_index(x->s, number, index);
     if (r != 0)
         return r;

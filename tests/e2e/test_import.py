@@ -56,6 +56,10 @@ class Tables:
         finally:
             db.close()
 
+    def latest(self):
+        """As who waits for the answer sees it."""
+        return self.api.get("/v1/imports")["items"][0]
+
     def numbers(self):
         cursor, found = None, []
         while True:
@@ -86,10 +90,10 @@ class Tables:
         check(run["done"] == n * SLICE and len(found) == n * SLICE, f"behind slice {n}: {run}, {len(found)} people")
 
     def at_any_moment(self, rng):
-        before = len(self.runs())
+        before = self.latest()["id"]
         sender = threading.Thread(target=self.send)
         sender.start()
-        wait_for("the import to be on its way", lambda: len(self.runs()) > before, 60 * PATIENCE, every=0.01)
+        wait_for("the import to be on its way", lambda: self.latest()["id"] != before, 60 * PATIENCE, every=0.01)
         time.sleep(3 * rng.random())
         self.lab.cloud.proc.kill()
         sender.join()
@@ -114,7 +118,7 @@ class Tables:
 
     def others_write(self):
         """Two tables and single requests at a time. Returns how many requests were answered before the tables were."""
-        before, answers, between = len(self.runs()), [], 0
+        before, answers, between, shown = len(self.runs()), [], 0, set()
         senders = [threading.Thread(target=lambda i=i: answers.append(self.send(self.make(10000 * i, self.rows))))
                    for i in (1, 2)]
         for s in senders:
@@ -124,8 +128,10 @@ class Tables:
             self.api.post("/v1/people", {"name": "Between"})
             check(len([r for r in self.runs() if r[1] == 1]) <= 1, "two imports run at a time")
             between += any(r[1] == 1 for r in self.runs())
+            shown.update(i["done"] for i in self.api.get("/v1/imports")["items"] if i["state"] == "running")
         check([a["created"] for a in answers] == 2 * [self.rows], f"{answers}")
         check(between > 0, "nobody could write while an import ran")
+        check(any(0 < n < self.rows for n in shown), f"nobody was told how far an import is: {sorted(shown)}")
         return between
 
 

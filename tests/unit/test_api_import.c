@@ -265,6 +265,16 @@ static void test_as_spreadsheets_write(void **state)
     reply_done(&r);
 }
 
+static void test_blanks_around_a_number(void **state)
+{
+    struct reply r = apply("personnel_number,name\n 61,A\n61 ,A\n\xc2\xa0"
+                           "61,A\n61\xc2\xa0,A\n6 1,A\n61,A\n");
+    assert_figures(&r, 2, 0, 0, 4);
+    assert_string_equal(text_of(error_at(&r, 0), "column"), "personnel_number");
+    assert_non_null(strstr(text_of(error_at(&r, 3), "reason"), "ends with a blank"));
+    reply_done(&r);
+}
+
 /* Who lost the answer, or waits for it, finds the import in the list. */
 static void test_list(void **state)
 {
@@ -332,6 +342,7 @@ int main(void)
         cmocka_unit_test(test_who_holds_a_card),
         cmocka_unit_test(test_what_is_no_table),
         cmocka_unit_test(test_as_spreadsheets_write),
+        cmocka_unit_test(test_blanks_around_a_number),
         cmocka_unit_test(test_list),
         cmocka_unit_test(test_interrupted),
     };
