@@ -43,7 +43,7 @@ enum api_flags {
     /* Its parameter `mode` or the member `dry_run` of its body may say that nothing is to be changed: no second pair of
      * eyes is wanted then. */
     REHEARSES = 1 << 6,
-    AT_ONCE = 1 << 7, /* takes somebody's access away: it waits for no second pair of eyes */
+    AT_ONCE = 1 << 7, /* takes somebody's access away, or only proves: it waits for no second pair of eyes */
 };
 
 enum api_effect {
@@ -181,6 +181,7 @@ bool api_stepped_up(struct api_call *k, const struct api_route *route); /* the s
  * approve, or could not be; the reply is made. */
 bool api_asked(struct api_call *k);
 bool api_asked_alone(struct api_call *k); /* the same of a route that WRITES_ALONE, in a transaction of its own */
+uint64_t api_askable(void); /* the permissions that may want it, as PERM_BIT()s: what is read is not asked for */
 /* api.c: by method and path of k->q, with k->param; NULL: the reply is made. */
 const struct api_route *api_find_route(struct api_call *k);
 /* In the whole tenant: nothing has to be looked at one by one. */

@@ -128,6 +128,8 @@ static int done(const struct scope *s, struct approval *a, const struct api_call
     struct buf CLEANUP(buf_wipe) once;
     bool any = json_object_size(sub->once) > 0;
     buf_init(&once, APPROVAL_ANSWER_MAX);
+    if (!sub->once) /* memory was short when something was put in */
+        return -ENOMEM;
     if (any)
         jsontext_put(&once, json_incref(sub->once));
     return once.failed ? -ENOBUFS : approval_done(s, a, status, sub->location, any ? buf_str(&once) : NULL);
@@ -200,7 +202,8 @@ static bool approve(struct api_call *k, const struct scope *s, struct approval *
         call_outcome(k, r, "request");
     } else if (prepare(k, a, &kept, &sub)) {
         sub.once = json_object();
-        ok = (sub.route->effect == WRITES ? run_within : run_alone)(k, s, a, &sub);
+        ok = answered(k, sub.once ? 0 : -ENOMEM) &&
+             (sub.route->effect == WRITES ? run_within : run_alone)(k, s, a, &sub);
         json_decref(sub.once);
     }
     approval_kept_done(&kept);

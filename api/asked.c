@@ -23,6 +23,17 @@ static uint64_t makes_use_of(const struct api_route *t)
     return PERM_BIT(t->perm) | (t->fn == api_imports_run ? PERM_BIT(PERM_CREDENTIALS_CHANGE) : 0);
 }
 
+uint64_t api_askable(void)
+{
+    size_t n;
+    uint64_t perms = 0;
+    const struct api_route *t = api_routes(&n);
+    for (size_t i = 0; i < n; i++)
+        if (t[i].effect != READS && t[i].perm != PERM_NONE && (t[i].flags & AT_ONCE) == 0)
+            perms |= makes_use_of(&t[i]);
+    return perms;
+}
+
 /* What the handler takes for a rehearsal, and nothing else: what cannot be read is none. */
 static bool is_rehearsal(const struct api_call *k)
 {

@@ -203,7 +203,7 @@ static const struct api_route routes[] = {
     {"GET", "/v1/audit/export", SCOPE_TENANT, READS, api_audit_export, span_query, PERM_AUDIT_READ, PERSONAL | STEP_UP},
     {"GET", "/v1/audit/key", SCOPE_OPEN, READS, api_audit_key, NULL, PERM_NONE, 0},
     {"GET", "/v1/audit/checkpoints", SCOPE_TENANT, READS, api_audit_checkpoints, page_query, PERM_AUDIT_READ, 0},
-    {"POST", "/v1/audit/checkpoints", SCOPE_TENANT, WRITES, api_audit_checkpoint, NULL, PERM_AUDIT_READ, 0},
+    {"POST", "/v1/audit/checkpoints", SCOPE_TENANT, WRITES, api_audit_checkpoint, NULL, PERM_AUDIT_READ, AT_ONCE},
 };
 
 const struct api_route *api_routes(size_t *ret_n)

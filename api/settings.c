@@ -111,8 +111,9 @@ static bool take(struct api_call *k, const struct body_value *v, struct all *a)
     t->presence = v[F_PRESENCE].set ? v[F_PRESENCE].i != 0 : t->presence;
     t->session_idle = v[F_IDLE].set ? (unsigned)v[F_IDLE].i : t->session_idle;
     t->session_life = v[F_LIFE].set ? (unsigned)v[F_LIFE].i : t->session_life;
-    return take_factor(k, v, t) && (!v[F_EYES].set || call_perms(k, "four_eyes", v[F_EYES].list,
-                                                                 role_perms_of_tenant(k->tenant), &t->four_eyes));
+    return take_factor(k, v, t) &&
+           (!v[F_EYES].set ||
+            call_perms(k, "four_eyes", v[F_EYES].list, role_perms_of_tenant(k->tenant) & api_askable(), &t->four_eyes));
 }
 
 static bool read_settings(struct api_call *k, struct all *a)

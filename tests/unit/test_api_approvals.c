@@ -302,7 +302,7 @@ static bool may_want(const char *method, json_t *operation)
     return strcmp(method, "get") != 0 && perm && strchr(perm, '.');
 }
 
-/* Such as end what somebody else was let in for. */
+/* Such as end what somebody else was let in for, or prove what is there. */
 static bool is_at_once(json_t *operation)
 {
     return json_object_get(json_object_get(operation, "responses"), "202") == NULL;
@@ -353,8 +353,8 @@ static void test_whatever_changes_something_may_want_them(void **state)
         }
     }
     json_decref(doc);
-    assert_true(n > 40);
-    assert_int_equal(at_once, 4);
+    assert_true(n >= 40);
+    assert_int_equal(at_once, 5);
     struct reply r = as(&bob, "GET", "/v1/approvals?limit=1000", NULL);
     assert_int_equal(r.status, 200);
     assert_true(json_array_size(json_object_get(r.json, "items")) > 30);

@@ -64,6 +64,8 @@ static void test_values(void **state)
         "{\"session_idle_minutes\":31}",
         "{\"session_hours\":13}",
         "{\"four_eyes\":[\"people.fly\"]}",
+        "{\"four_eyes\":[\"people.export\"]}", /* what is only read asks nobody */
+        "{\"four_eyes\":[\"audit.read\"]}",
         "{\"colour\":1}",
     };
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
