@@ -319,10 +319,14 @@ static void ask_for(const struct human *vendor, const char *method, const char *
         upper[i] = (char)(method[i] & ~0x20);
     path_for(pattern, path);
     struct reply r = as(h, upper, path, body);
-    if (r.status != 202)
+    if ((r.status == 202) == is_at_once(operation))
         print_error("%s %s: %d %s\n", upper, path, r.status, r.body);
-    assert_int_equal(r.status, 202);
-    assert_string_equal(reply_text(&r, "permission"), perm_name(perm));
+    if (is_at_once(operation)) {
+        assert_true(r.status == 404 || r.status == 201);
+    } else {
+        assert_int_equal(r.status, 202);
+        assert_string_equal(reply_text(&r, "permission"), perm_name(perm));
+    }
     reply_done(&r);
     free(body);
 }
@@ -344,16 +348,13 @@ static void test_whatever_changes_something_may_want_them(void **state)
         {
             if (strcmp(method, "parameters") == 0 || !may_want(method, operation))
                 continue;
-            if (is_at_once(operation)) {
-                at_once++;
-                continue;
-            }
             ask_for(&vendor, method, pattern, operation);
+            at_once += is_at_once(operation);
             n++;
         }
     }
     json_decref(doc);
-    assert_true(n >= 40);
+    assert_true(n > 40);
     assert_int_equal(at_once, 5);
     struct reply r = as(&bob, "GET", "/v1/approvals?limit=1000", NULL);
     assert_int_equal(r.status, 200);
