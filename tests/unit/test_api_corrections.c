@@ -209,21 +209,6 @@ static void test_what_makes_no_sense(void **state)
     expect(call("POST", "/v1/corrections", f.acme, body), 404, "not-found");
 }
 
-static void test_the_feed_tells(void **state)
-{
-    struct reply r = call("GET", "/v1/changes?limit=1000", f.acme, NULL);
-    size_t i, approved = 0, with = 0;
-    json_t *o;
-    json_array_foreach(json_object_get(r.json, "items"), i, o)
-    {
-        json_t *c = json_object_get(o, "correction");
-        approved += c && strcmp(json_string_value(json_object_get(c, "state")), "approved") == 0;
-        with += json_is_object(json_object_get(json_object_get(o, "punch"), "correction"));
-    }
-    reply_done(&r);
-    assert_true(approved >= 2 && with == 2);
-}
-
 /* Where an item of that id stands in what a query of punches lists, all of its pages one after the other; -1: nowhere.
  * How many there are in all, and the item (the caller's), where they are asked for. */
 static int place_in(const char *query, size_t page, const char *id, size_t *ret_n, json_t **ret_item)
@@ -264,6 +249,26 @@ static void approve(const char *path)
 static const char *value(const json_t *o, const char *member)
 {
     return json_string_value(json_object_get(o, member));
+}
+
+static void test_the_feed_tells(void **state)
+{
+    char path[64], rest[256];
+    snprintf(rest, sizeof rest, "\"kind\":\"void\",\"punch\":\"%s\",\"reason\":\"Was a guest\"", punch_id(3));
+    ask(rest, path);
+    approve(path);
+    struct reply r = call("GET", "/v1/changes?limit=1000", f.acme, NULL);
+    size_t i, approved = 0, with = 0;
+    json_t *o;
+    json_array_foreach(json_object_get(r.json, "items"), i, o)
+    {
+        json_t *c = json_object_get(o, "correction"), *p = json_object_get(o, "punch");
+        approved +=
+            c && strcmp(value(c, "id"), strrchr(path, '/') + 1) == 0 && strcmp(value(c, "state"), "approved") == 0;
+        with += p && strcmp(value(p, "id"), punch_id(3)) == 0 && json_is_object(json_object_get(p, "correction"));
+    }
+    reply_done(&r);
+    assert_true(approved >= 1 && with == 1);
 }
 
 /* One that no reader saw stands among those that were seen, is told of as they are, and is corrected as they are. */

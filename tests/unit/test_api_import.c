@@ -159,7 +159,7 @@ static struct reply apply(const char *csv)
     return import("apply", f.globex, BYTES_STR(csv));
 }
 
-static void test_becomes_as_the_table_says(void **state)
+static void becomes_as_the_table_says(void)
 {
     struct reply r = apply("personnel_number,name,phone\n1,Ada,123\n2,Bert,\n");
     assert_figures(&r, 2, 0, 0, 0);
@@ -181,14 +181,14 @@ static void test_becomes_as_the_table_says(void **state)
     reply_done(&r);
 }
 
-static void test_cards(void **state)
+static void cards(void)
 {
     struct reply r = apply("personnel_number,name,card,card_rendering\n1,Ada,0000000A01,hex10\n2,Bert,,\n");
     assert_figures(&r, 0, 1, 1, 0); /* Ada K. is Ada again, with a card; Bert stays as he is */
     reply_done(&r);
 }
 
-static void test_who_holds_a_card(void **state)
+static void who_holds_a_card(void)
 {
     struct reply r = apply("personnel_number,card,card_rendering\n2,0000000A01,hex10\n");
     assert_figures(&r, 0, 0, 0, 1);
@@ -219,6 +219,13 @@ static void test_who_holds_a_card(void **state)
     r = apply(next);
     assert_figures(&r, 0, 0, 1, 1);
     reply_done(&r);
+}
+
+static void test_one_table_after_the_other(void **state)
+{
+    becomes_as_the_table_says();
+    cards();
+    who_holds_a_card();
 }
 
 static void test_what_is_no_table(void **state)
@@ -337,9 +344,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_ten_thousand),
-        cmocka_unit_test(test_becomes_as_the_table_says),
-        cmocka_unit_test(test_cards),
-        cmocka_unit_test(test_who_holds_a_card),
+        cmocka_unit_test(test_one_table_after_the_other),
         cmocka_unit_test(test_what_is_no_table),
         cmocka_unit_test(test_as_spreadsheets_write),
         cmocka_unit_test(test_blanks_around_a_number),
