@@ -27,6 +27,8 @@ KINDS = ("alloc", "io", "lmdb", "sqlite", "other")
 NOTICED = 99  # strike.h
 REPORT = re.compile(rb"ERROR: \w+Sanitizer|runtime error:|^bug: |SUMMARY: \w+Sanitizer", re.M)
 SANITIZER = "handle_segv=2:handle_sigbus=2:handle_sigfpe=2:handle_sigill=2:handle_abort=1:exitcode=77:"
+# Where it stands: the innermost frame that is the project's.
+STANDS = re.compile(rb"^ *#\d+ .* (?:\S*/)?((?:base|wire|readers|daemon|cloud|api|tests/\w+)/\w+\.[ch]):\d+", re.M)
 ROOMS = ("base/", "wire/", "readers/", "daemon/", "cloud/", "api/")
 TRIES = 3  # at a place that was not reached again: threads
 Unit = collections.namedtuple("Unit", "program test")
@@ -67,9 +69,18 @@ def named(program, lines):
             for line in lines}
 
 
+def stumbled(unit, out):
+    """The test itself, over what it did not get: reading a text that is not there is as good as an assertion."""
+    stands = STANDS.search(out)
+    return unit.test is not None and b": SEGV on unknown address" in out and stands is not None \
+        and stands.group(1).startswith(b"tests/unit/")
+
+
 def judge(unit, code, out, struck):
     if code is None:
         return "HANG"
+    if struck and stumbled(unit, out):
+        return "noticed"
     if code < 0 or REPORT.search(out):
         return "LEAK" if b"LeakSanitizer" in out and b"AddressSanitizer: " not in out.replace(b"LeakSanitizer", b"") \
             else "CRASH"
