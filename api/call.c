@@ -200,7 +200,8 @@ void call_outcome(struct api_call *k, int r, const char *what)
         http_header(k->r, "Retry-After", "1");
         problem_reply(k->r, PROBLEM_UNAVAILABLE, "the store is busy; try again");
     } else {
-        log_error("api.failed", "method=%s route=%s what=%s error=%s", k->route->method, k->route->pattern, what,
+        const struct api_route *t = k->route; /* none yet where it counts by address */
+        log_error("api.failed", "method=%s route=%s what=%s error=%s", t ? t->method : "-", t ? t->pattern : "-", what,
                   log_q(r < 0 ? error_str(r) : "unexpected outcome"));
         problem_reply(k->r, PROBLEM_INTERNAL, "the reason is in the log of punchcloud");
     }
