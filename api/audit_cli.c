@@ -42,7 +42,9 @@ static int read_checkpoint(const char *path, const uint8_t point[CRYPTO_POINT], 
     int r = read_small(path, &text);
     if (r == 0 && (r = audit_check_parse(buf_bytes(&text), point, ret)) != 0)
         fprintf(stderr, "punchcloud: %s: %s\n", path,
-                r == CHECKPOINT_FORGED ? "this checkpoint is not signed by the key given" : "this is no checkpoint");
+                r < 0                    ? error_str(r)
+                : r == CHECKPOINT_FORGED ? "this checkpoint is not signed by the key given"
+                                         : "this is no checkpoint");
     return r;
 }
 

@@ -147,8 +147,13 @@ static json_t *parse(const struct http_request *q, struct http_reply *ret)
         problem_reply(ret, PROBLEM_BAD_JSON, "the body is empty; send a JSON object");
         return NULL;
     }
-    json_t *o = json_loadb((const char *)q->body.p, q->body.n, JSON_REJECT_DUPLICATES, &e);
-    if (!o) {
+    json_t *o = NULL;
+    int r = jsontext_read(q->body, &e, &o);
+    if (r == -ENOMEM) {
+        problem_reply(ret, PROBLEM_INTERNAL, "memory is short");
+        return NULL;
+    }
+    if (r != 0) {
         problem_reply(ret, PROBLEM_BAD_JSON, "line %d, column %d: %s", e.line, e.column, e.text);
         return NULL;
     }

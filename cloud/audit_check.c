@@ -317,12 +317,15 @@ int audit_check_line(struct audit_check *k, const char *line, size_t n)
     k->line++;
     if (n > AUDIT_LINE_MAX || jsontext_depth(BYTES(line, n)) > DEPTH_MAX)
         return wrong(k, "this is no line of a trail");
-    json_t *o = json_loadb(line, n, JSON_REJECT_DUPLICATES, NULL);
+    json_t *o = NULL;
+    int r = jsontext_read(BYTES(line, n), NULL, &o);
+    if (r == -ENOMEM)
+        return r;
     if (!json_is_object(o)) {
         json_decref(o);
         return wrong(k, k->begun ? "this is no line of a trail; was the file cut here?" : "this is no trail");
     }
-    int r = take(k, o);
+    r = take(k, o);
     json_decref(o);
     return r;
 }
@@ -383,8 +386,9 @@ int audit_check_parse(struct bytes text, const uint8_t point[CRYPTO_POINT], stru
     struct checkpoint best = {0};
     int r;
     if (text.n > 0 && text.p[0] == '{') {
-        json_t *o = jsontext_depth(text) > DEPTH_MAX ? NULL : json_loadb((const char *)text.p, text.n, 0, NULL);
-        r = o == NULL ? CHECKPOINT_BAD : parse_json(o, point, &best);
+        json_t *o = NULL;
+        r = jsontext_depth(text) > DEPTH_MAX ? -EBADMSG : jsontext_read(text, NULL, &o);
+        r = r == -EBADMSG ? CHECKPOINT_BAD : r != 0 ? r : parse_json(o, point, &best);
         json_decref(o);
     } else {
         r = parse_one((const char *)text.p, text.n, point, &best);

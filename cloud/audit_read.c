@@ -5,6 +5,7 @@
 #include "base/be.h"
 #include "base/str.h"
 #include "cloud/audit_impl.h"
+#include "cloud/jsontext.h"
 #include "cloud/scope.h"
 #include "wire/cbor.h"
 
@@ -356,7 +357,9 @@ enum { FOUND = 1 };
 static int take_time(void *arg, const struct audit_row *row)
 {
     struct dated *d = arg;
-    json_t *core = row->core != NULL ? json_loads(row->core, 0, NULL) : NULL;
+    json_t *core = NULL;
+    if (row->core != NULL && jsontext_read(BYTES_STR(row->core), NULL, &core) == -ENOMEM)
+        return -ENOMEM;
     const char *text = json_string_value(json_object_get(core, "time"));
     bool found = text != NULL && str_untime(text, &d->time) == 0;
     json_decref(core);

@@ -50,10 +50,15 @@ static struct seal_place place(const struct scope *s, const uint8_t webhook[ID_L
 
 static int decode(struct bytes plain, struct delivery *d)
 {
-    const char *type = NULL, *error = NULL;
-    json_t *data = NULL, *o = json_loadb((const char *)plain.p, plain.n, JSON_REJECT_DUPLICATES, NULL);
-    bool good = o && json_unpack(o, "{s:s, s:s, s:o}", "type", &type, "error", &error, "data", &data) == 0 &&
-                str_copy(d->type, sizeof d->type, type) == 0 && str_copy(d->error, sizeof d->error, error) == 0;
+    json_t *o = NULL;
+    int r = jsontext_read(plain, NULL, &o);
+    if (r != 0)
+        return r;
+    json_t *data = json_object_get(o, "data");
+    const char *type = json_string_value(json_object_get(o, "type"));
+    const char *error = json_string_value(json_object_get(o, "error"));
+    bool good = data && type && error && str_copy(d->type, sizeof d->type, type) == 0 &&
+                str_copy(d->error, sizeof d->error, error) == 0;
     if (good)
         d->data = json_incref(data);
     json_decref(o);

@@ -23,10 +23,22 @@ size_t jsontext_depth(struct bytes text)
     return most;
 }
 
+/* jansson says "invalid" where malloc() failed, too; malloc() says so in errno. */
+int jsontext_read(struct bytes text, json_error_t *ret_error, json_t **ret_value)
+{
+    errno = 0;
+    json_t *value = json_loadb((const char *)text.p, text.n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, ret_error);
+    if (!value)
+        return errno == ENOMEM ? -ENOMEM : -EBADMSG;
+    *ret_value = value;
+    return 0;
+}
+
 json_t *jsontext_of(const char *s)
 {
+    errno = 0;
     json_t *j = json_string(s);
-    if (j)
+    if (j || errno == ENOMEM)
         return j;
     char ascii[512];
     size_t n = 0;

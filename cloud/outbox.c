@@ -163,18 +163,20 @@ void mail_row_done(struct mail_row *m)
 
 static int decode(struct bytes plain, struct mail_row *ret)
 {
-    const char *to = NULL, *lang = NULL, *template = NULL;
-    json_t *args = NULL;
-    json_t *o = json_loadb((const char *)plain.p, plain.n, JSON_REJECT_DUPLICATES, NULL);
-    int r = o &&
-                    json_unpack(o, "{s:s, s:s, s:s, s:o}", "to", &to, "lang", &lang, "template", &template, "args",
-                                &args) == 0 &&
-                    mail_template_find(template, &ret->template) && str_copy(ret->to, sizeof ret->to, to) == 0
-                ? 0
-                : CLOUD_DAMAGED;
-    if (r == 0) {
+    json_t *o = NULL;
+    int r = jsontext_read(plain, NULL, &o);
+    if (r != 0)
+        return r;
+    json_t *args = json_object_get(o, "args");
+    const char *to = json_string_value(json_object_get(o, "to"));
+    const char *lang = json_string_value(json_object_get(o, "lang"));
+    const char *template = json_string_value(json_object_get(o, "template"));
+    if (args && to && lang && template && mail_template_find(template, &ret->template) &&
+        str_copy(ret->to, sizeof ret->to, to) == 0) {
         ret->lang = mail_lang(lang);
         ret->args = json_incref(args);
+    } else {
+        r = CLOUD_DAMAGED;
     }
     json_decref(o);
     return r;

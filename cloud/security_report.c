@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cloud/jsontext.h"
 #include "cloud/rows.h"
 #include "cloud/scope.h"
 
@@ -64,9 +65,9 @@ static int unseal(const struct scope *s, struct bytes sealed, struct security_re
     r = seal_get(keys.seal, &at, sealed, plain, sizeof plain, &n);
     crypto_wipe(&keys, sizeof keys);
     if (r == 0)
-        x->told = json_loadb((const char *)plain, n, 0, NULL);
+        r = jsontext_read(BYTES(plain, n), NULL, &x->told);
     crypto_wipe(plain, sizeof plain);
-    if (r < 0)
+    if (r < 0 && r != -EBADMSG)
         return r;
     x->damaged = x->told == NULL;
     if (x->damaged)

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "base/whole.h"
+#include "cloud/jsontext.h"
 #include "cloud/mail.h"
 #include "cloud/outbox.h"
 #include "cloud/scope.h"
@@ -34,10 +35,13 @@ static int look(void *arg, const struct audit_row *row)
 {
     struct walk *w = arg;
     int64_t at = 0;
-    json_t *core = row->core ? json_loads(row->core, 0, NULL) : NULL; /* whose a damaged one was, nobody knows */
+    json_t *core = NULL; /* whose a damaged one was, nobody knows */
+    int r = row->core ? jsontext_read(BYTES_STR(row->core), NULL, &core) : 0;
+    if (r == -ENOMEM)
+        return r;
     const char *time = json_string_value(json_object_get(core, "time"));
     const char *id = json_string_value(json_object_get(json_object_get(core, "actor"), "support"));
-    int r = 0;
+    r = 0;
     w->next = row->seq + 1;
     if (time && str_untime(time, &at) == 0 && at > w->end)
         w->beyond = true;

@@ -62,7 +62,10 @@ static bool copied(char *ret, size_t size, const json_t *o, const char *member)
 
 static int decode(struct bytes plain, struct webhook *w)
 {
-    json_t *o = json_loadb((const char *)plain.p, plain.n, JSON_REJECT_DUPLICATES, NULL);
+    json_t *o = NULL;
+    int r = jsontext_read(plain, NULL, &o);
+    if (r != 0)
+        return r;
     bool good = copied(w->url, sizeof w->url, o, "url") && copied(w->name, sizeof w->name, o, "name") &&
                 copied(w->secret, sizeof w->secret, o, "secret") && copied(w->old, sizeof w->old, o, "old");
     w->old_until = json_integer_value(json_object_get(o, "until"));

@@ -144,7 +144,10 @@ void strike_promise(void)
 
 static void *json_malloc(size_t n)
 {
-    return strike_now(STRIKE_ALLOC, "json") ? NULL : malloc(n);
+    if (!strike_now(STRIKE_ALLOC, "json"))
+        return malloc(n);
+    errno = ENOMEM;
+    return NULL;
 }
 
 __attribute__((weak)) void json_set_alloc_funcs(void *(*get)(size_t), void (*put)(void *));
