@@ -302,6 +302,10 @@ int admin_execute(struct cloud *c, struct ingest *in, const struct admin_args *a
         return EXIT_FAILED;
     }
     int code = args->cmd->run(&a);
+    if (out->failed) { /* half a list would pass for all of it */
+        buf_addf(err, "punchcloud: the answer is longer than %zu bytes, or memory is short\n", out->max);
+        code = EXIT_FAILED;
+    }
     admin_note(&a, code);
     cloud_db_give(c, a.db);
     return code;
@@ -329,8 +333,8 @@ static void on_command(void *arg, struct ctl_conn *conn, int argc, char **argv)
     if (args.cmd)
         log_info("admin.command", "command=%s%s%s exit=%d", args.cmd->group, args.cmd->verb ? "-" : "",
                  args.cmd->verb ? args.cmd->verb : "", code);
-    if (out.len > 0)
-        (void)ctl_out_bytes(conn, buf_bytes(&out));
+    if (out.len > 0 && ctl_out_bytes(conn, buf_bytes(&out)) < 0)
+        code = EXIT_FAILED;
     if (err.len > 0)
         (void)ctl_err(conn, "%s", buf_str(&err));
     ctl_exit(conn, code);

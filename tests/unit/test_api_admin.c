@@ -107,6 +107,15 @@ static const char *line_of(struct buf *out, const char *name)
     return value;
 }
 
+static void test_half_an_answer_is_none(void **state)
+{
+    struct buf CLEANUP(buf_done) out, CLEANUP(buf_done) err;
+    buf_init(&out, 16);
+    buf_init(&err, 4096);
+    assert_int_equal(execute(ARGS("tenant", "list"), &out, &err), EXIT_FAILED);
+    assert_non_null(strstr(buf_str(&err), "longer than 16 bytes"));
+}
+
 static void test_tenants(void **state)
 {
     struct buf CLEANUP(buf_done) out, CLEANUP(buf_done) err;
@@ -573,6 +582,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parser),
         cmocka_unit_test(test_usage),
+        cmocka_unit_test(test_half_an_answer_is_none),
         cmocka_unit_test(test_tenants),
         cmocka_unit_test(test_tokens),
         cmocka_unit_test(test_gateways),
