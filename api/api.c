@@ -307,26 +307,30 @@ static const char *known_method(const char *m)
     return "other";
 }
 
-/* A mistake of ours: what is not on record does not leave. */
-static void unrecorded(struct api_call *k)
+/* What the handler made is not what is answered. */
+static void take_back(struct api_call *k, int r, const char *what)
 {
     if (k->r->more_done)
         k->r->more_done(k->r->more_arg);
     k->r->more = NULL;
     k->r->more_done = NULL;
-    call_outcome(k, -EPROTO, "audit trail");
+    k->r->n_headers = k->r->header_used = 0;
+    call_outcome(k, r, what);
 }
 
 static int on_request(void *arg, const struct http_request *q, struct http_reply *ret)
 {
     struct api *a = arg;
     int64_t began = clock_ms();
-    struct api_call k = {.api = a, .cloud = a->cloud, .q = q, .r = ret};
+    int unsure = 0;
+    struct api_call k = {.api = a, .cloud = a->cloud, .q = q, .r = ret, .unsure = &unsure};
     int r = dispatch(&k);
-    if (r == 0 && k.route && k.db && !k.failed && (k.refusal || ret->status == 401 || ret->status == 403))
+    if (r == 0 && unsure != 0)
+        take_back(&k, unsure, "rights");
+    else if (r == 0 && k.route && k.db && !k.failed && (k.refusal || ret->status == 401 || ret->status == 403))
         api_refused(&k);
     if (r == 0 && k.route && (k.route->flags & PERSONAL) && ret->status / 100 == 2 && !k.saw)
-        unrecorded(&k);
+        take_back(&k, -EPROTO, "audit trail"); /* a mistake of ours: what is not on record does not leave */
     cloud_db_give(a->cloud, k.db);
     api_limit_tell(&k);
     if (r != 0)

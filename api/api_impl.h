@@ -81,6 +81,7 @@ struct api_call {
     struct who who;
     const struct who *second;         /* who approves what `who` asked for, when it is done with four eyes; else NULL */
     const char *tenant;               /* "" for the operator's token */
+    int *unsure;                      /* what call_sure() met, of all copies of the call; 0: nothing */
     bool watching;                    /* asked again for a stream, not by somebody */
     bool saw;                         /* call_saw() was called */
     bool noted;                       /* call_changed() was */
@@ -158,6 +159,11 @@ void call_once(struct api_call *k, json_t **o, const char *member, const char *t
 void call_created(struct api_call *k, const char *location_prefix, const void *id, size_t n, json_t *body);
 
 /* ---- auth.c: what the caller may ---- */
+
+/* r, of something looked up to see whether it may be told of. When that did not work (r is not 0, CLOUD_ABSENT or
+ * CLOUD_DAMAGED), a list would lack it without a word, and who may would be told that he may not: the answer to the
+ * whole request is the failure then, whatever the handler makes of it. */
+int call_sure(struct api_call *k, int r);
 
 struct person;
 

@@ -12,6 +12,7 @@
 #include "base/str.h"
 #include "base/whole.h"
 #include "cloud/import.h"
+#include "cloud/jsontext.h"
 
 bool approval_is_own(const struct api_call *k, const struct approval *a)
 {
@@ -88,7 +89,7 @@ static bool visible(struct api_call *k, const struct approval *a)
     struct person person;
     if (approval_is_own(k, a) || call_everywhere(k, a->perm))
         return true;
-    return call_may(k, a->perm) && people_get_by_key(k->cloud, k->db, k->tenant, a->key, &person) == 0 &&
+    return call_may(k, a->perm) && call_sure(k, people_get_by_key(k->cloud, k->db, k->tenant, a->key, &person)) == 0 &&
            call_reaches_person(k, a->perm, &person);
 }
 
@@ -135,7 +136,7 @@ void api_approvals_list(struct api_call *k)
 static bool saw(struct api_call *k, const struct approval *a)
 {
     struct person person;
-    int r = people_get_by_key(k->cloud, k->db, k->tenant, a->key, &person);
+    int r = call_sure(k, people_get_by_key(k->cloud, k->db, k->tenant, a->key, &person));
     bool about = r == 0 || r == CLOUD_DAMAGED;
     const struct subject subject = about ? api_subject(&person) : (struct subject){0};
     return call_saw(k, "request", about ? &subject : NULL, about ? 1 : 0);
@@ -144,13 +145,15 @@ static bool saw(struct api_call *k, const struct approval *a)
 static json_t *request_json(const struct approval_kept *x)
 {
     const struct http_request *q = &x->q;
-    json_t *body = q->body.n ? json_loadb((const char *)q->body.p, q->body.n, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    json_t *body = NULL;
+    if (q->body.n == 0 || jsontext_read(q->body, NULL, &body) == -EBADMSG)
+        body = json_null();
     json_t *query = json_object();
     for (size_t i = 0; i < q->n_query; i++)
         whole_set(&query, q->query[i].name, jsontext_of(q->query[i].value ? q->query[i].value : ""));
     return json_pack("{s:s, s:o, s:o, s:o, s:I, s:o}", "method", q->method, "path", jsontext_of(q->path), "query",
                      query, "type", json_text_or_null(q->content_type ? q->content_type : ""), "bytes",
-                     (json_int_t)x->request.body_n, "body", body ? body : json_null());
+                     (json_int_t)x->request.body_n, "body", body);
 }
 
 void api_approvals_get(struct api_call *k)

@@ -205,6 +205,13 @@ static bool reaches_site(struct api_call *k, const struct rights *r, enum perm p
     return rights_reach(r, p, REACH_SITE, site);
 }
 
+int call_sure(struct api_call *k, int r)
+{
+    if (r != 0 && r != CLOUD_ABSENT && r != CLOUD_DAMAGED)
+        *k->unsure = r;
+    return r;
+}
+
 static bool has_sites(const struct rights *r, enum perm p)
 {
     for (size_t i = 0; i < r->n; i++)
@@ -219,7 +226,7 @@ static bool reaches_unit(struct api_call *k, const struct rights *r, enum perm p
     struct unit unit;
     if (rights_reach(r, p, REACH_UNIT, id))
         return true;
-    return has_sites(r, p) && unit_get(k->cloud, k->db, k->tenant, id, &unit) == 0 && unit.has_site &&
+    return has_sites(r, p) && call_sure(k, unit_get(k->cloud, k->db, k->tenant, id, &unit)) == 0 && unit.has_site &&
            reaches_site(k, r, p, unit.site);
 }
 

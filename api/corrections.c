@@ -82,7 +82,7 @@ static bool fits(void *arg, const struct correction *c)
         return false;
     if (f->everywhere)
         return true;
-    int r = people_get_by_key(f->k->cloud, f->k->db, f->k->tenant, c->key, &p);
+    int r = call_sure(f->k, people_get_by_key(f->k->cloud, f->k->db, f->k->tenant, c->key, &p));
     return (r == 0 || r == CLOUD_DAMAGED) && call_reaches_person(f->k, PERM_PUNCHES_READ, &p);
 }
 

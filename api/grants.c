@@ -119,7 +119,8 @@ static bool reaches(struct api_call *k, enum perm p, const struct grant_reach *r
     case REACH_UNIT:
         return call_reaches_unit(k, p, reach->id);
     case REACH_PERSON:
-        return people_get(k->cloud, k->db, k->tenant, reach->id, &person) == 0 && call_reaches_person(k, p, &person);
+        return call_sure(k, people_get(k->cloud, k->db, k->tenant, reach->id, &person)) == 0 &&
+               call_reaches_person(k, p, &person);
     case REACH_TENANT:
         break;
     }
@@ -272,7 +273,7 @@ static bool sensible(struct api_call *k, const struct scope *s, const struct gra
 {
     struct account account = {0};
     struct role role;
-    int r = account_find(s, g->account, &account);
+    int r = call_sure(k, account_find(s, g->account, &account));
     bool own = r == 0 && g->reach.kind == REACH_PERSON && memcmp(g->reach.id, account.person, ID_LEN) == 0;
     bool archived = r == 0 && account.state == ACCOUNT_ARCHIVED;
     account_wipe(&account);
@@ -280,12 +281,12 @@ static bool sensible(struct api_call *k, const struct scope *s, const struct gra
         call_invalid(k, "account", "is not the id of an account in use");
         return false;
     }
-    r = role_get(k->db, k->tenant, g->role, &role);
+    r = call_sure(k, role_get(k->db, k->tenant, g->role, &role));
     if (r != 0 || role.archived != 0) {
         call_invalid(k, "role", "is not the id of a role in use");
         return false;
     }
-    if (reach_exists(k, &g->reach) != 0) {
+    if (call_sure(k, reach_exists(k, &g->reach)) != 0) {
         call_invalid(k, "reach_id", "there is no such %s", reach_name(g->reach.kind));
         return false;
     }

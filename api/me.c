@@ -166,7 +166,7 @@ static bool fits(void *arg, const struct dsr *d)
         return false;
     if (f->everywhere)
         return true;
-    int r = people_get_by_key(f->k->cloud, f->k->db, f->k->tenant, d->key, &p);
+    int r = call_sure(f->k, people_get_by_key(f->k->cloud, f->k->db, f->k->tenant, d->key, &p));
     return (r == 0 || r == CLOUD_DAMAGED) && call_reaches_person(f->k, PERM_PEOPLE_CHANGE, &p);
 }
 

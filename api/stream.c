@@ -59,7 +59,7 @@ static bool copy_request(struct stream *s, const struct http_request *q)
 static bool reaches_person_id(struct api_call *k, const uint8_t id[ID_LEN])
 {
     struct person p;
-    int r = people_get(k->cloud, k->db, k->tenant, id, &p);
+    int r = call_sure(k, people_get(k->cloud, k->db, k->tenant, id, &p));
     bool yes = (r == 0 || r == CLOUD_DAMAGED) && call_reaches_person(k, k->route->perm, &p);
     crypto_wipe(&p, sizeof p);
     return yes;
@@ -154,7 +154,7 @@ static int read_feed(struct stream *s, struct api_call *k, struct piece *p, stru
         problem_reply(k->r, PROBLEM_FEED_RESTARTED, "begin again with after=0");
         return end(s, k->r, out);
     }
-    if (r != 0)
+    if (r != 0 || *k->unsure != 0)
         return r < 0 ? r : -EIO;
     if (p->shown.n > 0 && !call_saw_those(k, "person credential punch correction", &p->shown))
         return -EIO; /* nothing is shown that is not on record; the client comes back with its last id */
@@ -192,8 +192,14 @@ static int more(void *arg, struct buf *out)
 {
     struct stream *s = arg;
     struct http_reply scratch = {0};
-    struct api_call k = {
-        .api = s->api, .cloud = s->cloud, .q = &s->q, .r = &scratch, .route = s->route, .watching = true};
+    int unsure = 0;
+    struct api_call k = {.api = s->api,
+                         .cloud = s->cloud,
+                         .q = &s->q,
+                         .r = &scratch,
+                         .route = s->route,
+                         .unsure = &unsure,
+                         .watching = true};
     if (s->ended)
         return HTTP_LAST;
     int r = cloud_db_take(s->cloud, &k.db);

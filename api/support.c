@@ -291,7 +291,9 @@ static bool holds(struct api_call *k, const struct support *p, uint64_t perms, i
     struct person person = {0};
     struct lasting as;
     int r = p->reach == REACH_PERSON ? people_get(k->cloud, k->db, k->tenant, p->reach_id, &person) : 0;
-    bool ok = r == 0 && call_lasting(k, through, &as) == 0;
+    if (r == 0)
+        r = call_lasting(k, through, &as);
+    bool ok = call_sure(k, r) == 0;
     for (unsigned i = 0; ok && i < PERM_COUNT; i++) {
         enum perm perm = (enum perm)i;
         if ((perms & PERM_BIT(perm)) == 0)

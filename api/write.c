@@ -96,7 +96,7 @@ void api_write(struct api_call *k)
     bool first = !keyed || first_time(k, &o);
     if (first && !api_asked(k))
         k->route->fn(k);
-    if (!first || k->r->status > 299 || k->r->body.failed) {
+    if (!first || k->r->status > 299 || k->r->body.failed || *k->unsure != 0) {
         cloud_rollback(k->cloud, k->db);
         return;
     }
