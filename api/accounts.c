@@ -124,7 +124,8 @@ void api_accounts_get(struct api_call *k)
 /* ---- invite ---- */
 
 /* Makes the link of an invited account, and mails it or puts it into the reply. */
-static int send_link(struct api_call *k, const struct scope *s, const struct account *a, enum link_kind kind, json_t *o)
+static int send_link(struct api_call *k, const struct scope *s, const struct account *a, enum link_kind kind,
+                     json_t **o)
 {
     const enum login_mail what = kind == LINK_INVITATION ? LOGIN_MAIL_INVITATION : LOGIN_MAIL_RESET;
     char text[LINK_TEXT], url[512];
@@ -136,10 +137,10 @@ static int send_link(struct api_call *k, const struct scope *s, const struct acc
     if (r == 0) {
         link_url(k->cloud, kind, text, url, sizeof url);
         if (sent)
-            whole_set(&o, "link", json_null());
+            whole_set(o, "link", json_null());
         else
-            call_once(k, &o, "link", url);
-        whole_set(&o, "expires", json_time(expires));
+            call_once(k, o, "link", url);
+        whole_set(o, "expires", json_time(expires));
     }
     crypto_wipe(text, sizeof text);
     crypto_wipe(url, sizeof url);
@@ -180,7 +181,7 @@ static int invite(struct api_call *k, const struct body_value v[5], struct accou
     r = account_put(&s, a);
     json_t *o = api_account_json(a);
     if (r == 0 && call_changed(k, &of, NULL, o)) {
-        r = send_link(k, &s, a, LINK_INVITATION, o);
+        r = send_link(k, &s, a, LINK_INVITATION, &o);
         if (r == 0)
             call_created(k, "/v1/accounts/", a->id, ID_LEN, json_incref(o));
     }
@@ -283,7 +284,7 @@ static void link_for(struct api_call *k, enum link_kind kind)
     }
     struct subject of = subject_of(&a);
     json_t *o = json_object();
-    int r = send_link(k, &s, &a, kind, o);
+    int r = send_link(k, &s, &a, kind, &o);
     if (r != 0)
         call_outcome(k, r, "account");
     else if (call_changed(k, &of, NULL, NULL))
