@@ -156,7 +156,7 @@ static int read_feed(struct stream *s, struct api_call *k, struct piece *p, stru
     }
     if (r != 0 || *k->unsure != 0)
         return r < 0 ? r : -EIO;
-    if (p->shown.n > 0 && !call_saw_those(k, "person credential punch correction", &p->shown))
+    if ((p->shown.n > 0 || p->shown.failed) && !call_saw_those(k, "person credential punch correction", &p->shown))
         return -EIO; /* nothing is shown that is not on record; the client comes back with its last id */
     write_events(p, pos.began, out);
     if (!s->begun || (p->n == 0 && pos.after != s->pos.after)) { /* where to come back to */
