@@ -128,12 +128,13 @@ static void parts_done(struct parts *p)
     *p = (struct parts){0};
 }
 
+/* Without memory to look, it may. */
 static bool has_part(CURLU *url, CURLUPart part)
 {
     char *s = NULL;
     CURLUcode r = curl_url_get(url, part, &s, 0);
     curl_free(s);
-    return r == CURLUE_OK;
+    return r == CURLUE_OK || r == CURLUE_OUT_OF_MEMORY;
 }
 
 /* NULL: it can be used. */
@@ -146,7 +147,10 @@ static const char *take_apart(const char *url, struct parts *ret)
         if (*p <= 0x20 || *p >= 0x7f)
             return "it has characters that belong written as %XX, or as xn-- in a name";
     ret->url = curl_url();
-    if (!ret->url || curl_url_set(ret->url, CURLUPART_URL, url, 0) != CURLUE_OK)
+    CURLUcode r = ret->url ? curl_url_set(ret->url, CURLUPART_URL, url, 0) : CURLUE_OUT_OF_MEMORY;
+    if (r == CURLUE_OUT_OF_MEMORY)
+        return "there is no memory to look at it now";
+    if (r != CURLUE_OK)
         return "it is no URL such as https://hooks.example.com/punch";
     if (strncasecmp(url, "https://", 8) != 0)
         return "it does not begin with https://";
