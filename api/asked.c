@@ -5,6 +5,7 @@
 #include "api/approvals.h"
 #include "base/clock.h"
 #include "base/str.h"
+#include "cloud/jsontext.h"
 #include "cloud/settings_of.h"
 #include "cloud/tell.h"
 
@@ -76,7 +77,7 @@ static bool person_named(struct api_call *k, const char *text, struct person *re
     if (strcspn(text, "/") != ID_TEXT)
         return false;
     memcpy(hex, text, ID_TEXT);
-    return str_unhex(hex, id, ID_LEN) == 0 && is_there(people_get(k->cloud, k->db, k->tenant, id, ret));
+    return str_unhex(hex, id, ID_LEN) == 0 && is_there(call_sure(k, people_get(k->cloud, k->db, k->tenant, id, ret)));
 }
 
 /* The person that a request is about, by its path or by the member `person` of its body; false: none. */
@@ -85,7 +86,9 @@ static bool person_of(struct api_call *k, struct person *ret)
     const struct http_request *q = k->q;
     if (str_starts(q->path, PEOPLE))
         return person_named(k, q->path + sizeof PEOPLE - 1, ret);
-    json_t *body = q->body.n ? json_loadb((const char *)q->body.p, q->body.n, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    json_t *body = NULL;
+    if (q->body.n > 0 && jsontext_read(q->body, NULL, &body) == -ENOMEM)
+        (void)call_sure(k, -ENOMEM);
     const char *text = json_string_value(json_object_get(body, "person"));
     bool is = text && person_named(k, text, ret);
     json_decref(body);
@@ -130,7 +133,9 @@ static int ask(struct api_call *k, struct approval *a)
     memcpy(a->account, k->who.account, ID_LEN);
     if (person_of(k, &person))
         memcpy(a->key, person.key, ID_LEN);
-    int r = scope_init(k->cloud, k->db, k->tenant, &s);
+    int r = *k->unsure; /* whose key it is kept under */
+    if (r == 0)
+        r = scope_init(k->cloud, k->db, k->tenant, &s);
     if (r == 0)
         r = crypto_random(a->id, ID_LEN);
     if (r == 0)
