@@ -127,6 +127,8 @@ static int done(const struct scope *s, struct approval *a, const struct api_call
 {
     struct buf CLEANUP(buf_wipe) once;
     bool any = json_object_size(sub->once) > 0;
+    if (!sub->once) /* there was no memory for what is shown once */
+        return -ENOMEM;
     buf_init(&once, APPROVAL_ANSWER_MAX);
     if (!sub->once) /* memory was short when something was put in */
         return -ENOMEM;
@@ -143,7 +145,7 @@ static bool run_within(struct api_call *k, const struct scope *s, struct approva
         r = decide(k, s, a, true);
     if (r == 0) {
         sub->route->fn(sub);
-        if (k->r->status > 299 || k->r->body.failed) {
+        if (k->r->status > 299 || k->r->body.failed || *k->unsure != 0) {
             cloud_rollback(k->cloud, k->db);
             return false;
         }
