@@ -71,6 +71,11 @@ void api_invitations_revoke(struct api_call *k)
     struct invitation i;
     if (!named(k, id, &i))
         return;
+    json_t *now = invitation_json(&i);
+    const bool fits = call_match(k, now, NULL);
+    json_decref(now);
+    if (!fits)
+        return;
     int r = invitation_revoke(k->cloud, k->db, k->tenant, id);
     if (r == CLOUD_CONFLICT)
         problem_reply(k->r, PROBLEM_CONFLICT, "it was used; revoke the gateway");

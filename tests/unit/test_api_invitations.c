@@ -106,6 +106,9 @@ static void test_whom_an_invitation_serves(void **state)
     expect(request(&f.s, "POST", "/v1/gateways/enrol", code, buf_bytes(&text), as_json), 415, "media-type");
     expect(enrol(code, BYTES_STR("-----BEGIN PUNCH REQUEST-----")), 400, "invalid");
     expect_state(path, "open"); /* none of this used it */
+    static const char *const stale[] = {"-H", "If-Match: \"as it never was\"", NULL};
+    expect(request(&f.s, "DELETE", path, f.acme, BYTES_NONE, stale), 412, "precondition-failed");
+    expect_state(path, "open");
     expect(request(&f.s, "DELETE", path, f.acme, BYTES_NONE, NULL), 204, NULL);
     expect_state(path, "revoked");
     expect(enrol(code, buf_bytes(&text)), 401, "token-unknown");
