@@ -692,6 +692,33 @@ static void test_a_flood_of_logins_does_not_fill_the_trail(void **state)
     forget_delays();
 }
 
+/* Whatever a hash cost when it was made, it is good, and of today's cost after the next login. */
+static void test_a_hash_is_made_anew_at_todays_cost(void **state)
+{
+    const struct password_cost old = {.memory_kib = 1024, .passes = 1, .lanes = 1};
+    struct user u;
+    struct browser b = {{0}, {0}, {0}};
+    struct account a;
+    user_make(&u, "veteran");
+    struct scope s = fixture_begin(&f, "acme");
+    assert_int_equal(account_by_login(&s, "veteran", &a), 0);
+    const struct password_cost today = a.password.cost;
+    assert_int_equal(password_make(&old, PASSWORD_1, &a.password), 0);
+    assert_int_equal(account_put(&s, &a), 0);
+    fixture_commit(&f);
+    for (uint64_t hashes = 2; hashes >= 1; hashes--) {
+        uint64_t before = password_runs();
+        expect(log_in(&b, "acme", "veteran", PASSWORD_1), 201, NULL);
+        assert_int_equal(password_runs() - before, hashes);
+    }
+    s = fixture_begin(&f, "acme");
+    assert_int_equal(account_by_login(&s, "veteran", &a), 0);
+    fixture_commit(&f);
+    assert_false(password_aged(&a.password, &today));
+    expect(log_in(&b, "acme", "veteran", PASSWORD_2), 401, "login-failed");
+    forget_delays();
+}
+
 static void test_delays(void **state)
 {
     struct user u;
@@ -835,6 +862,7 @@ int main(void)
         cmocka_unit_test(test_factor_by_choice),
         cmocka_unit_test(test_accounts),
         cmocka_unit_test(test_unknown_logins),
+        cmocka_unit_test(test_a_hash_is_made_anew_at_todays_cost),
         cmocka_unit_test(test_delays),
         cmocka_unit_test(test_guessing_codes),
         cmocka_unit_test(test_flood),

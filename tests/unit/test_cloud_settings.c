@@ -43,6 +43,7 @@ static void test_example_loads(void **state)
     assert_int_equal(s.api.proxies.n, 0);
     assert_null(s.api.proxy_ca);
     assert_true(s.api.hsts / 1000 == 365 * 86400);
+    assert_true(s.passwords.memory == 64 << 20 && s.passwords.passes == 3);
     assert_true(s.limits.source > 0 && s.limits.token > 0 && s.limits.tenant > 0); /* protected unless told otherwise */
     conf_free(c);
 }
