@@ -43,6 +43,18 @@ static json_t *grant_json(const struct granted *g)
                      json_time_or_null(g->revoked, 0), "state", state_of(g, clock_real()));
 }
 
+/* With what the role is called and allows: to look up roles takes a permission. */
+static json_t *own_json(const struct scope *s, const struct granted *g)
+{
+    struct role role;
+    if (role_get(s->db, s->tenant, g->role, &role) != 0)
+        return NULL;
+    json_t *o = grant_json(g);
+    whole_set(&o, "role_name", jsontext_of(role.name));
+    whole_set(&o, "permissions", json_perms(role.archived ? 0 : role.perms));
+    return o;
+}
+
 json_t *api_own_grants(const struct scope *s, const uint8_t account[ID_LEN])
 {
     struct granted_list list = {0};
@@ -52,7 +64,7 @@ json_t *api_own_grants(const struct scope *s, const uint8_t account[ID_LEN])
     int64_t now = clock_real();
     for (size_t i = 0; i < list.n; i++)
         if (list.items[i].revoked == 0 && (list.items[i].ends == 0 || list.items[i].ends > now))
-            whole_append(&items, grant_json(&list.items[i]));
+            whole_append(&items, own_json(s, &list.items[i]));
     granted_list_done(&list);
     return items;
 }

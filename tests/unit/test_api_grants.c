@@ -73,8 +73,14 @@ static void test_a_grant_opens_and_its_revocation_closes(void **state)
     snprintf(path, sizeof path, "%.80s/revocation", reply_header(&r, "Location"));
     reply_done(&r);
     expect(as(&hr, "GET", "/v1/gateways", NULL), 200, NULL);
+    expect(as(&hr, "GET", "/v1/roles", NULL), 403, "forbidden"); /* but what one may oneself, one sees */
     struct reply me = as(&hr, "GET", "/v1/me", NULL);
-    assert_int_equal(json_array_size(json_object_get(me.json, "grants")), 2);
+    const json_t *grants = json_object_get(me.json, "grants");
+    assert_int_equal(json_array_size(grants), 2);
+    size_t i = strcmp(json_string_value(json_object_get(json_array_get(grants, 0), "role_name")), "HR") == 0;
+    const json_t *technician = json_array_get(grants, i);
+    assert_string_equal(json_string_value(json_object_get(technician, "role_name")), "Technician");
+    assert_int_equal(json_array_size(json_object_get(technician, "permissions")), 5);
     reply_done(&me);
     expect(as(&stranger, "POST", path, NULL), 404, "not-found");
     r = as(&owner, "POST", path, NULL);
