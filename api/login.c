@@ -104,13 +104,12 @@ static void decide(struct api_call *k, struct login *l)
 }
 
 /* From a browser where that login went well before. */
-static bool from_known_device(struct api_call *k, json_t *body)
+static bool from_known_device(struct api_call *k, json_t *body, const char *device)
 {
-    char device[DEVICE_TEXT], canonical[LOGIN_MAX + 1];
+    char canonical[LOGIN_MAX + 1];
     const char *tenant = NULL, *typed = NULL;
     struct attempt at = {0};
-    return session_cookie(k->q->cookie, DEVICE_COOKIE, device, sizeof device) &&
-           json_unpack(body, "{s:s, s:s}", "tenant", &tenant, "login", &typed) == 0 &&
+    return json_unpack(body, "{s:s, s:s}", "tenant", &tenant, "login", &typed) == 0 &&
            login_canonical(typed, canonical) &&
            attempt_init(k->cloud, k->db, ATTEMPT_PASSWORD, tenant, canonical, device,
                         k->q->address ? k->q->address : "", &at) == 0 &&
@@ -128,10 +127,13 @@ static bool with_good_link(struct api_call *k, json_t *body)
 
 bool api_login_known(struct api_call *k)
 {
-    if (!k->db && cloud_db_take(k->cloud, &k->db) != 0)
+    char device[DEVICE_TEXT];
+    const bool login = k->route->fn == api_login;
+    if ((login && !session_cookie(k->q->cookie, DEVICE_COOKIE, device, sizeof device)) ||
+        (!k->db && cloud_db_take(k->cloud, &k->db) != 0))
         return false;
     json_t *body = json_loadb((const char *)k->q->body.p, k->q->body.n, JSON_REJECT_DUPLICATES, NULL);
-    bool known = body && (k->route->fn == api_login ? from_known_device(k, body) : with_good_link(k, body));
+    bool known = body && (login ? from_known_device(k, body, device) : with_good_link(k, body));
     json_decref(body);
     return known;
 }
