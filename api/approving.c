@@ -127,8 +127,6 @@ static int done(const struct scope *s, struct approval *a, const struct api_call
 {
     struct buf CLEANUP(buf_wipe) once;
     bool any = json_object_size(sub->once) > 0;
-    if (!sub->once) /* there was no memory for what is shown once */
-        return -ENOMEM;
     buf_init(&once, APPROVAL_ANSWER_MAX);
     if (!sub->once) /* memory was short when something was put in */
         return -ENOMEM;

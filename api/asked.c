@@ -5,12 +5,13 @@
 #include "api/approvals.h"
 #include "base/clock.h"
 #include "base/str.h"
+#include "cloud/account.h"
+#include "cloud/correction.h"
+#include "cloud/credential.h"
+#include "cloud/dsr.h"
 #include "cloud/jsontext.h"
 #include "cloud/settings_of.h"
 #include "cloud/tell.h"
-
-#define PEOPLE "/v1/people/"
-#define ID_TEXT ((size_t)ID_LEN * 2)
 
 /* ---- whether it does ---- */
 
@@ -43,8 +44,8 @@ static bool is_rehearsal(const struct api_call *k)
         return false;
     if (mode)
         return strcmp(mode, "preview") == 0;
-    struct bytes b = k->q->body;
-    json_t *body = b.n ? json_loadb((const char *)b.p, b.n, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    json_t *body = NULL;
+    (void)jsontext_read(k->q->body, NULL, &body);
     bool is = json_is_true(json_object_get(body, "dry_run"));
     json_decref(body);
     return is;
@@ -64,35 +65,85 @@ static int wanted(struct api_call *k, bool *ret_wanted)
 
 /* ---- keeping it ---- */
 
+/* Whose key what an id names is under. CLOUD_ABSENT: nobody's. */
+typedef int key_fn(struct api_call *k, const uint8_t id[ID_LEN], uint8_t ret[ID_LEN]);
+
 /* Of a damaged one the key is known. */
-static bool is_there(int r)
+static int key_is(int r, const uint8_t key[ID_LEN], uint8_t ret[ID_LEN])
 {
-    return r == 0 || r == CLOUD_DAMAGED;
+    if (r == CLOUD_DAMAGED)
+        r = 0;
+    if (r == 0)
+        memcpy(ret, key, ID_LEN);
+    return r;
 }
 
-static bool person_named(struct api_call *k, const char *text, struct person *ret)
+static int of_person(struct api_call *k, const uint8_t id[ID_LEN], uint8_t ret[ID_LEN])
 {
-    char hex[2 * ID_LEN + 1] = "";
+    struct person p = {0};
+    int r = key_is(people_get(k->cloud, k->db, k->tenant, id, &p), p.key, ret);
+    crypto_wipe(&p, sizeof p);
+    return r;
+}
+
+static int of_account(struct api_call *k, const uint8_t id[ID_LEN], uint8_t ret[ID_LEN])
+{
+    struct scope s;
+    struct account CLEANUP(account_wipe) a = {0};
+    int r = scope_init(k->cloud, k->db, k->tenant, &s);
+    return r == 0 ? key_is(account_find(&s, id, &a), a.key, ret) : r;
+}
+
+static int of_credential(struct api_call *k, const uint8_t id[ID_LEN], uint8_t ret[ID_LEN])
+{
+    struct credential c = {0};
+    int r = credential_get(k->cloud, k->db, k->tenant, id, &c);
+    if (r == 0)
+        r = of_person(k, c.person, ret);
+    crypto_wipe(&c, sizeof c);
+    return r == CLOUD_DAMAGED ? CLOUD_ABSENT : r;
+}
+
+static int of_correction(struct api_call *k, const uint8_t id[ID_LEN], uint8_t ret[ID_LEN])
+{
+    struct correction c = {0};
+    int r = key_is(correction_get(k->cloud, k->db, k->tenant, id, &c), c.key, ret);
+    crypto_wipe(&c, sizeof c);
+    return r;
+}
+
+static int of_dsr(struct api_call *k, const uint8_t id[ID_LEN], uint8_t ret[ID_LEN])
+{
+    struct dsr d = {0};
+    int r = key_is(dsr_get(k->cloud, k->db, k->tenant, id, &d), d.key, ret);
+    crypto_wipe(&d, sizeof d);
+    return r;
+}
+
+static const struct {
+    const char *prefix; /* of a pattern whose {id} names it */
+    key_fn *fn;
+} named_by[] = {{"/v1/people/", of_person},
+                {"/v1/accounts/", of_account},
+                {"/v1/credentials/", of_credential},
+                {"/v1/corrections/", of_correction},
+                {"/v1/requests/", of_dsr}};
+
+/* The key of the person that a request is about, by its path or by the member `person` of its body. CLOUD_ABSENT: it is
+ * about none. */
+static int key_of(struct api_call *k, uint8_t ret[ID_LEN])
+{
     uint8_t id[ID_LEN];
-    if (strcspn(text, "/") != ID_TEXT)
-        return false;
-    memcpy(hex, text, ID_TEXT);
-    return str_unhex(hex, id, ID_LEN) == 0 && is_there(call_sure(k, people_get(k->cloud, k->db, k->tenant, id, ret)));
-}
-
-/* The person that a request is about, by its path or by the member `person` of its body; false: none. */
-static bool person_of(struct api_call *k, struct person *ret)
-{
-    const struct http_request *q = k->q;
-    if (str_starts(q->path, PEOPLE))
-        return person_named(k, q->path + sizeof PEOPLE - 1, ret);
     json_t *body = NULL;
-    if (q->body.n > 0 && jsontext_read(q->body, NULL, &body) == -ENOMEM)
-        (void)call_sure(k, -ENOMEM);
+    for (size_t i = 0; i < ARRAY_LEN(named_by); i++)
+        if (str_starts(k->route->pattern, named_by[i].prefix) && str_unhex(k->param, id, ID_LEN) == 0)
+            return named_by[i].fn(k, id, ret);
+    if (k->q->body.n > 0 && jsontext_read(k->q->body, NULL, &body) == -ENOMEM)
+        return -ENOMEM;
     const char *text = json_string_value(json_object_get(body, "person"));
-    bool is = text && person_named(k, text, ret);
+    int r = text && str_unhex(text, id, ID_LEN) == 0 ? of_person(k, id, ret) : CLOUD_ABSENT;
     json_decref(body);
-    return is;
+    return r;
 }
 
 _Static_assert(HTTP_QUERY_MAX <= APPROVAL_QUERY_MAX, "all parameters of a request can be kept");
@@ -126,15 +177,12 @@ static int tell(const struct scope *s, const struct approval *a)
 static int ask(struct api_call *k, struct approval *a)
 {
     struct scope s;
-    struct person person;
     const struct approval_asked asked = asked_of(k);
     *a = (struct approval){.perm = k->route->perm, .requested = clock_real(), .state = APPROVAL_WAITING};
     str_copy(a->home, sizeof a->home, k->who.home);
     memcpy(a->account, k->who.account, ID_LEN);
-    if (person_of(k, &person))
-        memcpy(a->key, person.key, ID_LEN);
-    int r = *k->unsure; /* whose key it is kept under */
-    if (r == 0)
+    int r = key_of(k, a->key);
+    if (r == 0 || r == CLOUD_ABSENT)
         r = scope_init(k->cloud, k->db, k->tenant, &s);
     if (r == 0)
         r = crypto_random(a->id, ID_LEN);

@@ -249,6 +249,52 @@ static void test_the_store_tells_little_and_forgets(void **state)
     assert_int_equal(approval_get(&s, id, clock_real(), &a), CLOUD_ABSENT);
 }
 
+/* Whoever is meant may stand behind an id that is not the person's. */
+static void test_a_request_belongs_to_whom_it_is_about(void **state)
+{
+    char path[64], decision[96];
+    uint8_t id[ID_LEN];
+    struct human eve = human_make("acme", "eve");
+    want(PERM_BIT(PERM_ACCOUNTS_CHANGE));
+    ask(&ada, "PATCH", path_of("/v1/accounts/%s", str_hex(eve.account.id, ID_LEN, (char[2 * ID_LEN + 1]){0})),
+        "{\"mail\":\"eve@example.org\"}", path, decision);
+    id_of(path, id);
+    assert_int_equal(count("SELECT count(*) FROM approval_part WHERE id = ?1", id), 1);
+    want(0);
+    expect(as(&ada, "POST",
+              path_of("/v1/people/%s/erasure", str_hex(eve.account.person, ID_LEN, (char[2 * ID_LEN + 1]){0})),
+              "{\"dry_run\":false}"),
+           200, NULL);
+    assert_int_equal(count("SELECT count(*) FROM approval_part WHERE id = ?1", id), 0);
+    assert_int_equal(count("SELECT count(*) FROM approval WHERE id = ?1", id), 0);
+}
+
+/* Who leads the same team can approve, though he reaches nobody else. */
+static void test_who_reaches_whom_it_is_about_decides(void **state)
+{
+    char path[64], decision[96], correction[96], body[256], person[2 * ID_LEN + 1];
+    struct human lead = human_make("acme", "lead"), deputy = human_make("acme", "deputy"),
+                 other = human_make("acme", "other");
+    struct grant_reach reach = {.kind = REACH_PERSON};
+    memcpy(reach.id, carl.account.person, ID_LEN);
+    (void)human_grant(&lead, ROLE_TEAM_LEAD, &reach, 0);
+    (void)human_grant(&deputy, ROLE_TEAM_LEAD, &reach, 0);
+    memcpy(reach.id, bob.account.person, ID_LEN);
+    (void)human_grant(&other, ROLE_TEAM_LEAD, &reach, 0);
+    want(PERM_BIT(PERM_CORRECTIONS_APPROVE));
+    snprintf(body, sizeof body,
+             "{\"person\":\"%s\",\"kind\":\"add\",\"time\":\"2026-11-02T07:00:00Z\",\"direction\":\"in\","
+             "\"reason\":\"forgot\"}",
+             str_hex(carl.account.person, ID_LEN, person));
+    struct reply r = as(&ada, "POST", "/v1/corrections", body);
+    assert_int_equal(r.status, 201);
+    snprintf(correction, sizeof correction, "/v1/corrections/%s/decision", reply_text(&r, "id"));
+    reply_done(&r);
+    ask(&lead, "POST", correction, "{\"decision\":\"approved\",\"reason\":\"seen\"}", path, decision);
+    expect(as(&other, "POST", decision, "{\"approve\":true}"), 404, "not-found");
+    assert_int_equal(approve(&deputy, decision), 200);
+}
+
 static void test_nobody_fills_the_store(void **state)
 {
     struct scope s = fixture_begin(&f, "acme");
@@ -457,6 +503,8 @@ int main(void)
         cmocka_unit_test(test_preconditions_are_kept),
         cmocka_unit_test(test_an_idempotency_key_asks_once),
         cmocka_unit_test(test_the_store_tells_little_and_forgets),
+        cmocka_unit_test(test_a_request_belongs_to_whom_it_is_about),
+        cmocka_unit_test(test_who_reaches_whom_it_is_about_decides),
         cmocka_unit_test(test_nobody_fills_the_store),
         cmocka_unit_test(test_who_asked_takes_the_link_once),
         cmocka_unit_test(test_the_trail_tells_asking_from_doing),
