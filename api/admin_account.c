@@ -109,10 +109,7 @@ static int in_transaction(struct admin_call *a, const char *tenant, account_fn *
         r = fn(a, &s, &acc, out);
     if (r == 0)
         r = note(a, &s, &acc);
-    if (r == 0)
-        return cloud_commit(a->cloud, a->db);
-    cloud_rollback(a->cloud, a->db);
-    return r;
+    return cloud_end(a->cloud, a->db, r);
 }
 
 static int change(struct admin_call *a, account_fn *fn)

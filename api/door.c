@@ -167,10 +167,7 @@ void api_security_reports_create(struct api_call *k)
         r = cloud_begin(k->cloud, k->db);
     if (r == 0) {
         r = add(k, told, id);
-        if (r == 0)
-            r = cloud_commit(k->cloud, k->db);
-        else
-            cloud_rollback(k->cloud, k->db);
+        r = cloud_end(k->cloud, k->db, r);
     }
     json_decref(told);
     received(k, r, id);

@@ -140,10 +140,7 @@ static void wrong_code(struct api_call *k, const struct attempt *a, int64_t now)
     int r = cloud_begin(k->cloud, k->db);
     if (r == 0) {
         r = attempt_failed(k->db, a, now, &alarm);
-        if (r == 0)
-            r = cloud_commit(k->cloud, k->db);
-        else
-            cloud_rollback(k->cloud, k->db);
+        r = cloud_end(k->cloud, k->db, r);
     }
     if (r != 0) {
         call_outcome(k, r, "invitation");
@@ -182,10 +179,7 @@ static int use(struct api_call *k, const char *code, int64_t now)
     r = invitation_use(k->cloud, k->db, code, k->q->body, now, &k->r->body, &g, &i);
     if (r == 0)
         r = note(k, &g);
-    if (r == 0)
-        return cloud_commit(k->cloud, k->db);
-    cloud_rollback(k->cloud, k->db);
-    return r;
+    return cloud_end(k->cloud, k->db, r);
 }
 
 static void enrol(struct api_call *k, const char *code)

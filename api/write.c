@@ -104,10 +104,7 @@ void api_write(struct api_call *k)
     if (r == 0 && keyed)
         r = note_done(k, &o);
     FAULT_KILL("api-before-commit");
-    if (r == 0)
-        r = cloud_commit(k->cloud, k->db);
-    else
-        cloud_rollback(k->cloud, k->db);
+    r = cloud_end(k->cloud, k->db, r);
     FAULT_KILL("api-after-commit");
     if (r == 0 && k->then)
         k->then(k);

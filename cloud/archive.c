@@ -70,16 +70,10 @@ int archive_person(struct cloud *c, struct db *db, const char *tenant, const uin
 {
     struct scope s;
     struct person p;
-    int r = cloud_begin(c, db);
+    int r = scope_begin(c, db, tenant, &s);
     if (r != 0)
         return r;
-    r = scope_init(c, db, tenant, &s);
-    if (r == 0)
-        r = archive(&s, id, archived, &p);
-    if (r == 0)
-        r = cloud_commit(c, db);
-    else
-        cloud_rollback(c, db);
+    r = cloud_end(c, db, archive(&s, id, archived, &p));
     if (r == 0)
         *ret_person = p;
     return r;

@@ -391,8 +391,5 @@ int changes_upgrade(struct cloud *c, struct db *db, const char *tenant)
     r = cloud_begin(c, db);
     if (r == 0)
         r = upgrade(&s);
-    if (r == 0)
-        return cloud_commit(c, db);
-    cloud_rollback(c, db);
-    return r;
+    return cloud_end(c, db, r);
 }

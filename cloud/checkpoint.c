@@ -254,10 +254,7 @@ int checkpoint_make(struct cloud *c, struct db *db, const char *tenant, bool fre
         r = cloud_begin(c, db);
     if (r == 0) {
         r = make(c, db, tenant, fresh, key, &t);
-        if (r == 0)
-            r = cloud_commit(c, db);
-        else
-            cloud_rollback(c, db);
+        r = cloud_end(c, db, r);
     }
     crypto_key_free(key);
     if (r == 0)

@@ -324,6 +324,53 @@ void cloud_rollback(struct cloud *c, struct db *db)
     db_rollback(db);
 }
 
+int cloud_end(struct cloud *c, struct db *db, int r)
+{
+    if (r == 0)
+        return cloud_commit(c, db);
+    cloud_rollback(c, db);
+    return r;
+}
+
+int scope_begin(struct cloud *c, struct db *db, const char *tenant, struct scope *ret_scope)
+{
+    int r = cloud_begin(c, db);
+    if (r != 0)
+        return r;
+    r = scope_init(c, db, tenant, ret_scope);
+    if (r != 0)
+        cloud_rollback(c, db);
+    return r;
+}
+
+static int sweep_stmt(struct db *db, const char *sql, int64_t before, const char *tenant, struct db_stmt **ret)
+{
+    int r = db_stmt(db, sql, ret);
+    if (r != 0)
+        return r;
+    db_bind_int(*ret, 1, before);
+    if (tenant != NULL)
+        db_bind_text(*ret, 2, tenant);
+    return 0;
+}
+
+int cloud_sweep(struct cloud *c, struct db *db, const char *due, const char *sql, int64_t before, const char *tenant)
+{
+    struct db_stmt *s;
+    int r = sweep_stmt(db, due, before, tenant, &s);
+    if (r != 0)
+        return r;
+    r = db_step(s);
+    db_done(s);
+    if (r != DB_ROW)
+        return r;
+    r = cloud_begin(c, db);
+    if (r != 0)
+        return r;
+    r = sweep_stmt(db, sql, before, tenant, &s);
+    return cloud_end(c, db, r == 0 ? db_must(s) : r);
+}
+
 int scope_fenced(struct cloud *c, struct db *db, const char *tenant, struct scope *ret_scope, uint64_t *ret_key_gen)
 {
     struct tenant t;

@@ -475,16 +475,10 @@ int correction_request(struct cloud *c, struct db *db, const char *tenant, const
     struct scope s;
     if (!request_valid(correction))
         return CLOUD_INVALID;
-    int r = cloud_begin(c, db);
+    int r = scope_begin(c, db, tenant, &s);
     if (r != 0)
         return r;
-    r = scope_init(c, db, tenant, &s);
-    if (r == 0)
-        r = request(&s, person, correction);
-    if (r == 0)
-        return cloud_commit(c, db);
-    cloud_rollback(c, db);
-    return r;
+    return cloud_end(c, db, request(&s, person, correction));
 }
 
 static int decide(const struct scope *s, const uint8_t id[ID_LEN], struct correction *c, const struct correction *said)
@@ -513,16 +507,10 @@ int correction_decide(struct cloud *c, struct db *db, const char *tenant, const 
         return CLOUD_INVALID;
     memcpy(said.decider, account, ID_LEN);
     str_copy(said.answer, sizeof said.answer, reason);
-    int r = cloud_begin(c, db);
+    int r = scope_begin(c, db, tenant, &s);
     if (r != 0)
         return r;
-    r = scope_init(c, db, tenant, &s);
-    if (r == 0)
-        r = decide(&s, id, &found, &said);
-    if (r == 0)
-        r = cloud_commit(c, db);
-    else
-        cloud_rollback(c, db);
+    r = cloud_end(c, db, decide(&s, id, &found, &said));
     if (r == 0)
         *ret_correction = found;
     return r;

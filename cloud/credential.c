@@ -140,16 +140,10 @@ int credential_assign(struct cloud *c, struct db *db, const char *tenant, const 
     memcpy(n.person, person, ID_LEN);
     if (!cred_valid(cred) || from >= until || rendering_name(rendering) == NULL)
         return CLOUD_INVALID;
-    int r = cloud_begin(c, db);
+    int r = scope_begin(c, db, tenant, &s);
     if (r != 0)
         return r;
-    r = scope_init(c, db, tenant, &s);
-    if (r == 0)
-        r = assign(&s, &n, &claimed);
-    if (r == 0)
-        r = cloud_commit(c, db);
-    else
-        cloud_rollback(c, db);
+    r = cloud_end(c, db, assign(&s, &n, &claimed));
     if (r == 0) {
         *ret_credential = n;
         if (ret_refiled != NULL)
@@ -187,16 +181,10 @@ int credential_unassign(struct cloud *c, struct db *db, const char *tenant, cons
     struct scope s;
     struct credential done;
     uint64_t moved = 0;
-    int r = cloud_begin(c, db);
+    int r = scope_begin(c, db, tenant, &s);
     if (r != 0)
         return r;
-    r = scope_init(c, db, tenant, &s);
-    if (r == 0)
-        r = unassign(&s, id, until, &done, &moved);
-    if (r == 0)
-        r = cloud_commit(c, db);
-    else
-        cloud_rollback(c, db);
+    r = cloud_end(c, db, unassign(&s, id, until, &done, &moved));
     if (r == 0) {
         *ret_credential = done;
         if (ret_refiled != NULL)

@@ -64,6 +64,8 @@ int db_step(struct db_stmt *s);
 int db_run(struct db_stmt *s);
 /* The same where a conflict is not expected: -EEXIST, so that no outcome of another module is mistaken for it. */
 int db_must(struct db_stmt *s);
+/* The number in the first column of the one row there is, for counts; then db_done(). -EIO: there is none. */
+int db_number(struct db_stmt *s, int64_t *ret);
 /* Inside a transaction: a number that differs from an earlier one when another connection has committed in between. */
 int db_foreign(struct db *db, int64_t *ret_version);
 int64_t db_changes(struct db *db); /* rows changed by the last statement */

@@ -235,11 +235,7 @@ static int count_waiting(const struct scope *s, const uint8_t webhook[ID_LEN], i
     if (r != 0)
         return r;
     db_bind_blob(st, 2, BYTES(webhook, ID_LEN));
-    r = db_step(st);
-    if (r == DB_ROW)
-        *ret_n = db_int(st, 0);
-    db_done(st);
-    return r == DB_ROW ? 0 : r == 0 ? -EIO : r;
+    return db_number(st, ret_n);
 }
 
 int delivery_add(const struct scope *s, const uint8_t webhook[ID_LEN], const char *type, json_t *data,
@@ -433,16 +429,10 @@ static int tried(const struct scope *s, const struct webhook_due *w, const struc
 int delivery_tried(struct cloud *c, struct db *db, const struct webhook_due *w, const struct delivery *d, int64_t due)
 {
     struct scope s;
-    int r = cloud_begin(c, db);
+    int r = scope_begin(c, db, w->tenant, &s);
     if (r != 0)
         return r;
-    r = scope_init(c, db, w->tenant, &s);
-    if (r == 0)
-        r = tried(&s, w, d, due);
-    if (r == 0)
-        return cloud_commit(c, db);
-    cloud_rollback(c, db);
-    return r;
+    return cloud_end(c, db, tried(&s, w, d, due));
 }
 
 /* ---- the changes feed ---- */
@@ -481,12 +471,10 @@ static int tell(const struct scope *s, const struct moved *m, int64_t now)
 static int tell_one(struct cloud *c, struct db *db, const struct moved *m, int64_t now)
 {
     struct scope s;
-    int r = cloud_begin(c, db);
+    int r = scope_begin(c, db, m->tenant, &s);
     if (r != 0)
         return r;
-    r = scope_init(c, db, m->tenant, &s);
-    if (r == 0)
-        r = tell(&s, m, now);
+    r = tell(&s, m, now);
     if (r == 0)
         return cloud_commit(c, db);
     cloud_rollback(c, db);

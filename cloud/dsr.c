@@ -233,16 +233,10 @@ int dsr_make(struct cloud *c, struct db *db, const char *tenant, const uint8_t p
     struct dsr d = {.kind = kind, .state = DSR_OPEN, .requested = clock_real()};
     if (text != NULL && (!text_valid(text) || str_copy(d.text, sizeof d.text, text) != 0))
         return CLOUD_INVALID;
-    int r = cloud_begin(c, db);
+    int r = scope_begin(c, db, tenant, &s);
     if (r != 0)
         return r;
-    r = scope_init(c, db, tenant, &s);
-    if (r == 0)
-        r = make(&s, person, &d);
-    if (r == 0)
-        r = cloud_commit(c, db);
-    else
-        cloud_rollback(c, db);
+    r = cloud_end(c, db, make(&s, person, &d));
     if (r == 0)
         *ret_dsr = d;
     return r;
@@ -255,12 +249,10 @@ int dsr_decide(struct cloud *c, struct db *db, const char *tenant, const uint8_t
     struct dsr d;
     if (answer[0] == '\0' || !text_valid(answer))
         return CLOUD_INVALID;
-    int r = cloud_begin(c, db);
+    int r = scope_begin(c, db, tenant, &s);
     if (r != 0)
         return r;
-    r = scope_init(c, db, tenant, &s);
-    if (r == 0)
-        r = find(&s, id, &d);
+    r = find(&s, id, &d);
     if (r == 0 && d.state != DSR_OPEN)
         r = CLOUD_CONFLICT;
     if (r == 0) {
@@ -270,10 +262,7 @@ int dsr_decide(struct cloud *c, struct db *db, const char *tenant, const uint8_t
         str_copy(d.answer, sizeof d.answer, answer);
         r = put(&s, &d);
     }
-    if (r == 0)
-        r = cloud_commit(c, db);
-    else
-        cloud_rollback(c, db);
+    r = cloud_end(c, db, r);
     if (r == 0)
         *ret_dsr = d;
     return r;

@@ -304,12 +304,10 @@ int erasure_make(struct cloud *c, struct db *db, const char *tenant, const uint8
 {
     struct scope s;
     struct tomb t;
-    int r = cloud_begin(c, db);
+    int r = scope_begin(c, db, tenant, &s);
     if (r != 0)
         return r;
-    r = scope_init(c, db, tenant, &s);
-    if (r == 0)
-        r = erase(&s, person, asked, &t);
+    r = erase(&s, person, asked, &t);
     if (r != 0) {
         cloud_rollback(c, db);
         return r;
@@ -392,10 +390,7 @@ static int roll_forward(struct cloud *c, struct db *db, const char *tenant)
              (unsigned long long)generation);
     keyring_redo(s.ring);
     r = redo(&s, key_gen);
-    if (r == 0)
-        return cloud_commit(c, db);
-    cloud_rollback(c, db);
-    return r;
+    return cloud_end(c, db, r);
 }
 
 /* The last generation of those not done; 0: none. */
@@ -405,11 +400,7 @@ static int undone(const struct scope *s, int64_t *ret_generation)
     int r = scope_stmt(s, "SELECT max(generation) FROM erasure WHERE tenant_id = ?1 AND done = 0", &st);
     if (r != 0)
         return r;
-    r = db_step(st);
-    if (r == DB_ROW)
-        *ret_generation = db_int(st, 0);
-    db_done(st);
-    return r == DB_ROW ? 0 : r == 0 ? -EIO : r;
+    return db_number(st, ret_generation);
 }
 
 static int id_from_row(struct db_stmt *st, void *arg, void *item)
@@ -464,10 +455,7 @@ static int note_done(const struct scope *s, int64_t generation)
         db_bind_int(st, 3, generation);
         r = db_must(st);
     }
-    if (r == 0)
-        r = cloud_commit(s->c, s->db);
-    else
-        cloud_rollback(s->c, s->db);
+    r = cloud_end(s->c, s->db, r);
     if (r == 0)
         audit_soon(s->c);
     return r;

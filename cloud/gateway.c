@@ -353,10 +353,7 @@ int gateway_add(struct cloud *c, struct db *db, const char *tenant, const char *
         r = add_in_transaction(c, db, q, &g, ret_bundle);
         if (r == 0)
             r = tell_change(c, db, &g);
-        if (r == 0)
-            r = cloud_commit(c, db);
-        else
-            cloud_rollback(c, db);
+        r = cloud_end(c, db, r);
     }
     free(q);
     if (r == 0)
@@ -456,11 +453,7 @@ static int revoke(struct cloud *c, struct db *db, const char *tenant, const uint
     }
     if (r == 0 && db_changes(db) > 0)
         r = tell_revoked(c, db, gw, newest);
-    if (r == 0)
-        r = cloud_commit(c, db);
-    else
-        cloud_rollback(c, db);
-    return r;
+    return cloud_end(c, db, r);
 }
 
 int gateway_revoke_of(struct cloud *c, struct db *db, const char *tenant, const uint8_t gw[GW_LEN])
@@ -501,10 +494,7 @@ int gateway_set_site(struct cloud *c, struct db *db, const char *tenant, const u
     }
     if (r == 0)
         r = tell_change(c, db, &g);
-    if (r == 0)
-        return cloud_commit(c, db);
-    cloud_rollback(c, db);
-    return r;
+    return cloud_end(c, db, r);
 }
 
 /* ---- what it says of itself ---- */

@@ -127,11 +127,7 @@ static int count_open(const struct scope *s, const struct granted *g, int64_t *r
         return r;
     db_bind_blob(st, 2, BYTES(g->account, ID_LEN));
     db_bind_int(st, 3, g->created);
-    r = db_step(st);
-    if (r == DB_ROW)
-        *ret_n = db_int(st, 0);
-    db_done(st);
-    return r == DB_ROW ? 0 : r == 0 ? -EIO : r;
+    return db_number(st, ret_n);
 }
 
 int granted_add(const struct scope *s, const struct granted *g)

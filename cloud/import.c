@@ -207,10 +207,7 @@ int import_resume(struct cloud *c, struct db *db)
         r = db_stmt(db, "UPDATE import_run SET state = 3 WHERE state = 1", &st);
     if (r == 0)
         r = db_must(st);
-    if (r == 0)
-        return cloud_commit(c, db);
-    cloud_rollback(c, db);
-    return r;
+    return cloud_end(c, db, r);
 }
 
 /* ---- a run ---- */
@@ -290,16 +287,10 @@ static int slice(struct run *x, const struct scope *s, bool *ret_end)
 static int in_transaction(struct run *x, bool *ret_end)
 {
     struct scope s;
-    int r = cloud_begin(x->c, x->db);
+    int r = scope_begin(x->c, x->db, x->tenant, &s);
     if (r != 0)
         return r;
-    r = scope_init(x->c, x->db, x->tenant, &s);
-    if (r == 0)
-        r = slice(x, &s, ret_end);
-    if (r == 0)
-        return cloud_commit(x->c, x->db);
-    cloud_rollback(x->c, x->db);
-    return r;
+    return cloud_end(x->c, x->db, slice(x, &s, ret_end));
 }
 
 static int begin(struct run *x)
@@ -318,10 +309,7 @@ static int begin(struct run *x)
         r = put_run(&s, &x->m);
     if (r == 0)
         r = forget_old(&s);
-    if (r == 0)
-        return cloud_commit(x->c, x->db);
-    cloud_rollback(x->c, x->db);
-    return r;
+    return cloud_end(x->c, x->db, r);
 }
 
 /* What was committed stays; that the rest was not is on record, if that can still be written. */

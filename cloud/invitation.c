@@ -165,10 +165,7 @@ int invitation_add(struct cloud *c, struct db *db, const char *tenant, const uin
         r = cloud_begin(c, db);
     if (r == 0) {
         r = add(c, db, tenant, code, &i);
-        if (r == 0)
-            r = cloud_commit(c, db);
-        else
-            cloud_rollback(c, db);
+        r = cloud_end(c, db, r);
     }
     if (r == 0) {
         memcpy(ret_code, code, sizeof code);
@@ -196,10 +193,7 @@ int invitation_revoke(struct cloud *c, struct db *db, const char *tenant, const 
         db_bind_int(s, 3, clock_real());
         r = db_must(s);
     }
-    if (r == 0)
-        return cloud_commit(c, db);
-    cloud_rollback(c, db);
-    return r;
+    return cloud_end(c, db, r);
 }
 
 /* ---- using ---- */
@@ -305,8 +299,5 @@ int invitation_sweep(struct cloud *c, struct db *db, int64_t now)
         db_bind_int(s, 1, now - KEPT_US);
         r = db_must(s);
     }
-    if (r == 0)
-        return cloud_commit(c, db);
-    cloud_rollback(c, db);
-    return r;
+    return cloud_end(c, db, r);
 }

@@ -113,26 +113,7 @@ int link_end_all(const struct scope *s, const uint8_t account[ID_LEN])
 
 int link_sweep(struct cloud *c, struct db *db, int64_t now)
 {
-    struct db_stmt *st;
-    int r = db_stmt(db, "SELECT 1 FROM link WHERE expires <= ?1 LIMIT 1", &st);
-    if (r != 0)
-        return r;
-    db_bind_int(st, 1, now);
-    r = db_step(st);
-    db_done(st);
-    if (r != DB_ROW)
-        return r;
-    r = cloud_begin(c, db);
-    if (r == 0)
-        r = db_stmt(db, "DELETE FROM link WHERE expires <= ?1", &st);
-    if (r == 0) {
-        db_bind_int(st, 1, now);
-        r = db_must(st);
-    }
-    if (r == 0)
-        return cloud_commit(c, db);
-    cloud_rollback(c, db);
-    return r;
+    return cloud_sweep(c, db, SWEEP("link WHERE expires <= ?1"), now, NULL);
 }
 
 void link_url(const struct cloud *c, enum link_kind kind, const char *text, char *ret, size_t size)

@@ -208,12 +208,10 @@ static int sweep_boot(const struct scope *s, const struct boot_row *b, int64_t n
 {
     uint64_t n = 0;
     struct scope inside;
-    int r = cloud_begin(s->c, s->db);
+    int r = scope_begin(s->c, s->db, s->tenant, &inside);
     if (r != 0)
         return r;
-    r = scope_init(s->c, s->db, s->tenant, &inside);
-    if (r == 0)
-        r = place_boot(&inside, b, now, &n);
+    r = place_boot(&inside, b, now, &n);
     if (r == 0 && n > 0)
         r = cloud_commit(s->c, s->db);
     else

@@ -98,51 +98,15 @@ int once_put(struct db *db, const char *tenant, const struct once *o, int64_t no
 
 /* ---- what is over ---- */
 
-static int is_due(struct db *db, const char *tenant, int64_t before, bool *ret_due)
-{
-    struct db_stmt *s;
-    int r = db_stmt(db, "SELECT 1 FROM idempotency WHERE tenant_id = ?1 AND created < ?2 LIMIT 1", &s);
-    if (r != 0)
-        return r;
-    db_bind_text(s, 1, tenant);
-    db_bind_int(s, 2, before);
-    r = db_step(s);
-    *ret_due = r == DB_ROW;
-    db_done(s);
-    return r < 0 ? r : 0;
-}
-
-static int sweep_tenant(struct cloud *c, struct db *db, const char *tenant, int64_t before)
-{
-    struct db_stmt *s;
-    bool due = false;
-    int r = is_due(db, tenant, before, &due);
-    if (r != 0 || !due)
-        return r;
-    r = cloud_begin(c, db);
-    if (r != 0)
-        return r;
-    r = db_stmt(db, "DELETE FROM idempotency WHERE tenant_id = ?1 AND created < ?2", &s);
-    if (r == 0) {
-        db_bind_text(s, 1, tenant);
-        db_bind_int(s, 2, before);
-        r = db_must(s);
-    }
-    if (r == 0)
-        return cloud_commit(c, db);
-    cloud_rollback(c, db);
-    return r;
-}
-
 int once_sweep(struct cloud *c, struct db *db, int64_t now)
 {
     struct tenant_list l;
     int r = tenant_list(db, &l);
     if (r != 0)
         return r;
-    r = sweep_tenant(c, db, "", now - ONCE_KEPT_US);
-    for (size_t i = 0; r == 0 && i < l.n; i++)
-        r = sweep_tenant(c, db, l.items[i].id, now - ONCE_KEPT_US);
+    for (size_t i = 0; r == 0 && i <= l.n; i++)
+        r = cloud_sweep(c, db, SWEEP("idempotency WHERE created < ?1 AND tenant_id = ?2"), now - ONCE_KEPT_US,
+                        i < l.n ? l.items[i].id : ""); /* "": the operator's */
     tenant_list_done(&l);
     return r;
 }

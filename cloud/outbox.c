@@ -69,11 +69,7 @@ static int count_waiting(const struct scope *s, int64_t *ret_n)
     int r = scope_stmt(s, "SELECT count(*) FROM mail WHERE tenant_id = ?1 AND state = 0", &st);
     if (r != 0)
         return r;
-    r = db_step(st);
-    if (r == DB_ROW)
-        *ret_n = db_int(st, 0);
-    db_done(st);
-    return r == DB_ROW ? 0 : r == 0 ? -EIO : r;
+    return db_number(st, ret_n);
 }
 
 static int insert(const struct scope *s, const uint8_t id[ID_LEN], struct bytes key_id, int64_t now,
@@ -264,10 +260,7 @@ int outbox_sent(struct cloud *c, struct db *db, const struct mail_due *m)
         db_bind_blob(s, 2, BYTES(m->id, ID_LEN));
         r = db_must(s);
     }
-    if (r == 0)
-        return cloud_commit(c, db);
-    cloud_rollback(c, db);
-    return r;
+    return cloud_end(c, db, r);
 }
 
 int outbox_put_off(struct cloud *c, struct db *db, const struct mail_due *m, int64_t due, enum mail_state state)
@@ -284,10 +277,7 @@ int outbox_put_off(struct cloud *c, struct db *db, const struct mail_due *m, int
         db_bind_int(s, 4, due);
         r = db_must(s);
     }
-    if (r == 0)
-        return cloud_commit(c, db);
-    cloud_rollback(c, db);
-    return r;
+    return cloud_end(c, db, r);
 }
 
 int outbox_sweep(struct cloud *c, struct db *db, int64_t now)
@@ -309,10 +299,7 @@ int outbox_sweep(struct cloud *c, struct db *db, int64_t now)
         db_bind_int(s, 1, now - MAIL_KEPT_US);
         r = db_must(s);
     }
-    if (r == 0)
-        return cloud_commit(c, db);
-    cloud_rollback(c, db);
-    return r;
+    return cloud_end(c, db, r);
 }
 
 /* ---- looking ---- */

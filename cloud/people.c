@@ -172,16 +172,10 @@ int people_create(struct cloud *c, struct db *db, const char *tenant, const stru
     struct person p = {.from = TIME_MIN, .until = TIME_MAX};
     if (!people_apply(&p, set))
         return CLOUD_INVALID;
-    int r = cloud_begin(c, db);
+    int r = scope_begin(c, db, tenant, &s);
     if (r != 0)
         return r;
-    r = scope_init(c, db, tenant, &s);
-    if (r == 0)
-        r = people_add(&s, &p);
-    if (r == 0)
-        r = cloud_commit(c, db);
-    else
-        cloud_rollback(c, db);
+    r = cloud_end(c, db, people_add(&s, &p));
     if (r == 0)
         *ret_person = p;
     return r;
@@ -354,16 +348,10 @@ int people_update(struct cloud *c, struct db *db, const char *tenant, const uint
 {
     struct scope s;
     struct person p;
-    int r = cloud_begin(c, db);
+    int r = scope_begin(c, db, tenant, &s);
     if (r != 0)
         return r;
-    r = scope_init(c, db, tenant, &s);
-    if (r == 0)
-        r = update(&s, id, set, &p);
-    if (r == 0)
-        r = cloud_commit(c, db);
-    else
-        cloud_rollback(c, db);
+    r = cloud_end(c, db, update(&s, id, set, &p));
     if (r == 0)
         *ret_person = p;
     return r;
@@ -465,8 +453,5 @@ int people_upgrade(struct cloud *c, struct db *db)
     tenant_list_done(&l);
     if (r == 0 && all)
         r = meta_put(db, "personnel_numbers", 1);
-    if (r == 0)
-        return cloud_commit(c, db);
-    cloud_rollback(c, db);
-    return r;
+    return cloud_end(c, db, r);
 }

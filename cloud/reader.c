@@ -298,16 +298,10 @@ int reader_update(struct cloud *c, struct db *db, const char *tenant, const uint
                   const struct reader_set *set)
 {
     struct scope s;
-    int r = cloud_begin(c, db);
+    int r = scope_begin(c, db, tenant, &s);
     if (r != 0)
         return r;
-    r = scope_init(c, db, tenant, &s);
-    if (r == 0)
-        r = update(&s, id, set);
-    if (r == 0)
-        return cloud_commit(c, db);
-    cloud_rollback(c, db);
-    return r;
+    return cloud_end(c, db, update(&s, id, set));
 }
 
 /* ---- what punches mean by setting ---- */

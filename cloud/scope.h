@@ -35,6 +35,14 @@ int cloud_begin(struct cloud *c, struct db *db);
  * commits. A failure has rolled back. */
 int cloud_commit(struct cloud *c, struct db *db);
 void cloud_rollback(struct cloud *c, struct db *db); /* no-op outside a transaction */
+/* Either, by the outcome of what was done in it: 0 commits. Returns the outcome. */
+int cloud_end(struct cloud *c, struct db *db, int r);
+/* cloud_begin() and scope_init(). Not 0: nothing is begun. */
+int scope_begin(struct cloud *c, struct db *db, const char *tenant, struct scope *ret_scope);
+/* Runs `sql` in a transaction of its own; waits for the writers' gate only when `due` finds a row. ?1 is `before`, ?2
+ * the tenant (NULL: neither statement has one). */
+int cloud_sweep(struct cloud *c, struct db *db, const char *due, const char *sql, int64_t before, const char *tenant);
+#define SWEEP(rows) "SELECT 1 FROM " rows " LIMIT 1", "DELETE FROM " rows /* its two statements, where rows just go */
 /* Looks after the escrow folders: what one lacks that was away or could not be written is written there. */
 void cloud_heal(struct cloud *c);
 

@@ -475,42 +475,15 @@ static int write_seen(struct cloud *c, struct db *db)
     r = cloud_begin(c, db);
     for (size_t i = 0; r == 0 && i < n; i++)
         r = write_seen_of(c, db, &all[i]);
-    if (r == 0)
-        r = cloud_commit(c, db);
-    else
-        cloud_rollback(c, db);
+    r = cloud_end(c, db, r);
     if (r == 0)
         seen_written(cloud_seen(c), all, n);
     free(all);
     return r;
 }
 
-static int drop_old(struct cloud *c, struct db *db, int64_t today)
-{
-    struct db_stmt *st;
-    int r = db_stmt(db, "SELECT 1 FROM session WHERE day < ?1 LIMIT 1", &st);
-    if (r != 0)
-        return r;
-    db_bind_int(st, 1, today);
-    r = db_step(st);
-    db_done(st);
-    if (r != DB_ROW)
-        return r;
-    r = cloud_begin(c, db);
-    if (r == 0)
-        r = db_stmt(db, "DELETE FROM session WHERE day < ?1", &st);
-    if (r == 0) {
-        db_bind_int(st, 1, today);
-        r = db_must(st);
-    }
-    if (r == 0)
-        return cloud_commit(c, db);
-    cloud_rollback(c, db);
-    return r;
-}
-
 int session_sweep(struct cloud *c, struct db *db, int64_t now)
 {
     int r = write_seen(c, db);
-    return r == 0 ? drop_old(c, db, day_of(now)) : r;
+    return r == 0 ? cloud_sweep(c, db, SWEEP("session WHERE day < ?1"), day_of(now), NULL) : r;
 }

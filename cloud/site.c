@@ -158,16 +158,10 @@ int site_add(struct cloud *c, struct db *db, const char *tenant, const char *nam
     struct site t = {0};
     if (!set_texts(&t, name, time_zone))
         return CLOUD_INVALID;
-    int r = cloud_begin(c, db);
+    int r = scope_begin(c, db, tenant, &s);
     if (r != 0)
         return r;
-    r = scope_init(c, db, tenant, &s);
-    if (r == 0)
-        r = insert(db, tenant, &t);
-    if (r == 0)
-        r = cloud_commit(c, db);
-    else
-        cloud_rollback(c, db);
+    r = cloud_end(c, db, insert(db, tenant, &t));
     if (r == 0)
         *ret_site = t;
     return r;
@@ -264,16 +258,10 @@ int site_update(struct cloud *c, struct db *db, const char *tenant, const uint8_
 {
     struct scope s;
     struct site t = {0};
-    int r = cloud_begin(c, db);
+    int r = scope_begin(c, db, tenant, &s);
     if (r != 0)
         return r;
-    r = scope_init(c, db, tenant, &s);
-    if (r == 0)
-        r = update(&s, id, name, time_zone, &t);
-    if (r == 0)
-        r = cloud_commit(c, db);
-    else
-        cloud_rollback(c, db);
+    r = cloud_end(c, db, update(&s, id, name, time_zone, &t));
     if (r == 0)
         *ret_site = t;
     return r;
@@ -318,16 +306,10 @@ int site_archive(struct cloud *c, struct db *db, const char *tenant, const uint8
 {
     struct scope s;
     uint64_t n = 0;
-    int r = cloud_begin(c, db);
+    int r = scope_begin(c, db, tenant, &s);
     if (r != 0)
         return r;
-    r = scope_init(c, db, tenant, &s);
-    if (r == 0)
-        r = archive(&s, id, archived, &n);
-    if (r == 0)
-        r = cloud_commit(c, db);
-    else
-        cloud_rollback(c, db);
+    r = cloud_end(c, db, archive(&s, id, archived, &n));
     *ret_gateways = n;
     return r;
 }
@@ -353,10 +335,7 @@ int site_remove(struct cloud *c, struct db *db, const char *tenant, const uint8_
     r = count_gateways(db, EVER_THERE, tenant, id, &n);
     if (r == 0)
         r = n > 0 ? CLOUD_CONFLICT : remove_row(db, tenant, id);
-    if (r == 0)
-        r = cloud_commit(c, db);
-    else
-        cloud_rollback(c, db);
+    r = cloud_end(c, db, r);
     *ret_gateways = n;
     return r;
 }

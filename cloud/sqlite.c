@@ -441,17 +441,20 @@ int db_must(struct db_stmt *s)
     return r > 0 ? -EEXIST : r;
 }
 
+int db_number(struct db_stmt *s, int64_t *ret)
+{
+    int r = db_step(s);
+    if (r == DB_ROW)
+        *ret = db_int(s, 0);
+    db_done(s);
+    return r == DB_ROW ? 0 : r == 0 ? -EIO : r;
+}
+
 int db_foreign(struct db *db, int64_t *ret_version)
 {
     struct db_stmt *s;
     int r = db_stmt(db, "PRAGMA data_version", &s);
-    if (r != 0)
-        return r;
-    r = db_step(s);
-    if (r == DB_ROW)
-        *ret_version = db_int(s, 0);
-    db_done(s);
-    return r == DB_ROW ? 0 : r == 0 ? -EIO : r;
+    return r != 0 ? r : db_number(s, ret_version);
 }
 
 int64_t db_changes(struct db *db)

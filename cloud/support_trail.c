@@ -257,10 +257,7 @@ int support_sweep(struct cloud *c, struct db *db, int64_t now, bool clock_back)
         r = scope_init(c, db, due[i].tenant, &s);
         if (r == 0)
             r = settle(&s, &due[i], now, clock_back);
-        if (r == 0)
-            r = cloud_commit(c, db);
-        else
-            cloud_rollback(c, db);
+        r = cloud_end(c, db, r);
         if (r == CLOUD_FENCED) /* an erasure of that customer goes first */
             r = 0;
         if (r != 0) {

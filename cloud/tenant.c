@@ -115,10 +115,7 @@ static int add(struct cloud *c, struct db *db, const char *id, struct tenant *re
         r = add_recipient(c, db, id, ring, t.created);
     if (r == 0)
         r = role_ship(db, id, t.created);
-    if (r == 0)
-        r = cloud_commit(c, db);
-    else
-        cloud_rollback(c, db);
+    r = cloud_end(c, db, r);
     if (r == 0) {
         str_copy(t.id, sizeof t.id, id);
         *ret_tenant = t;

@@ -231,26 +231,5 @@ int attempt_succeeded(struct db *db, const struct attempt *a)
 
 int throttle_sweep(struct cloud *c, struct db *db, int64_t now)
 {
-    struct db_stmt *st;
-    int r = db_stmt(db, "SELECT 1 FROM throttle WHERE tenant_id = ?1 AND last < ?2 LIMIT 1", &st);
-    if (r != 0)
-        return r;
-    db_bind_text(st, 1, VENDOR_TENANT);
-    db_bind_int(st, 2, now - FORGOTTEN_US);
-    r = db_step(st);
-    db_done(st);
-    if (r != DB_ROW)
-        return r;
-    r = cloud_begin(c, db);
-    if (r == 0)
-        r = db_stmt(db, "DELETE FROM throttle WHERE tenant_id = ?1 AND last < ?2", &st);
-    if (r == 0) {
-        db_bind_text(st, 1, VENDOR_TENANT);
-        db_bind_int(st, 2, now - FORGOTTEN_US);
-        r = db_must(st);
-    }
-    if (r == 0)
-        return cloud_commit(c, db);
-    cloud_rollback(c, db);
-    return r;
+    return cloud_sweep(c, db, SWEEP("throttle WHERE last < ?1 AND tenant_id = ?2"), now - FORGOTTEN_US, VENDOR_TENANT);
 }

@@ -61,10 +61,7 @@ static int insert(struct db *db, const struct token *t, const uint8_t hash[CRYPT
 /* Ends the transaction that begins here. */
 static int finish(struct cloud *c, struct db *db, int r)
 {
-    if (r == 0)
-        return cloud_commit(c, db);
-    cloud_rollback(c, db);
-    return r;
+    return cloud_end(c, db, r);
 }
 
 /* Once people of the tenant's own let others in, nobody else does. */
@@ -118,11 +115,7 @@ static int count_of(struct db *db, const struct token *t, int64_t *ret_n)
     db_bind_text(s, 1, t->tenant);
     db_bind_blob(s, 2, BYTES(t->account, ID_LEN));
     db_bind_int(s, 3, t->created);
-    r = db_step(s);
-    if (r == DB_ROW)
-        *ret_n = db_int(s, 0);
-    db_done(s);
-    return r == DB_ROW ? 0 : r == 0 ? -EIO : r;
+    return db_number(s, ret_n);
 }
 
 int token_make(const struct scope *s, const struct token *given, char ret_text[TOKEN_TEXT_MAX], struct token *ret_token)

@@ -175,16 +175,10 @@ static int change(struct cloud *c, struct db *db, const char *tenant, const uint
 {
     struct scope s;
     struct unit u = {0};
-    int r = cloud_begin(c, db);
+    int r = scope_begin(c, db, tenant, &s);
     if (r != 0)
         return r;
-    r = scope_init(c, db, tenant, &s);
-    if (r == 0)
-        r = id == NULL ? create(&s, set, &u) : update(&s, id, set, &u);
-    if (r == 0)
-        r = cloud_commit(c, db);
-    else
-        cloud_rollback(c, db);
+    r = cloud_end(c, db, id == NULL ? create(&s, set, &u) : update(&s, id, set, &u));
     if (r == 0)
         *ret_unit = u;
     return r;

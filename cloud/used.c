@@ -75,8 +75,5 @@ int used_flush(struct used *u, struct cloud *c, struct db *db)
         return r;
     for (size_t i = 0; r == 0 && i < n; i++)
         r = token_note_use(db, items[i].id, items[i].day);
-    if (r == 0)
-        return cloud_commit(c, db);
-    cloud_rollback(c, db);
-    return r;
+    return cloud_end(c, db, r);
 }

@@ -235,11 +235,7 @@ static int count(const struct scope *s, int64_t *ret_n)
     int r = scope_stmt(s, "SELECT count(*) FROM webhook WHERE tenant_id = ?1", &st);
     if (r != 0)
         return r;
-    r = db_step(st);
-    if (r == DB_ROW)
-        *ret_n = db_int(st, 0);
-    db_done(st);
-    return r == DB_ROW ? 0 : r == 0 ? -EIO : r;
+    return db_number(st, ret_n);
 }
 
 static int add(const struct scope *s, const struct webhook_set *set, struct webhook *w)
@@ -302,16 +298,10 @@ static int change(struct cloud *c, struct db *db, const char *tenant, const stru
 {
     struct scope s;
     struct webhook w = {0};
-    int r = cloud_begin(c, db);
+    int r = scope_begin(c, db, tenant, &s);
     if (r != 0)
         return r;
-    r = scope_init(c, db, tenant, &s);
-    if (r == 0)
-        r = alter(&s, x, &w);
-    if (r == 0)
-        r = cloud_commit(c, db);
-    else
-        cloud_rollback(c, db);
+    r = cloud_end(c, db, alter(&s, x, &w));
     if (r == 0 && ret)
         *ret = w;
     crypto_wipe(&w, sizeof w);
