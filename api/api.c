@@ -329,7 +329,8 @@ static int on_request(void *arg, const struct http_request *q, struct http_reply
         take_back(&k, unsure, "rights");
     else if (r == 0 && k.route && k.db && !k.failed && (k.refusal || ret->status == 401 || ret->status == 403))
         api_refused(&k);
-    if (r == 0 && k.route && (k.route->flags & PERSONAL) && ret->status / 100 == 2 && !k.saw)
+    bool shown = ret->status / 100 == 2 || ret->status == 304; /* that one says that it is what the asker has */
+    if (r == 0 && k.route && (k.route->flags & PERSONAL) && shown && !k.saw)
         take_back(&k, -EPROTO, "audit trail"); /* a mistake of ours: what is not on record does not leave */
     cloud_db_give(a->cloud, k.db);
     api_limit_tell(&k);

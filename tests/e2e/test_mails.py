@@ -4,10 +4,14 @@
 punchcloud is killed before any of them is delivered; then the mail server comes, and each arrives once, over TLS, in
 the language of its reader, and tells no name but the reader's own. Invitation and reset links are used as they came.
 """
+import base64
+import re
 import sqlite3
 import threading
 import time
 
+import cutter
+import pyaudit
 from human import Human, role_id
 from lab import PATIENCE, Lab, main
 from postbox import Mailbox
@@ -26,7 +30,7 @@ class Post:
     """punchcloud, and a mail server that is there or not."""
 
     def __init__(self, lab):
-        self.lab, self.cloud, self.box, self.boxes = lab, lab.cloud, None, 0
+        self.lab, self.cloud, self.box, self.boxes, self.all = lab, lab.cloud, None, 0, []
         settings = self.cloud.settings
         self.address = f"localhost:{free_port()}"
         self.cloud.listener = {"public_url": URL}
@@ -55,6 +59,7 @@ class Post:
         n = self.waiting()
         self.boxes += 1
         self.box = Mailbox(self.lab, f"smtpd{self.boxes}")
+        self.all.append(self.box)
         self.address = f"localhost:{self.box.port}"
         self.cloud.start()
         wait_for("the mails", lambda: len(self.box.messages()) >= n, 60 * PATIENCE, 0.2)
@@ -144,6 +149,21 @@ def everything(post, owner, ana, mira, paul):
     return glass, approval, asked["reference"]
 
 
+def keeps_a_checkpoint(post):
+    """The day's first one, which came to who may read the trail."""
+    def arrived():
+        found = (re.search(r"^([A-Za-z0-9_-]{150,})\r?$", m["text"], re.M) for box in post.all for m in box.messages())
+        return [m.group(1) for m in found if m]
+    wait_for("a checkpoint by mail", arrived, 90 * PATIENCE, 0.5)
+    for text in arrived():
+        said = pyaudit.take(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))[0][2]
+        _, tenant, seq, *_ = pyaudit.take(said)[0]
+        if tenant == TENANT:
+            cutter.kept(post.lab, tenant, text.encode(), seq)
+            return
+    check(False, f"no checkpoint of {TENANT} among {arrived()}")
+
+
 def test(args, rng):
     with Lab("mails", keep=args.keep) as lab:
         post = Post(lab)
@@ -189,6 +209,7 @@ def test(args, rng):
             wait_for("the summary", lambda to=to: sum(m["to"] == [to] and "T-4711" in m["text"]
                                                       for m in post.box.messages()) == 2, 200 * PATIENCE, 0.5)
         print(f"{4 + len(mails)} mails caused, none lost by a kill -9; both kinds of link used", flush=True)
+        keeps_a_checkpoint(post)
         lab.stop_daemons()
 
 

@@ -21,6 +21,7 @@ import tempfile
 import threading
 import time
 
+import cutter
 import pki
 from lab import PATIENCE, ROOT, Lab, find_one, main
 from proc import check, die_with_parent, wait_for
@@ -229,6 +230,22 @@ def tells_of_changes(hooks, receiver):
     hooks.remove(hook)
 
 
+def keeps_a_checkpoint(lab, hooks, receiver):
+    hook = hooks.make("hooks", "/trail", ["audit.checkpoint"])
+    hooks.api.post("/v1/people", {"name": "Grace"})
+    made = hooks.api.post("/v1/audit/checkpoints", None)
+
+    def arrived():
+        return [(h, b) for p, h, b in receiver.got if p == "/trail" and json.loads(b)["data"]["seq"] == made["seq"]]
+    wait_for("the checkpoint", arrived, 30 * PATIENCE)
+    headers, body = arrived()[0]
+    check(headers["Punch-Event"] == "audit.checkpoint" and genuine(hook["secret"], headers["Punch-Signature"], body),
+          f"{headers} {body}")
+    check(json.loads(body)["data"]["checkpoint"] == made["checkpoint"], f"{body}")
+    hooks.remove(hook)
+    cutter.kept(lab, "acme", body, made["seq"])
+
+
 def refused(hooks, sniffer, traps):
     for name in (*FORBIDDEN, "mixed"):
         hook = hooks.make(name)
@@ -348,6 +365,7 @@ def test(args, rng):
         survives_kills(lab, hooks, receiver, rng, args.rounds)
         check(sniffer.seen <= {PUBLIC}, f"packets went to {sniffer.seen}")
         allowed(lab, hooks, traps)
+        keeps_a_checkpoint(lab, hooks, receiver)
         lab.stop_daemons()
 
 

@@ -159,6 +159,40 @@ static void refusals_are_counted(void **state)
     json_decref(items);
 }
 
+static size_t reads_of(const char *route)
+{
+    const json_t *e = NULL;
+    json_t *items = trail("");
+    size_t n = count(items, route, "done", &e);
+    json_decref(items);
+    return n;
+}
+
+/* However little of an answer one takes: a head, a part, that nothing has changed. */
+static void who_asks_otherwise_is_recorded_as_well(void **state)
+{
+    (void)state;
+    char path[64], header[600], *anna = make_person("Anna");
+    snprintf(path, sizeof path, "/v1/people/%s", anna);
+    struct reply r = get(&fx.s, path, fx.acme);
+    assert_int_equal(r.status, 200);
+    snprintf(header, sizeof header, "If-None-Match: %s", reply_header(&r, "ETag"));
+    reply_done(&r);
+    assert_int_equal(reads_of("GET /v1/people/{id}"), 1);
+    static const struct {
+        const char *method, *header;
+        unsigned status;
+    } ways[] = {{"HEAD", NULL, 200}, {"GET", "", 304}, {"HEAD", "", 304}, {"GET", "Range: bytes=0-0", 200}};
+    for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
+        const char *const more[] = {"-H", ways[i].header && !ways[i].header[0] ? header : ways[i].header, NULL};
+        r = request(&fx.s, ways[i].method, path, fx.acme, BYTES_NONE, ways[i].header ? more : NULL);
+        assert_int_equal(r.status, ways[i].status);
+        reply_done(&r);
+        assert_int_equal(reads_of("GET /v1/people/{id}"), 2 + i);
+    }
+    free(anna);
+}
+
 /* No record, no data. */
 static void what_cannot_be_recorded_is_not_shown(void **state)
 {
@@ -211,6 +245,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(events_name_what_was_made, make, unmake),
         cmocka_unit_test_setup_teardown(pages_follow_each_other, make, unmake),
         cmocka_unit_test_setup_teardown(refusals_are_counted, make, unmake),
+        cmocka_unit_test_setup_teardown(who_asks_otherwise_is_recorded_as_well, make, unmake),
         cmocka_unit_test_setup_teardown(what_cannot_be_recorded_is_not_shown, make, unmake),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
