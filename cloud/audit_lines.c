@@ -6,8 +6,10 @@
 
 #include "base/clock.h"
 #include "base/str.h"
+#include "cloud/audit_impl.h"
 
-#define PIECE 256 /* events, and so at most as many checkpoints */
+/* Events, and so at most as many checkpoints: those of one block, whose tags are learned once. */
+#define PIECE AUDIT_BLOCK
 
 static int add_chunk(const char *p, size_t n, void *arg)
 {
@@ -163,8 +165,8 @@ static int take_event(void *arg, const struct audit_row *row)
 static int read_piece(struct audit_lines *x, struct db *db, struct audit_reader *reader, struct piece *p)
 {
     struct scope s;
-    uint64_t key_gen, left = x->to - x->next + 1;
-    size_t n = left < PIECE ? (size_t)left : PIECE;
+    uint64_t key_gen, left = x->to - x->next + 1, block = PIECE - x->next % PIECE;
+    size_t n = (size_t)(left < block ? left : block);
     int r = scope_fenced(x->cloud, db, x->tenant, &s, &key_gen);
     if (r != 0)
         return r;
