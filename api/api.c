@@ -1,9 +1,9 @@
 /* The API's start and end, health, and the way of a request through it.
  *
- * A request is answered in this order: route (404, 405), token (401), right (403), query parameters (400), then its
- * handler. So nobody without a token learns anything but which routes exist, and those are public. One that writes gets
- * so far twice: before it waits for its turn, so that nobody without a right keeps others waiting, and in its turn,
- * when its token may have been revoked. */
+ * A request is answered in this order: route (404, 405), token (401), right (403), query parameters and whether there
+ * is a body (400), then its handler. So nobody without a token learns anything but which routes exist, and those are
+ * public. One that writes gets so far twice: before it waits for its turn, so that nobody without a right keeps others
+ * waiting, and in its turn, when its token may have been revoked. */
 #include "api/api_impl.h"
 
 #include <pthread.h>
@@ -219,6 +219,14 @@ static bool query_known(struct api_call *k)
     return true;
 }
 
+static bool body_expected(struct api_call *k)
+{
+    if (k->q->body.n == 0 || (k->route->flags & BODY) != 0)
+        return true;
+    problem_reply(k->r, PROBLEM_BAD_REQUEST, "there is no body here; send the request without one");
+    return false;
+}
+
 static int dispatch(struct api_call *k)
 {
     if (!api_limit_source(k))
@@ -264,7 +272,7 @@ static int dispatch(struct api_call *k)
         if (!api_authorised(k) || !api_limit_who(k))
             return 0;
     }
-    if (!query_known(k))
+    if (!query_known(k) || !body_expected(k))
         return 0;
     if (k->route->flags & PASSWORD && k->q->line == HTTP_LINE_NONE) {
         k->r->known = k->route->scope != SCOPE_OPEN || api_login_known(k);

@@ -44,6 +44,7 @@ enum api_flags {
      * eyes is wanted then. */
     REHEARSES = 1 << 6,
     AT_ONCE = 1 << 7, /* takes somebody's access away, or only proves: it waits for no second pair of eyes */
+    BODY = 1 << 8,    /* it reads a body; elsewhere one is refused, so that nobody believes that it was heeded */
 };
 
 enum api_effect {

@@ -120,12 +120,7 @@ void api_gateways_revoke(struct api_call *k)
 {
     uint8_t gw[GW_LEN];
     char id[2 * GW_LEN + 1];
-    struct body_value none;
-    json_t *body = NULL;
-    if (!call_id(k, gw, GW_LEN) || !body_read(k->q, NULL, 0, &none, &body, k->r))
-        return;
-    json_decref(body);
-    if (!is_as_named(k, gw))
+    if (!call_id(k, gw, GW_LEN) || !is_as_named(k, gw))
         return;
     int r = gateway_revoke_of(k->cloud, k->db, k->tenant, gw);
     if (r == CLOUD_CONFLICT) {

@@ -218,6 +218,19 @@ static void test_query_is_strict(void **state)
         expect(call("GET", bad[i], f.acme, NULL), 400, "bad-parameter");
 }
 
+/* What is sent in vain may have been meant: so it is not passed over. Which routes read one: test_api_openapi. */
+static void test_a_body_is_read_or_refused(void **state)
+{
+    static const char none[] = "00000000000000000000000000000000";
+    expect(call("GET", "/v1/people", f.acme, "{}"), 400, "bad-request");
+    expect(call("GET", "/healthz", f.acme, "x"), 400, "bad-request");
+    expect(call("DELETE", path_of("/v1/sites/%s", none), f.acme, "{}"), 400, "bad-request");
+    expect(call("POST", path_of("/v1/gateways/%.16s/revocation", none), f.acme, "{}"), 400, "bad-request");
+    expect(call("GET", "/v1/tenants", f.operator_token, "{}"), 400, "bad-request");
+    expect(call("GET", "/v1/people", f.globex, "{}"), 400, "bad-request");
+    expect(call("GET", "/v1/tenants", f.acme, "{}"), 403, "forbidden"); /* nor is it said to who may not ask */
+}
+
 /* All pages of a list of 37 by 5 are the list, once. */
 static void test_people_pages(void **state)
 {
@@ -662,6 +675,7 @@ int main(void)
         cmocka_unit_test(test_people),
         cmocka_unit_test(test_bad_bodies),
         cmocka_unit_test(test_query_is_strict),
+        cmocka_unit_test(test_a_body_is_read_or_refused),
         cmocka_unit_test(test_people_pages),
         cmocka_unit_test(test_assign),
         cmocka_unit_test(test_assign_refuses),

@@ -76,6 +76,8 @@ static void test_every_route_is_documented(void **state)
             q++;
         if (count_query(o, t[i].query) != q)
             fail_msg("%s %s: not all of its parameters are in docs/openapi.yaml", t[i].method, t[i].pattern);
+        if ((json_object_get(o, "requestBody") != NULL) != ((t[i].flags & BODY) != 0))
+            fail_msg("%s %s: the document and the program differ on whether it has a body", t[i].method, t[i].pattern);
         json_t *security = json_object_get(o, "security");
         if ((security && json_array_size(security) == 0) != (t[i].scope == SCOPE_OPEN))
             fail_msg("%s %s: the document and the program differ on whether it needs a token", t[i].method,
