@@ -169,7 +169,7 @@ static const struct api_route routes[] = {
      PERSONAL | REACHES},
     {"POST", "/v1/requests/{id}/decision", SCOPE_TENANT, WRITES, api_requests_decide, NULL, PERM_PEOPLE_CHANGE,
      REACHES | BODY},
-    {"GET", "/v1/me/export", SCOPE_SELF, READS, api_me_export, NULL, PERM_NONE, PERSONAL},
+    {"GET", "/v1/me/export", SCOPE_SELF, READS, api_me_export, NULL, PERM_NONE, PERSONAL | STEP_UP},
     {"GET", "/v1/me/requests", SCOPE_SELF, READS, api_me_requests, page_query, PERM_NONE, PERSONAL},
     {"GET", "/v1/me/requests/{id}", SCOPE_SELF, READS, api_me_request, NULL, PERM_NONE, PERSONAL},
     {"POST", "/v1/me/erasure-request", SCOPE_SELF, WRITES, api_me_erasure, NULL, PERM_NONE, BODY},

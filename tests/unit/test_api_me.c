@@ -127,6 +127,12 @@ static void test_my_export(void **state)
                         str_hex(guest.account.person, ID_LEN, id));
     reply_done(&r);
     expect(get(&f.s, "/v1/me/export", f.acme), 403, "forbidden");
+    struct human later = guest; /* with a session that was not confirmed of late */
+    struct scope s = fixture_begin(&f, "acme");
+    later.session.stepped = 0;
+    assert_int_equal(session_make(&s, &later.account, &later.session, later.cookie), 0);
+    fixture_commit(&f);
+    expect(as(&later, "GET", "/v1/me/export", NULL), 403, "step-up-needed");
 }
 
 static void test_my_requests(void **state)
