@@ -306,6 +306,25 @@ bool api_get(struct api_call *k, const char *path)
     return true;
 }
 
+bool api_readable(struct api_call *k, const char *path)
+{
+    const struct http_request q = {.method = "GET", .path = path};
+    struct http_reply reply = {0};
+    struct api_call sub = *k;
+    sub.q = &q;
+    sub.r = &reply;
+    sub.probing = true;
+    buf_init(&reply.body, HTTP_REPLY_MAX);
+    bool may = !(sub.route = api_find_route(&sub)) || sub.route->perm == k->route->perm;
+    if (!may && api_permits(&sub) && api_factor_given(&sub)) {
+        if (!(may = call_everywhere(&sub, sub.route->perm)))
+            sub.route->fn(&sub); /* which knows what it reaches */
+        may = may || reply.status == 200;
+    }
+    buf_wipe(&reply.body);
+    return may;
+}
+
 static const char *known_method(const char *m)
 {
     static const char *const known[] = {"GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"};

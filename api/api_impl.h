@@ -45,6 +45,8 @@ enum api_flags {
     REHEARSES = 1 << 6,
     AT_ONCE = 1 << 7, /* takes somebody's access away, or only proves: it waits for no second pair of eyes */
     BODY = 1 << 8,    /* it reads a body; elsewhere one is refused, so that nobody believes that it was heeded */
+    /* Its answer holds what is shown this once: it goes to whoever asked, who may not read the rest, too. */
+    ISSUES = 1 << 9,
 };
 
 enum api_effect {
@@ -84,6 +86,7 @@ struct api_call {
     const char *tenant;               /* "" for the operator's token */
     int *unsure;                      /* what call_sure() met, of all copies of the call; 0: nothing */
     bool watching;                    /* asked again for a stream, not by somebody */
+    bool probing;                     /* the reply goes to nobody: whether there is one is all that counts */
     bool saw;                         /* call_saw() was called */
     bool noted;                       /* call_changed() was */
     bool asked;                       /* it was not done: it waits for a second pair of eyes */
@@ -256,6 +259,8 @@ bool call_tag_listed(const char *list, const char *tag, size_t n, bool strong);
 void api_write(struct api_call *k);
 /* Answers as GET of that path would; false: there is no reply, as the caller lacks the permission that it takes. */
 bool api_get(struct api_call *k, const char *path);
+/* Whether the caller may read what is at that path, as far as his right to read reaches; what nobody reads, he may. */
+bool api_readable(struct api_call *k, const char *path);
 
 /* Values for replies. */
 json_t *json_hex(const void *p, size_t n);

@@ -95,7 +95,7 @@ bool call_saw(struct api_call *k, const char *fields, const struct subject *subj
         .subjects = subjects,
         .n_subjects = n,
     };
-    int r = audit_note(k->cloud, k->db, k->tenant, &e);
+    int r = k->probing ? 0 : audit_note(k->cloud, k->db, k->tenant, &e);
     k->saw = r == 0;
     if (r == 0)
         return true;

@@ -217,7 +217,9 @@ void api_webhooks_secret(struct api_call *k)
         call_outcome(k, r, "webhook");
     } else {
         call_location(k, PREFIX, str_hex(id, ID_LEN, hex));
-        problem_json(k->r, 200, with_secret(k, &w));
+        json_t *o = api_readable(k, k->location) ? webhook_json(&w) : json_pack("{s:o}", "id", json_hex(id, ID_LEN));
+        call_once(k, &o, "secret", w.secret);
+        problem_json(k->r, 200, o);
     }
     crypto_wipe(&w, sizeof w);
 }

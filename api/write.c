@@ -48,7 +48,7 @@ static void replay(struct api_call *k, const struct once *done)
     if ((done->status == 201 || done->status == 202) && done->location[0])
         http_header(k->r, "Location", "%s", done->location);
     if (!done->location[0] || !api_get(k, done->location)) {
-        k->r->status = done->status;
+        k->r->status = done->status == 200 && done->location[0] ? 204 : done->status;
         return;
     }
     if (k->r->status == 200)
@@ -74,6 +74,19 @@ static bool first_time(struct api_call *k, const struct once *o)
     return false;
 }
 
+/* Who may change something and not read it learns that it is done, and no more. */
+static void unread(struct api_call *k)
+{
+    struct http_reply *r = k->r;
+    const char *path = k->location[0] ? k->location : k->q->path; /* a PATCH changes what it names */
+    if (r->status > 299 || !r->type || (k->route->flags & ISSUES) || api_readable(k, path))
+        return;
+    if (r->status == 200)
+        r->status = 204;
+    r->type = NULL;
+    buf_reset(&r->body);
+}
+
 static int note_done(struct api_call *k, struct once *o)
 {
     o->status = k->r->status;
@@ -94,7 +107,8 @@ void api_write(struct api_call *k)
         return;
     }
     bool first = !keyed || first_time(k, &o);
-    if (first && !api_asked(k))
+    bool asked = first && api_asked(k);
+    if (first && !asked)
         k->route->fn(k);
     if (!first || k->r->status > 299 || k->r->body.failed || *k->unsure != 0) {
         cloud_rollback(k->cloud, k->db);
@@ -103,6 +117,8 @@ void api_write(struct api_call *k)
     r = call_noted(k);
     if (r == 0 && keyed)
         r = note_done(k, &o);
+    if (r == 0 && !asked)
+        unread(k);
     FAULT_KILL("api-before-commit");
     r = cloud_end(k->cloud, k->db, r);
     FAULT_KILL("api-after-commit");
