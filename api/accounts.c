@@ -302,6 +302,42 @@ void api_accounts_reset(struct api_call *k)
     link_for(k, LINK_RESET);
 }
 
+/* ---- its sessions ---- */
+
+void api_account_sessions(struct api_call *k)
+{
+    struct scope s;
+    struct account CLEANUP(account_wipe) a = {0};
+    struct session_list l = {0};
+    if (!find(k, &s, &a))
+        return;
+    int r = session_list(&s, &a, clock_real(), &l);
+    if (r != 0) {
+        call_outcome(k, r, "sessions");
+        return;
+    }
+    struct subject of = subject_of(&a);
+    if (call_saw(k, "sessions", &of, 1))
+        call_page(k, NULL, api_sessions_json(&l), NULL);
+    session_list_done(&l);
+}
+
+/* A laptop is lost, somebody leaves. It takes away and gives nothing, so no password is asked for again. */
+void api_account_sessions_end(struct api_call *k)
+{
+    struct scope s;
+    uint8_t id[ID_LEN];
+    struct account CLEANUP(account_wipe) a = {0};
+    if (!call_id2(k, id, ID_LEN) || !find(k, &s, &a) || !may_take_over(k, &a))
+        return;
+    struct subject of = subject_of(&a);
+    int r = session_end(&s, a.id, id);
+    if (r != 0)
+        call_outcome(k, r, "session");
+    else if (call_changed(k, &of, NULL, NULL))
+        k->r->status = 204;
+}
+
 void api_accounts_factor(struct api_call *k)
 {
     struct scope s;

@@ -310,6 +310,8 @@ void api_accounts_patch(struct api_call *k);
 void api_accounts_invitation(struct api_call *k);
 void api_accounts_reset(struct api_call *k);
 void api_accounts_factor(struct api_call *k);
+void api_account_sessions(struct api_call *k);
+void api_account_sessions_end(struct api_call *k);
 void api_login(struct api_call *k);
 /* Of a route that wants a password and no session: it comes from a browser where that login went well before, or with a
  * link that is good. */

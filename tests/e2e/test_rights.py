@@ -9,6 +9,7 @@ client. A route without a sample below fails, as does a sample without a route.
 import collections
 import itertools
 import json
+import re
 import subprocess
 import time
 
@@ -190,6 +191,9 @@ SAMPLES = {
     "POST /v1/accounts/{id}/password-reset": S((200, 202, 204, 409), "account"),
     "DELETE /v1/accounts/{id}/second-factor": S((200, 204), "account"),
 
+    "GET /v1/accounts/{id}/sessions": S(200, "account"),
+    "DELETE /v1/accounts/{id}/sessions/{session}": S(404, "account"),
+
     "GET /v1/webhooks": LIST,
     "POST /v1/webhooks": S(400, body=wrong),
     "GET /v1/webhooks/{id}": GONE,
@@ -340,7 +344,7 @@ class Client:
         thing = NOBODY[:2 * s.size]
         if s.thing:
             thing = person if person and s.thing == "person" else world[tenant][s.thing][side]
-        path = route.path.replace("{id}", thing).replace("{delivery}", NOBODY[:2 * s.size])
+        path = re.sub(r"\{\w+\}", NOBODY[:2 * s.size], route.path.replace("{id}", thing))
         body = s.body(world, tenant, side) if s.body else None
         if person and s.about == "person":
             body["person"] = person

@@ -355,7 +355,7 @@ static void test_whatever_changes_something_may_want_them(void **state)
     }
     json_decref(doc);
     assert_true(n > 40);
-    assert_int_equal(at_once, 5);
+    assert_int_equal(at_once, 6);
     struct reply r = as(&bob, "GET", "/v1/approvals?limit=1000", NULL);
     assert_int_equal(r.status, 200);
     assert_true(json_array_size(json_object_get(r.json, "items")) > 30);
