@@ -49,7 +49,7 @@ static bool may(struct admin_call *a, const struct scope *s)
 {
     const char *reason = admin_opt(a, "emergency");
     uint64_t owners = 0;
-    int r = granted_owners(a->db, s->tenant, clock_real(), NULL, NULL, &owners);
+    int r = granted_owners(s, clock_real(), NULL, NULL, &owners);
     if (r != 0) {
         (void)admin_failed(a, r, "Owners");
         return false;

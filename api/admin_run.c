@@ -11,6 +11,7 @@
 #include "cloud/account.h"
 #include "cloud/granted.h"
 #include "cloud/invitation.h"
+#include "cloud/scope.h"
 #include "cloud/site.h"
 #include "cloud/tenant.h"
 #include "cloud/token.h"
@@ -171,13 +172,16 @@ int admin_tenant_show(struct admin_call *a)
 {
     const char *name = a->args->operand;
     struct tenant t;
+    struct scope s;
     uint64_t owners = 0, gateways = 0;
     size_t accounts = 0;
     if (!admin_customer(a, name))
         return EXIT_FAILED;
     int r = tenant_get(a->db, name, &t);
     if (r == 0)
-        r = granted_owners(a->db, name, clock_real(), NULL, NULL, &owners);
+        r = scope_init(a->cloud, a->db, name, &s);
+    if (r == 0)
+        r = granted_owners(&s, clock_real(), NULL, NULL, &owners);
     if (r == 0)
         r = count_accounts(a, name, &accounts);
     if (r == 0)

@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "cloud/account.h"
 #include "cloud/jsontext.h"
+#include "cloud/people_impl.h"
 
 /* ---- as both of them ---- */
 
@@ -40,7 +41,7 @@ static int load_asker(struct api_call *sub, const struct approval *a, const stru
         r = account_find(&s, a->account, &account);
     if (r != 0)
         return r == CLOUD_DAMAGED ? CLOUD_ABSENT : r;
-    r = account.state == ACCOUNT_ACTIVE ? 0 : CLOUD_ABSENT;
+    r = account.state == ACCOUNT_ACTIVE ? people_here(&s, account.key, clock_real()) : CLOUD_ABSENT;
     memcpy(w.person, account.person, ID_LEN);
     account_wipe(&account);
     sub->who = w;

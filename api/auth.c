@@ -8,7 +8,7 @@
 #include "base/str.h"
 #include "cloud/account.h"
 #include "cloud/granted.h"
-#include "cloud/people.h"
+#include "cloud/people_impl.h"
 #include "cloud/session.h"
 #include "cloud/support.h"
 #include "cloud/tenant.h"
@@ -70,8 +70,7 @@ static int find_holder(struct api_call *k, const struct token *t)
         r = account_find(&s, t->account, &a);
     if (r != 0)
         return r == CLOUD_DAMAGED ? CLOUD_ABSENT : r;
-    if (a.state != ACCOUNT_ACTIVE)
-        r = CLOUD_ABSENT;
+    r = a.state == ACCOUNT_ACTIVE ? people_here(&s, a.key, clock_real()) : CLOUD_ABSENT;
     memcpy(k->who.account, a.id, ID_LEN);
     memcpy(k->who.person, a.person, ID_LEN);
     k->who.factor = a.has_totp;

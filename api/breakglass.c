@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "cloud/account.h"
+#include "cloud/people_impl.h"
 
 #define MINUTE_US (INT64_C(60) * 1000000)
 
@@ -94,6 +95,8 @@ static int other_being(struct api_call *k, const uint8_t first[ID_LEN])
     int r = scope_init(k->cloud, k->db, VENDOR_TENANT, &s);
     if (r == 0)
         r = account_find(&s, first, &a);
+    if (r == 0)
+        r = people_here(&s, a.key, clock_real());
     if (r == 0)
         r = account_find(&s, k->who.account, &b);
     if (r == CLOUD_ABSENT || r == CLOUD_DAMAGED || (r == 0 && a.state != ACCOUNT_ACTIVE))

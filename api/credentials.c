@@ -169,6 +169,10 @@ static void assign(struct api_call *k, const struct person *p, const struct body
         call_invalid(k, "until", "must be after from");
         return;
     }
+    if (from >= p->until) {
+        call_invalid(k, "from", "must be before the person's valid_until");
+        return;
+    }
     if (!named_cred(k, v, &cred, &rendering))
         return;
     int r = credential_assign(k->cloud, k->db, k->tenant, p->id, &cred, rendering, from, until, &made, &refiled);

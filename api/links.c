@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "cloud/granted.h"
 #include "cloud/outbox.h"
+#include "cloud/people_impl.h"
 
 /* ---- POST /v1/password-resets ---- */
 
@@ -23,8 +24,8 @@ static int send_reset(struct api_call *k, const char *tenant, const char *typed)
     known = r == 0;
     if (r == 0)
         r = login_canonical(typed, login) ? account_by_login(&s, login, &a) : CLOUD_ABSENT;
-    if (r == 0 && a.state != ACCOUNT_ACTIVE)
-        r = CLOUD_ABSENT;
+    if (r == 0)
+        r = a.state == ACCOUNT_ACTIVE ? people_here(&s, a.key, clock_real()) : CLOUD_ABSENT;
     /* A link that nobody gets would only end one that somebody was given. */
     bool mails = r == 0 && a.mail[0] && outbox_mails(k->cloud);
     if (mails)
@@ -89,6 +90,8 @@ static bool whose(struct api_call *k, enum link_kind kind, const char *text, str
         r = scope_init(k->cloud, k->db, ret_link->tenant, ret_s);
     if (r == 0)
         r = account_find(ret_s, ret_link->account, ret_a);
+    if (r == 0)
+        r = people_here(ret_s, ret_a->key, clock_real());
     *ret_wrong =
         r == CLOUD_ABSENT || (r == 0 && ret_a->state != (kind == LINK_INVITATION ? ACCOUNT_INVITED : ACCOUNT_ACTIVE));
     if (r != 0 && !*ret_wrong)

@@ -8,6 +8,7 @@
 #include "api/login_impl.h"
 #include "base/clock.h"
 #include "base/str.h"
+#include "cloud/people_impl.h"
 
 struct login {
     const char *tenant, *typed, *password;
@@ -41,6 +42,9 @@ static bool look(struct api_call *k, struct login *l)
     if (r == 0 && sound && l->has_scope) {
         r = account_by_login(&l->s, l->canonical, &l->account);
         l->has_account = r == 0;
+        /* an account outlives its person's time: here it counts as archived, and is not written */
+        if (r == 0 && (r = people_here(&l->s, l->account.key, clock_real())) == CLOUD_ABSENT)
+            l->account.state = ACCOUNT_ARCHIVED;
         r = r == CLOUD_ABSENT || r == CLOUD_DAMAGED ? 0 : r;
     }
     if (r != 0)

@@ -287,7 +287,7 @@ void api_people_get(struct api_call *k)
         call_resource(k, api_person_json(&p), NULL);
 }
 
-/* With the person the account is archived: nobody puts out who may more than he does. */
+/* With the person the account ends: nobody puts out who may more than he does. */
 static bool may_archive(struct api_call *k, const struct person *p)
 {
     struct scope s;
@@ -326,11 +326,19 @@ static bool may_move(struct api_call *k, const struct person *before, const stru
 static void patch(struct api_call *k, struct person *p, const struct wanted *w, json_t *old)
 {
     const struct person before = *p;
-    if (w->has_archived && w->archived && p->archived == 0 && !may_archive(k, p)) {
+    const bool ends = w->set.has_until && w->set.until != TIME_MAX && w->set.until != before.until;
+    struct scope s;
+    if ((ends || (w->has_archived && w->archived && p->archived == 0)) && !may_archive(k, p)) {
         json_decref(old);
         return;
     }
-    int r = people_update(k->cloud, k->db, k->tenant, p->id, &w->set, p);
+    int r = scope_init(k->cloud, k->db, k->tenant, &s);
+    if (r == 0 && ends)
+        r = archive_may_end(&s, p);
+    if (r == 0)
+        r = people_update(k->cloud, k->db, k->tenant, p->id, &w->set, p);
+    if (r == 0)
+        r = archive_ends(&s, p, before.until);
     if (r == 0 && w->has_archived)
         r = archive_person(k->cloud, k->db, k->tenant, p->id, w->archived, p);
     if (r == 0 && !(call_reaches_person(k, PERM_PEOPLE_CHANGE, p) && may_move(k, &before, p))) {

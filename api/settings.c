@@ -147,10 +147,10 @@ static bool read_settings(struct api_call *k, struct all *a)
 }
 
 /* Who wants four eyes needs two pairs: nobody could take it back alone. */
-static bool enough_owners(struct api_call *k, const struct all *a)
+static bool enough_owners(struct api_call *k, const struct scope *s, const struct all *a)
 {
     uint64_t owners = 0;
-    int r = a->set.four_eyes ? granted_owners(k->db, k->tenant, clock_real(), NULL, NULL, &owners) : 0;
+    int r = a->set.four_eyes ? granted_owners(s, clock_real(), NULL, NULL, &owners) : 0;
     if (r != 0)
         call_outcome(k, r, "settings");
     else if (a->set.four_eyes && owners < 2)
@@ -165,7 +165,7 @@ void api_settings_patch(struct api_call *k)
 {
     struct scope s;
     struct all a = {0};
-    if (!load(k, &s, &a) || !read_settings(k, &a) || !enough_owners(k, &a))
+    if (!load(k, &s, &a) || !read_settings(k, &a) || !enough_owners(k, &s, &a))
         return;
     int r = tenant_settings_put(&s, &a.set, a.contact);
     if (r != 0) {

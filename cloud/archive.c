@@ -2,7 +2,7 @@
 #include "cloud/archive.h"
 
 #include "base/clock.h"
-#include "cloud/credential.h"
+#include "cloud/credential_impl.h"
 #include "cloud/granted.h"
 #include "cloud/link.h"
 #include "cloud/people_impl.h"
@@ -63,6 +63,36 @@ static int archive(const struct scope *s, const uint8_t id[ID_LEN], bool archive
     if (r == 0 && archived)
         r = end_cards(s, id, p->archived);
     return r == 0 && archived ? end_account(s, p) : r;
+}
+
+int archive_may_end(const struct scope *s, const struct person *p)
+{
+    struct account CLEANUP(account_wipe) a = {0};
+    int r = account_by_key(s, p->key, &a);
+    if (r == 0 || r == CLOUD_DAMAGED)
+        r = granted_may_go(s, a.id, NULL, clock_real());
+    return r == CLOUD_CONFLICT ? ARCHIVE_OWNER : r == CLOUD_ABSENT ? 0 : r;
+}
+
+static int end_with(const struct scope *s, const struct credential *c, int64_t was, int64_t until)
+{
+    struct credential ended;
+    if (c->damaged)
+        return 0;
+    if (c->until > until)
+        return credential_unassign(s->c, s->db, s->tenant, c->id, c->from > until ? c->from : until, &ended, NULL);
+    int r = c->until == was && c->from < was ? credential_prolong(s, c->id, until) : 0;
+    return r == CLOUD_CONFLICT ? 0 : r; /* somebody else has got it since */
+}
+
+int archive_ends(const struct scope *s, const struct person *p, int64_t was)
+{
+    struct credential_list l = {0};
+    int r = p->archived != 0 || p->until == was ? 0 : credential_list(s->c, s->db, s->tenant, p->id, &l);
+    for (size_t i = 0; r == 0 && i < l.n; i++)
+        r = end_with(s, &l.items[i], was, p->until);
+    credential_list_done(&l);
+    return r;
 }
 
 int archive_person(struct cloud *c, struct db *db, const char *tenant, const uint8_t id[ID_LEN], bool archived,

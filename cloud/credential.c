@@ -112,7 +112,9 @@ static int assign(const struct scope *s, struct credential *c, uint64_t *claimed
     struct assignment a;
     uint8_t cidx[CIDX_LEN];
     int r = people_find(s, c->person, &p);
-    if (r == 0 && p.archived != 0)
+    if (r == 0 && c->until > p.until) /* a card ends with who holds it */
+        c->until = p.until;
+    if (r == 0 && (p.archived != 0 || c->from >= c->until))
         return CLOUD_INVALID;
     if (r == 0)
         r = holder_cidx(s, &c->cred, cidx);
@@ -191,6 +193,23 @@ int credential_unassign(struct cloud *c, struct db *db, const char *tenant, cons
             *ret_refiled = moved;
     }
     return r;
+}
+
+int credential_prolong(const struct scope *s, const uint8_t id[ID_LEN], int64_t until)
+{
+    struct assignment a;
+    uint64_t claimed = 0;
+    int r = assignment_get(s, id, &a);
+    if (r != 0 || until <= a.cred.until)
+        return r;
+    struct credential more = a.cred;
+    more.from = a.cred.until;
+    more.until = until;
+    r = assignment_each(s, a.cidx, overlaps, &more);
+    a.cred.until = until;
+    if (r == 0)
+        r = assignment_put(s, &a);
+    return r != 0 ? r : claim(s, a.cidx, &a.cred, &claimed);
 }
 
 /* ---- reading ---- */

@@ -24,8 +24,8 @@ struct credential_list {
 };
 
 /* CLOUD_ABSENT: no such person. CLOUD_CONFLICT: somebody holds it within [from, until). CLOUD_INVALID: not a
- * credential, from >= until, or the person is archived. Own transaction. *ret_refiled (may be NULL) counts the waiting
- * punches that became the person's. */
+ * credential, from >= until, or the person is archived or gone by then. It ends with the person at the latest. Own
+ * transaction. *ret_refiled (may be NULL) counts the waiting punches that became the person's. */
 int credential_assign(struct cloud *c, struct db *db, const char *tenant, const uint8_t person[ID_LEN],
                       const struct cred *cred, uint8_t rendering, int64_t from, int64_t until,
                       struct credential *ret_credential, uint64_t *ret_refiled);

@@ -6,6 +6,7 @@
 
 #include "base/str.h"
 #include "cloud/account.h"
+#include "cloud/people_impl.h"
 #include "cloud/rows.h"
 #include "cloud/scope.h"
 #include "cloud/settings_of.h"
@@ -240,40 +241,56 @@ int granted_rights(struct db *db, const char *tenant, const uint8_t account[ID_L
     return 0;
 }
 
-int granted_owners(struct db *db, const char *tenant, int64_t now, const uint8_t *without, const uint8_t *but,
-                   uint64_t *ret_n)
+/* Of one whose row is damaged nobody can tell when it ends: it does not. */
+static int count_lasting(const struct scope *s, struct db_stmt *st, uint64_t *n)
+{
+    uint8_t key[KEY_ID_LEN];
+    struct person p;
+    int r;
+    while ((r = db_step(st)) == DB_ROW) {
+        r = db_fixed(st, 1, key, KEY_ID_LEN);
+        if (r == 0)
+            r = people_by_key(s, key, &p);
+        *n += r == CLOUD_DAMAGED || (r == 0 && p.until == TIME_MAX);
+        if (r < 0)
+            break;
+    }
+    db_done(st);
+    return r;
+}
+
+int granted_owners(const struct scope *s, int64_t now, const uint8_t *without, const uint8_t *but, uint64_t *ret_n)
 {
     struct db_stmt *st;
-    int r = db_stmt(db,
-                    "SELECT count(DISTINCT g.account) FROM granted g"
-                    " JOIN role r ON r.tenant_id = g.tenant_id AND r.id = g.role"
-                    " JOIN account a ON a.tenant_id = g.tenant_id AND a.id = g.account"
-                    " WHERE g.tenant_id = ?1 AND r.kind = ?2 AND g.reach = ?3 AND g.revoked = 0"
-                    " AND g.starts <= ?4 AND g.ends = 0 AND g.account <> ?5 AND g.id <> ?6 AND a.state = ?7",
-                    &st);
+    uint64_t n = 0;
+    int r = scope_stmt(s,
+                       "SELECT DISTINCT g.account, a.key_id FROM granted g"
+                       " JOIN role r ON r.tenant_id = g.tenant_id AND r.id = g.role"
+                       " JOIN account a ON a.tenant_id = g.tenant_id AND a.id = g.account"
+                       " WHERE g.tenant_id = ?1 AND r.kind = ?2 AND g.reach = ?3 AND g.revoked = 0"
+                       " AND g.starts <= ?4 AND g.ends = 0 AND g.account <> ?5 AND g.id <> ?6 AND a.state = ?7",
+                       &st);
     if (r != 0)
         return r;
-    db_bind_text(st, 1, tenant);
     db_bind_int(st, 2, ROLE_OWNER);
     db_bind_int(st, 3, REACH_TENANT);
     db_bind_int(st, 4, now);
     db_bind_blob(st, 5, without != NULL ? BYTES(without, ID_LEN) : BYTES_NONE);
-    db_bind_int(st, 7, ACCOUNT_ACTIVE);
     db_bind_blob(st, 6, but != NULL ? BYTES(but, ID_LEN) : BYTES_NONE);
-    r = db_step(st);
-    if (r == DB_ROW)
-        *ret_n = (uint64_t)db_int(st, 0);
-    db_done(st);
-    return r == DB_ROW ? 0 : r == 0 ? -EIO : r;
+    db_bind_int(st, 7, ACCOUNT_ACTIVE);
+    r = count_lasting(s, st, &n);
+    if (r == 0)
+        *ret_n = n;
+    return r;
 }
 
 int granted_may_go(const struct scope *s, const uint8_t *account, const uint8_t *grant, int64_t now)
 {
     struct tenant_settings set;
     uint64_t before = 0, after = 0;
-    int r = granted_owners(s->db, s->tenant, now, NULL, NULL, &before);
+    int r = granted_owners(s, now, NULL, NULL, &before);
     if (r == 0)
-        r = granted_owners(s->db, s->tenant, now, account, grant, &after);
+        r = granted_owners(s, now, account, grant, &after);
     if (r == 0)
         r = tenant_settings_get(s->db, s->tenant, &set);
     if (r != 0 || after == before)
@@ -284,7 +301,7 @@ int granted_may_go(const struct scope *s, const uint8_t *account, const uint8_t 
 int granted_settle(const struct scope *s, int64_t now)
 {
     uint64_t owners = 0;
-    int r = granted_owners(s->db, s->tenant, now, NULL, NULL, &owners);
+    int r = granted_owners(s, now, NULL, NULL, &owners);
     return r == 0 && owners > 0 ? token_end_bootstrap(s) : r;
 }
 

@@ -45,10 +45,9 @@ int granted_revoke(const struct scope *s, const uint8_t id[ID_LEN], int64_t now)
 int granted_rights(struct db *db, const char *tenant, const uint8_t account[ID_LEN], int64_t now, int64_t through,
                    struct rights *ret_rights);
 
-/* Owners: active accounts of the tenant that hold its role Owner, tenant-wide and without an end. `without`: an account
- * that does not count, or NULL; `but`: a grant that does not count, or NULL. */
-int granted_owners(struct db *db, const char *tenant, int64_t now, const uint8_t *without, const uint8_t *but,
-                   uint64_t *ret_n);
+/* Owners: active accounts of the tenant that hold its role Owner, tenant-wide, and neither the grant nor the person's
+ * time has an end. `without`: an account that does not count, or NULL; `but`: a grant that does not count, or NULL. */
+int granted_owners(const struct scope *s, int64_t now, const uint8_t *without, const uint8_t *but, uint64_t *ret_n);
 /* Whether that account (or, account NULL, that grant) may go. CLOUD_CONFLICT: it is the last Owner's, or with four eyes
  * one of the last two. */
 int granted_may_go(const struct scope *s, const uint8_t *account, const uint8_t *grant, int64_t now);

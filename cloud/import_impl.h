@@ -50,6 +50,7 @@ struct row_fault {
 struct row_plan {
     struct person person; /* as it shall be; without id when it is new */
     bool is_new, changes; /* changes: anything, of the person or of the card */
+    int64_t was_until;    /* of a known person */
     bool person_changes;
     enum { CARD_NONE, CARD_ASSIGN, CARD_END } card;
     struct cred cred;

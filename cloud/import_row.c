@@ -6,6 +6,7 @@
 
 #include "base/be.h"
 #include "base/str.h"
+#include "cloud/archive.h"
 #include "cloud/holder.h"
 #include "cloud/import_impl.h"
 #include "cloud/people_impl.h"
@@ -249,6 +250,10 @@ static int read_person(const struct reading *x)
         x->plan->person = (struct person){.from = TIME_MIN, .until = TIME_MAX};
     if (!people_apply(&x->plan->person, &set))
         return which_text(x, &set);
+    x->plan->was_until = was.until;
+    if (!x->plan->is_new && x->plan->person.until != was.until && x->plan->person.until != TIME_MAX &&
+        (r = archive_may_end(x->s, &was)) != 0)
+        return r == ARCHIVE_OWNER ? bad(x, COL_UNTIL, "would end the last Owner") : r;
     x->plan->person_changes = x->plan->is_new || !same_person(&was, &x->plan->person);
     return 0;
 }
@@ -350,8 +355,10 @@ static int read_card(const struct reading *x)
     if (!read_time(x, COL_CARD_FROM, TIME_MIN, &x->plan->from) ||
         !read_time(x, COL_CARD_UNTIL, TIME_MAX, &x->plan->until))
         return 0;
+    if (x->plan->until > x->plan->person.until)
+        x->plan->until = x->plan->person.until; /* a card ends with who holds it */
     if (x->plan->from >= x->plan->until)
-        return bad(x, COL_CARD_UNTIL, "is not after card_from");
+        return bad(x, COL_CARD_UNTIL, "is not after card_from, or valid_until is not");
     int r = find_cred(x, number);
     return r != 0 || x->fault->reason != NULL ? r : plan_card(x);
 }
@@ -395,6 +402,8 @@ int import_do(const struct scope *s, struct row_plan *p)
 {
     struct credential made;
     int r = p->is_new ? people_add(s, &p->person) : p->person_changes ? people_put(s, &p->person) : 0;
+    if (r == 0 && !p->is_new && p->person_changes)
+        r = archive_ends(s, &p->person, p->was_until);
     if (r == 0 && p->card == CARD_ASSIGN)
         r = credential_assign(s->c, s->db, s->tenant, p->person.id, &p->cred, p->rendering, p->from, p->until, &made,
                               NULL);

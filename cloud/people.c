@@ -285,6 +285,15 @@ int people_by_key(const struct scope *s, const uint8_t key[ID_LEN], struct perso
     return one(s, st, ret_person);
 }
 
+int people_here(const struct scope *s, const uint8_t key[ID_LEN], int64_t now)
+{
+    struct person p;
+    int r = people_by_key(s, key, &p);
+    if (r == CLOUD_DAMAGED)
+        return 0;
+    return r == 0 && p.until <= now ? CLOUD_ABSENT : r;
+}
+
 int people_find_number(const struct scope *s, const char *personnel_number, struct person *ret_person)
 {
     struct db_stmt *st;

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/str.h"
+#include "cloud/people_impl.h"
 #include "cloud/rows.h"
 #include "cloud/session_seen.h"
 #include "wire/cbor.h"
@@ -292,6 +293,8 @@ int session_check(struct cloud *c, struct db *db, const char *cookie, int64_t no
     str_copy(t.tenant, sizeof t.tenant, f.tenant);
     s.tenant = t.tenant;
     r = open_sealed(&s, BYTES(f.sealed, f.n), &t);
+    if (r == 0)
+        r = people_here(&s, t.key, now);
     if (r != 0)
         return r;
     use_seen(c, &t);

@@ -34,7 +34,8 @@ int64_t session_until(const struct session *s);
 /* Inside the caller's transaction. Of *t half, factor, stepped, address and agent count (idle and life, too, unless
  * half); the rest is filled in. */
 int session_make(const struct scope *s, const struct account *a, struct session *t, char ret_cookie[SESSION_TEXT]);
-/* Whose cookie that is, in whichever tenant. CLOUD_ABSENT: unknown, over or ended, or the account is not active. */
+/* Whose cookie that is, in whichever tenant. CLOUD_ABSENT: unknown, over or ended, or the account is not active, or the
+ * person's time is over. */
 int session_check(struct cloud *c, struct db *db, const char *cookie, int64_t now, struct session *ret_session);
 /* A request came with it. */
 void session_saw(struct cloud *c, const struct session *t, int64_t now);

@@ -25,7 +25,7 @@ static int tell(const struct scope *s, const struct account *a, const struct tel
     if (a->damaged || a->state != ACCOUNT_ACTIVE || a->mail[0] == '\0')
         return 0;
     int r = people_by_key(s, a->key, &person);
-    if (r == CLOUD_ABSENT || r == CLOUD_DAMAGED)
+    if (r == CLOUD_ABSENT || r == CLOUD_DAMAGED || (r == 0 && person.until <= clock_real()))
         return 0;
     if (r != 0)
         return r;

@@ -65,13 +65,13 @@ static int finish(struct cloud *c, struct db *db, int r)
 }
 
 /* Once people of the tenant's own let others in, nobody else does. */
-static int may_bootstrap(struct db *db, const char *tenant, int64_t now)
+static int may_bootstrap(struct cloud *c, struct db *db, const char *tenant, int64_t now)
 {
-    struct tenant found;
+    struct scope s;
     uint64_t owners = 0;
-    int r = tenant_is_customer(tenant) ? tenant_get(db, tenant, &found) : CLOUD_ABSENT;
+    int r = tenant_is_customer(tenant) ? scope_init(c, db, tenant, &s) : CLOUD_ABSENT;
     if (r == 0)
-        r = granted_owners(db, tenant, now, NULL, NULL, &owners);
+        r = granted_owners(&s, now, NULL, NULL, &owners);
     return r == 0 && owners > 0 ? CLOUD_CONFLICT : r;
 }
 
@@ -89,7 +89,7 @@ int token_add(struct cloud *c, struct db *db, const char *tenant, const char *la
     if (r != 0)
         return r;
     if (tenant != NULL)
-        r = may_bootstrap(db, tenant, t.created);
+        r = may_bootstrap(c, db, tenant, t.created);
     if (r == 0 && tenant != NULL)
         str_copy(t.tenant, sizeof t.tenant, tenant);
     if (r == 0)
