@@ -325,6 +325,59 @@ int correction_added(const struct scope *s, const uint8_t id[ID_LEN], struct fil
     return r;
 }
 
+/* ---- punches that were at another time ---- */
+
+/* The day of a punch is known to who has its row alone, so each is asked: a lookup by the whole key. fn's result other
+ * than 0 ends it, and is returned. */
+static int at_punch(const struct scope *s, const struct correction *c, filed_fn *fn, void *arg)
+{
+    struct row_keys keys;
+    enum key_kind kind;
+    uint8_t pid[PID_LEN];
+    int r = keyring_rows(s->ring, c->key, &kind, &keys);
+    if (r == 0)
+        r = seal_pid(&keys, c->segid, c->index, pid);
+    crypto_wipe(&keys, sizeof keys);
+    if (r == 0)
+        r = filed_at(s, c->key, true, 0, pid, fn, arg);
+    int64_t last = day_of(clock_real()) + 2;
+    for (int64_t day = last; r == 0 && day >= day_of(s->created) - 1; day--)
+        r = filed_at(s, c->key, false, day, pid, fn, arg);
+    return r;
+}
+
+/* Where several were approved, the last one says when it was. */
+static int says_the_last(const struct scope *s, const struct correction *c, bool *ret)
+{
+    struct correction last;
+    int r = correction_of(s, c->key, c->segid, c->index, &last);
+    *ret = r == 0 && memcmp(last.id, c->id, ID_LEN) == 0;
+    return r < 0 ? r : 0;
+}
+
+int correction_each_moved(const struct scope *s, int64_t from, int64_t to, filed_fn *fn, void *arg)
+{
+    struct db_stmt *st;
+    struct correction c;
+    bool counts = false;
+    int r = scope_stmt(s, SELECT "c.pidx IS NOT NULL AND d.id IS NOT NULL", &st);
+    if (r != 0)
+        return r;
+    while ((r = db_step(st)) == DB_ROW) {
+        r = from_row(s, st, &c);
+        if (r == 0 && c.state == CORRECTION_APPROVED && c.has_time && c.time >= from && c.time < to)
+            r = says_the_last(s, &c, &counts);
+        if (r == 0 && counts)
+            r = at_punch(s, &c, fn, arg);
+        counts = false;
+        if (r < 0)
+            break;
+    }
+    db_done(st);
+    crypto_wipe(&c, sizeof c);
+    return r < 0 ? r : 0;
+}
+
 /* ---- lists ---- */
 
 struct listing {
@@ -409,21 +462,9 @@ static int note_punch(void *arg, const uint8_t key_id[KEY_ID_LEN], enum key_kind
     return FOUND;
 }
 
-/* The day of a punch is known to who has its row alone, so each is asked: a lookup by the whole key. */
 static int find_punch(const struct scope *s, struct correction *c)
 {
-    struct row_keys keys;
-    enum key_kind kind;
-    uint8_t pid[PID_LEN];
-    int r = keyring_rows(s->ring, c->key, &kind, &keys);
-    if (r == 0)
-        r = seal_pid(&keys, c->segid, c->index, pid);
-    crypto_wipe(&keys, sizeof keys);
-    if (r == 0)
-        r = filed_at(s, c->key, true, 0, pid, note_punch, c);
-    int64_t last = day_of(clock_real()) + 2;
-    for (int64_t day = last; r == 0 && day >= day_of(s->created) - 1; day--)
-        r = filed_at(s, c->key, false, day, pid, note_punch, c);
+    int r = at_punch(s, c, note_punch, c);
     return r == FOUND ? 0 : r == 0 ? CLOUD_ABSENT : r;
 }
 

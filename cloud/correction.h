@@ -72,5 +72,8 @@ int correction_of(const struct scope *s, const uint8_t key_id[ID_LEN], const uin
 /* The approved ones of CORRECTION_ADD as punches, FILED_ADDED: the correction's id with the index 0 names one, and it
  * is itself corrected under that name. In no order; key_id NULL: everybody's. Each has to be opened to know its day. */
 int correction_each_added(const struct scope *s, const uint8_t *key_id, filed_fn *fn, void *arg);
+/* Punches that an approved correction says to have been made in [from, to), as they were filed, pending ones too; each
+ * once. */
+int correction_each_moved(const struct scope *s, int64_t from, int64_t to, filed_fn *fn, void *arg);
 /* CLOUD_ABSENT: it is none of those. */
 int correction_added(const struct scope *s, const uint8_t id[ID_LEN], struct filed *ret_filed);

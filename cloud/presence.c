@@ -87,6 +87,15 @@ static int on_row(void *arg, const uint8_t key_id[KEY_ID_LEN], enum key_kind kin
     return 0;
 }
 
+/* One that a correction brought from a day that was not looked at. */
+static int on_moved(void *arg, const uint8_t key_id[KEY_ID_LEN], enum key_kind kind, struct filed *f)
+{
+    const struct walk *w = arg;
+    const int64_t day = day_of(f->time);
+    const bool seen = day >= day_of(w->from) && day <= day_of(w->to - 1);
+    return seen || (f->flags & FILED_PENDING) != 0 ? 0 : on_row(arg, key_id, kind, f);
+}
+
 /* By person, then as punches are listed. */
 static int compare(const void *a, const void *b)
 {
@@ -153,6 +162,8 @@ static int read_all(const struct scope *s, struct walk *w, struct presence *p)
         r = filed_each_day(s, day, NULL, on_row, w);
     if (r == 0 && w->sites.corrected)
         r = correction_each_added(s, NULL, on_row, w);
+    if (r == 0 && w->sites.corrected)
+        r = correction_each_moved(s, w->from, w->to, on_moved, w);
     if (r == 0)
         r = collect(s, w, p);
     sites_done(&w->sites);

@@ -126,6 +126,33 @@ static void test_corrected(void **state)
     assert_string_equal(in_at("", t + 2 * HOUR), "A");
 }
 
+/* Whatever day a reader saw it on: what counts is when it was. */
+static void test_moved_from_another_day(void **state)
+{
+    const int64_t day = DAY_US, t = (clock_real() / day - 2) * day + 8 * HOUR;
+    punch(0, "door", t, DIR_IN);
+    struct correction change = {.kind = CORRECTION_CHANGE, .has_time = true, .time = t + day};
+    memset(change.segid, 0xab, SEGID_LEN);
+    memcpy(change.segid, f.gw, GW_LEN);
+    change.index = gseq;
+    assert_string_equal(in_at("", t + HOUR), "A");
+    assert_string_equal(in_at("", t + day + HOUR), "");
+    correct(change);
+    assert_string_equal(in_at("", t + HOUR), "");
+    assert_string_equal(in_at("", t + day + HOUR), "A");
+    change.time = t + day + 2 * HOUR; /* and later on that day, as is said afterwards */
+    change.has_dir = true;
+    change.dir = DIR_OUT;
+    correct(change);
+    assert_string_equal(in_at("", t + day + HOUR), "");
+    assert_string_equal(in_at("", t + day + 3 * HOUR), "");
+    change.time = t + 2 * HOUR; /* and back */
+    change.dir = DIR_IN;
+    correct(change);
+    assert_string_equal(in_at("", t + 3 * HOUR), "A");
+    assert_string_equal(in_at("", t + day + 3 * HOUR), "");
+}
+
 static void test_by_the_readers_setting(void **state)
 {
     const int64_t t = at("2026-06-11T08:00:00Z");
@@ -220,11 +247,9 @@ static void test_over_https(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_by_direction),
-        cmocka_unit_test(test_corrected),
-        cmocka_unit_test(test_by_the_readers_setting),
-        cmocka_unit_test(test_days_are_the_sites),
-        cmocka_unit_test(test_over_https),
+        cmocka_unit_test(test_by_direction),           cmocka_unit_test(test_corrected),
+        cmocka_unit_test(test_moved_from_another_day), cmocka_unit_test(test_by_the_readers_setting),
+        cmocka_unit_test(test_days_are_the_sites),     cmocka_unit_test(test_over_https),
     };
     return cmocka_run_group_tests(tests, setup, api_teardown);
 }
