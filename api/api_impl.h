@@ -473,9 +473,11 @@ int api_covers(struct api_call *k, const uint8_t account[ID_LEN], bool *ret_cove
 struct credential;
 struct gateway;
 struct person;
+struct reader;
 /* Within the reach of the route's permission; false: the reply is made. */
 bool call_gateway(struct api_call *k, const uint8_t gw[GW_LEN], struct gateway *ret);
 json_t *api_person_json(const struct person *p);
+json_t *api_reader_json(const struct reader *x);
 /* Everything that is held about the person, as a document in pieces. */
 void api_export_person(struct api_call *k, const struct person *p);
 struct correction;

@@ -46,6 +46,10 @@ static void write_change(struct buf *b, const struct feed_item *item)
         write_damaged(b, "correction", item->correction.id);
         return;
     }
+    if (item->reader.damaged) {
+        write_damaged(b, "reader", item->reader.id);
+        return;
+    }
     switch (item->entry.kind) {
     case CHANGE_PUNCH:
     case CHANGE_PENDING:
@@ -68,6 +72,10 @@ static void write_change(struct buf *b, const struct feed_item *item)
     case CHANGE_GATEWAY:
         text_raw(b, "\"gateway\",\"gateway\":");
         jsontext_put(b, gateway_json(&item->gateway));
+        break;
+    case CHANGE_READER:
+        text_raw(b, "\"reader\",\"reader\":");
+        jsontext_put(b, api_reader_json(&item->reader));
         break;
     case CHANGE_REMOVED:
         text_raw(b, "\"punch.removed\",\"id\":");

@@ -22,7 +22,7 @@ static json_t *day_json(int64_t day)
 static const char *const directions[] = {[READER_BOTH] = "both", [READER_IN] = "in", [READER_OUT] = "out"};
 static const char *const modes[] = {[READER_ATTENDANCE] = "attendance", [READER_ACCESS] = "access"};
 
-static json_t *reader_json(const struct reader *x)
+json_t *api_reader_json(const struct reader *x)
 {
     if (x->damaged)
         return json_damaged(x->id);
@@ -47,7 +47,7 @@ void api_readers_list(struct api_call *k)
     json_t *items = json_array();
     for (size_t i = 0; i < list.n; i++)
         if (call_reaches_site(k, k->route->perm, list.items[i].site_id))
-            whole_append(&items, reader_json(&list.items[i]));
+            whole_append(&items, api_reader_json(&list.items[i]));
     call_page_by_id(k, items, list.more ? list.items[list.n - 1].id : NULL, ID_LEN);
     reader_list_done(&list);
 }
@@ -69,7 +69,7 @@ void api_readers_get(struct api_call *k)
     uint8_t id[ID_LEN];
     struct reader x;
     if (call_id(k, id, ID_LEN) && named(k, false, id, &x))
-        call_resource(k, reader_json(&x), live);
+        call_resource(k, api_reader_json(&x), live);
 }
 
 enum { F_NAME, F_LABEL, F_DIRECTION, F_MODE, F_COUNT };
@@ -97,7 +97,7 @@ static void patch(struct api_call *k, const uint8_t id[ID_LEN], const struct bod
     if (!read_word(k, "direction", &v[F_DIRECTION], directions, ARRAY_LEN(directions), &d) ||
         !read_word(k, "mode", &v[F_MODE], modes, ARRAY_LEN(modes), &m) || !named(k, true, id, &x))
         return;
-    json_t *now = reader_json(&x);
+    json_t *now = api_reader_json(&x);
     bool fits = call_match(k, now, live);
     json_decref(now);
     if (!fits)
@@ -118,7 +118,7 @@ static void patch(struct api_call *k, const uint8_t id[ID_LEN], const struct bod
     else if (r != 0)
         call_outcome(k, r, "reader");
     else if (named(k, false, id, &x))
-        call_resource(k, reader_json(&x), live);
+        call_resource(k, api_reader_json(&x), live);
 }
 
 void api_readers_patch(struct api_call *k)

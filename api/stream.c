@@ -83,6 +83,8 @@ static bool may_see(struct api_call *k, const struct feed_item *item)
         return !item->credential.damaged && reaches_person_id(k, item->credential.person);
     case CHANGE_GATEWAY:
         return call_reaches_site(k, k->route->perm, item->gateway.site_id);
+    case CHANGE_READER:
+        return call_reaches_site(k, k->route->perm, item->reader.site_id);
     case CHANGE_REMOVED: /* ids alone, which say nothing to who has not seen what they name */
     case CHANGE_ERASED:
         return true;

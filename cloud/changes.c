@@ -191,6 +191,11 @@ int changes_gateway(const struct scope *s, const uint8_t gw[GW_LEN], uint64_t ge
     return put(s, NULL, CHANGE_GATEWAY, BYTES(gw, GW_LEN), (int64_t)gen, false);
 }
 
+int changes_reader(const struct scope *s, const uint8_t id[ID_LEN])
+{
+    return put(s, NULL, CHANGE_READER, BYTES(id, ID_LEN), 0, false);
+}
+
 /* ---- reading ---- */
 
 int changes_last(const struct scope *s, int64_t *ret_seq)

@@ -29,6 +29,7 @@ enum change_kind {
     CHANGE_CORRECTION = 20, /* asked for, or decided: id */
     CHANGE_ADDED = 21,      /* a punch that was forgotten is there: id of its correction */
     CHANGE_GATEWAY = 7,     /* added, or at another site: id = gw, number = generation */
+    CHANGE_READER = 22,     /* another label, direction or mode: id */
 };
 
 struct change {
@@ -52,6 +53,7 @@ int changes_removed(const struct scope *s, const uint8_t key_id[KEY_ID_LEN], con
 int changes_erased(const struct scope *s, const uint8_t person[ID_LEN]);
 int changes_correction(const struct scope *s, const uint8_t key_id[KEY_ID_LEN], const uint8_t id[ID_LEN]);
 int changes_added(const struct scope *s, const uint8_t key_id[KEY_ID_LEN], const uint8_t correction[ID_LEN]);
+int changes_reader(const struct scope *s, const uint8_t id[ID_LEN]);
 int changes_gateway(const struct scope *s, const uint8_t gw[GW_LEN], uint64_t gen);
 
 /* For a scope with draws: writes the number up to which it has drawn. Due before anybody else draws for this tenant, so

@@ -77,6 +77,13 @@ static int on_gateway(struct feed *x)
     return r != 0 ? r : x->fn(x->arg, &item);
 }
 
+static int on_reader(struct feed *x)
+{
+    struct feed_item item = {.entry = *x->entry};
+    int r = reader_get(x->s->c, x->s->db, x->s->tenant, x->entry->id, &item.reader);
+    return r == 0 || r == CLOUD_DAMAGED ? x->fn(x->arg, &item) : r;
+}
+
 static int on_entry(void *arg, const struct change *e)
 {
     struct feed *x = arg;
@@ -102,6 +109,9 @@ static int on_entry(void *arg, const struct change *e)
         break;
     case CHANGE_GATEWAY:
         r = on_gateway(x);
+        break;
+    case CHANGE_READER:
+        r = on_reader(x);
         break;
     case CHANGE_REMOVED:
     case CHANGE_ERASED:

@@ -7,6 +7,7 @@
 #include "cloud/gateway.h"
 #include "cloud/people.h"
 #include "cloud/query.h"
+#include "cloud/reader.h"
 
 /* By its kind one of the members holds what is there, or that it is damaged; CHANGE_REMOVED and CHANGE_ERASED have the
  * entry alone. */
@@ -16,6 +17,7 @@ struct feed_item {
     struct person person;
     struct credential credential;
     struct gateway gateway;
+    struct reader reader;
     struct correction correction;
     struct person corrected; /* whose */
 };

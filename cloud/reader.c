@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "cloud/changes.h"
 #include "cloud/holder.h"
 #include "cloud/rows.h"
 #include "wire/cbor.h"
@@ -290,6 +291,8 @@ static int update(const struct scope *s, const uint8_t id[ID_LEN], const struct 
         x.mode = set->mode != NULL ? *set->mode : x.mode;
         r = put(s, &g.k, &x);
     }
+    if (r == 0)
+        r = changes_reader(s, id);
     crypto_wipe(&g.k, sizeof g.k);
     return r;
 }

@@ -448,12 +448,39 @@ static void readers_beside_readers(void **state)
     }
 }
 
+/* It says of punches what they do not say themselves, so whoever keeps them has to know. */
+static void a_reader_means_something_else(void **state)
+{
+    char path[128], id[2 * ID_LEN + 1];
+    struct reader_list l;
+    struct scope s = fixture_begin(&f, "acme");
+    assert_int_equal(reader_seen(&s, f.gw, "door", now / DAY_US), 0);
+    fixture_commit(&f);
+    assert_int_equal(reader_list(f.c, f.db, "acme", NULL, 0, &l), 0);
+    assert_int_equal(l.n, 1);
+    str_hex(l.items[0].id, ID_LEN, id);
+    reader_list_done(&l);
+    struct reply r = get(&f.s, "/v1/changes", f.acme);
+    snprintf(path, sizeof path, "/v1/changes?after=%s", reply_text(&r, "next"));
+    reply_done(&r);
+    expect(call("PATCH", path_of("/v1/readers/%s", id), f.acme, "{\"direction\":\"out\"}"), 200, NULL);
+    r = get(&f.s, path, f.acme);
+    const json_t *items = json_object_get(r.json, "items"), *item = json_array_get(items, 0);
+    assert_int_equal(json_array_size(items), 1);
+    assert_string_equal(text_of(item, "type"), "reader");
+    assert_string_equal(text_of(json_object_get(item, "reader"), "id"), id);
+    assert_string_equal(text_of(json_object_get(item, "reader"), "direction"), "out");
+    reply_done(&r);
+}
+
 int main(void)
 {
 #define T(t) cmocka_unit_test_setup_teardown(t, setup, api_teardown)
     const struct CMUnitTest tests[] = {
-        T(follows_everything),  T(moves_between_pages),  T(positions_that_lead_nowhere), T(erased),
-        T(customers_are_apart), T(reader_beside_writer), T(readers_beside_readers),
+        T(follows_everything),          T(moves_between_pages),
+        T(positions_that_lead_nowhere), T(erased),
+        T(customers_are_apart),         T(reader_beside_writer),
+        T(readers_beside_readers),      T(a_reader_means_something_else),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
