@@ -474,7 +474,7 @@ int api_start(struct cloud *c, struct ingest *in, struct api **ret_api)
         .connections = (unsigned)all,
         .per_address = (unsigned)each,
         .streams = (unsigned)set->api.streams,
-        .streams_each = (unsigned)(set->api.streams + 1) / 2,
+        .streams_each = (unsigned)(set->api.streams + 1) / 2, /* nobody takes all places, and no customer */
         .lines =
             {
                 /* the other half of the connections is for who reads */

@@ -89,8 +89,11 @@ void http_header(struct http_reply *r, const char *name, const char *fmt, ...) P
 
 /* Makes the reply a stream of events (text/event-stream): `more` may return HTTP_LATER. While it has nothing to say the
  * listener sends an empty comment now and then, so that both ends notice when the other is gone. False: there are as
- * many streams as may be, of this address or of all; nothing was taken. */
-bool http_stream(struct http_reply *r, http_more_fn *more, void (*more_done)(void *more_arg), void *more_arg);
+ * many streams as may be, of this address, of `whose` (a name, at most HTTP_WHOSE_MAX characters count) or of all;
+ * nothing was taken. */
+#define HTTP_WHOSE_MAX 63
+bool http_stream(struct http_reply *r, const char *whose, http_more_fn *more, void (*more_done)(void *more_arg),
+                 void *more_arg);
 
 /* HTTP_LINE_NONE: the reply is made. Another line: nothing is; the handler is called again for this request, with that
  * `line`, or with that line and HTTP_CROWDED, and answers then or, unless crowded, goes on to another line. The line
@@ -119,7 +122,7 @@ struct http_options {
     unsigned connections;  /* at most, all together */
     unsigned per_address;  /* at most, of one address; of a proxy's, those with a request of that client; 0: no limit */
     unsigned streams;      /* at most; 0: fn makes none */
-    unsigned streams_each; /* at most, of one address; 0: no limit */
+    unsigned streams_each; /* at most, of one address, and of one `whose`; 0: no limit */
     uint64_t beat_ms;      /* a stream with nothing to say for so long says that; 0: 15 s */
     struct http_line_options lines[HTTP_LINES];
     uint64_t request_ms; /* for the TLS handshake and a request line; again for headers and body; for the reply */

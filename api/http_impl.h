@@ -36,6 +36,7 @@ struct http_call {
     struct line_item item;
     struct address share;   /* the client's, to count by */
     struct http_call *next; /* of `streaming` */
+    char whose[HTTP_WHOSE_MAX + 1];
     struct buf body;
     size_t seen; /* bytes of the body that arrived, kept or not */
     bool answered;

@@ -152,16 +152,21 @@ static struct http_call *call_of(struct http_reply *r)
     return (struct http_call *)((char *)r - offsetof(struct http_call, r));
 }
 
-bool http_stream(struct http_reply *r, http_more_fn *more, void (*more_done)(void *more_arg), void *more_arg)
+bool http_stream(struct http_reply *r, const char *whose, http_more_fn *more, void (*more_done)(void *more_arg),
+                 void *more_arg)
 {
     struct http *h = r->http;
     struct http_call *call = call_of(r);
-    unsigned same = 0;
+    unsigned near = 0, kin = 0;
     ASSERT(!r->streams && !r->more);
+    snprintf(call->whose, sizeof call->whose, "%s", whose);
     pthread_mutex_lock(&h->lock);
-    for (const struct http_call *c = h->streaming; c; c = c->next)
-        same += address_equal(&c->share, &call->share);
-    r->streams = h->n_streaming < h->o.streams && (h->o.streams_each == 0 || same < h->o.streams_each);
+    for (const struct http_call *c = h->streaming; c; c = c->next) {
+        near += address_equal(&c->share, &call->share);
+        kin += strcmp(c->whose, call->whose) == 0;
+    }
+    r->streams = h->n_streaming < h->o.streams &&
+                 (h->o.streams_each == 0 || (near < h->o.streams_each && kin < h->o.streams_each));
     if (r->streams) {
         h->n_streaming++;
         call->next = h->streaming;

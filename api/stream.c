@@ -244,7 +244,7 @@ void api_stream(struct api_call *k)
     s->cloud = k->cloud;
     s->route = k->route;
     s->pos = pos;
-    if (http_stream(k->r, more, stream_free, s)) {
+    if (http_stream(k->r, k->tenant, more, stream_free, s)) {
         k->r->status = 200;
         return;
     }

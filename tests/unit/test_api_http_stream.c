@@ -59,7 +59,7 @@ static int handle(void *arg, const struct http_request *q, struct http_reply *re
         struct reader *c = calloc(1, sizeof *c);
         assert_non_null(c);
         *c = (struct reader){.g = g, .floods = q->path[1] == 'f', .at = atomic_load(&g->last)};
-        if (http_stream(ret, more, done, c)) {
+        if (http_stream(ret, q->n_query ? q->query[0].value : q->address, more, done, c)) {
             atomic_fetch_add(&g->begun, 1);
             return 0;
         }
@@ -202,6 +202,27 @@ static void test_as_many_as_may(void **state)
 }
 
 /* It is told something all the time and reads nothing. */
+/* However many addresses it has: the rest of the places is for others. */
+static void test_nobody_takes_all(void **state)
+{
+    struct rig g = {0};
+    struct http_options o = options(&g);
+    int fd[5];
+    start(&g, &o);
+    for (unsigned i = 0; i < 3; i++) {
+        ask(fd[i] = connect_from(i + 1, g.port), "/events?of=acme");
+        read_until(fd[i], (char[1024]){0}, 1024, "text/event-stream");
+    }
+    ask(fd[3] = connect_from(4, g.port), "/events?of=acme");
+    assert_int_equal(recv_reply(fd[3], (char[64]){0}), 503);
+    ask(fd[4] = connect_from(5, g.port), "/events?of=globex");
+    read_until(fd[4], (char[1024]){0}, 1024, "text/event-stream");
+    for (size_t i = 0; i < ARRAY_LEN(fd); i++)
+        close(fd[i]);
+    http_stop(g.h);
+    assert_int_equal(atomic_load(&g.done), 4);
+}
+
 static void test_who_does_not_read_is_cut(void **state)
 {
     struct rig g = {0};
@@ -356,13 +377,10 @@ static void test_curl(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_events_and_beats),
-        cmocka_unit_test(test_as_many_as_may),
-        cmocka_unit_test(test_who_does_not_read_is_cut),
-        cmocka_unit_test(test_a_storm_of_wakes),
-        cmocka_unit_test(test_no_wake_is_lost),
-        cmocka_unit_test(test_stop_while_streams_sleep),
-        cmocka_unit_test(test_curl),
+        cmocka_unit_test(test_events_and_beats),         cmocka_unit_test(test_as_many_as_may),
+        cmocka_unit_test(test_nobody_takes_all),         cmocka_unit_test(test_who_does_not_read_is_cut),
+        cmocka_unit_test(test_a_storm_of_wakes),         cmocka_unit_test(test_no_wake_is_lost),
+        cmocka_unit_test(test_stop_while_streams_sleep), cmocka_unit_test(test_curl),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
