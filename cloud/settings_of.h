@@ -20,7 +20,7 @@ struct scope;
 struct tenant_settings {
     char time_zone[TIME_ZONE_MAX + 1];
     unsigned week_start;     /* 1 Monday .. 7 Sunday */
-    unsigned retention_days; /* of punches */
+    unsigned retention_days; /* of punches: on record, nothing heeds it yet */
     uint64_t second_factor;  /* permissions that want an account with an active second factor; SECOND_FACTOR_ALL */
     uint64_t four_eyes;      /* permissions whose use somebody else has to approve */
     bool presence;           /* who is in may be asked */
