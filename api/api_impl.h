@@ -144,6 +144,10 @@ void call_page_of(struct api_call *k, const char *const *filters, json_t *items,
 bool call_span(struct api_call *k, size_t n, struct call_span *ret_span);
 void call_page_by_id(struct api_call *k, json_t *items, const uint8_t *last, size_t n);
 
+/* Of a list that is short enough to be there whole, each item with an `id`: the page that is asked for (items stolen).
+ */
+void call_slice(struct api_call *k, json_t *items);
+
 /* Answers for an outcome of the store that is not 0: 404, 409, 400, or 500 and a line in the log. `what` names the
  * resource: "person". */
 void call_outcome(struct api_call *k, int r, const char *what);

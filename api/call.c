@@ -180,6 +180,40 @@ void call_page_by_id(struct api_call *k, json_t *items, const uint8_t *last, siz
     call_page_of(k, no_filters, items, last, n);
 }
 
+/* SIZE_MAX: there is none. */
+static size_t index_of(const json_t *items, const char *id)
+{
+    for (size_t i = 0; i < json_array_size(items); i++) {
+        const char *s = json_string_value(json_object_get(json_array_get(items, i), "id"));
+        if (s && strcmp(s, id) == 0)
+            return i;
+    }
+    return SIZE_MAX;
+}
+
+void call_slice(struct api_call *k, json_t *items)
+{
+    size_t limit = 0, at = SIZE_MAX;
+    char pos[CURSOR_POS_MAX + 1];
+    json_t *page = NULL;
+    if (!call_limit(k, &limit) || !call_cursor(k, no_filters, pos)) {
+        json_decref(items);
+        return;
+    }
+    if (pos[0] && (at = index_of(items, pos)) == SIZE_MAX) {
+        problem_reply(k->r, PROBLEM_BAD_CURSOR, "where the last page ended is no more; begin again without a cursor");
+    } else {
+        const size_t begin = pos[0] ? at + 1 : 0, all = json_array_size(items);
+        const size_t end = all - begin > limit ? begin + limit : all;
+        page = items ? json_array() : NULL;
+        for (size_t i = begin; i < end; i++)
+            whole_append(&page, json_incref(json_array_get(items, i)));
+        const char *last = end < all ? json_string_value(json_object_get(json_array_get(items, end - 1), "id")) : NULL;
+        call_page(k, no_filters, page, last);
+    }
+    json_decref(items);
+}
+
 void call_outcome(struct api_call *k, int r, const char *what)
 {
     if (r == CLOUD_ABSENT) {

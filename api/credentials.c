@@ -48,7 +48,7 @@ void api_credentials_of(struct api_call *k)
         json_t *items = json_array();
         for (size_t i = 0; i < list.n; i++)
             whole_append(&items, api_credential_json(&list.items[i]));
-        call_page(k, NULL, items, NULL);
+        call_slice(k, items);
     }
     credential_list_done(&list);
 }

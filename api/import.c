@@ -151,7 +151,7 @@ void api_imports_get(struct api_call *k)
     }
     json_t *answer = with_errors(k, &m);
     if (answer)
-        problem_json(k->r, 200, answer);
+        call_resource(k, answer, NULL);
 }
 
 /* Whose answer is still to come, or was lost, finds it here. */

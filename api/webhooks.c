@@ -45,7 +45,6 @@ static json_t *delivery_json(const struct delivery *d)
 
 void api_webhooks_list(struct api_call *k)
 {
-    static const char *const no_filters[] = {NULL};
     struct webhook_list list = {0};
     int r = webhook_list(k->cloud, k->db, k->tenant, &list);
     if (r != 0) {
@@ -56,7 +55,7 @@ void api_webhooks_list(struct api_call *k)
     for (size_t i = 0; i < list.n; i++)
         whole_append(&items, webhook_json(&list.items[i]));
     webhook_list_done(&list);
-    call_page(k, no_filters, items, NULL);
+    call_slice(k, items);
 }
 
 /* ---- what a body says ---- */
@@ -291,7 +290,7 @@ void api_deliveries_get(struct api_call *k)
     if (r != 0)
         call_outcome(k, r, "delivery");
     else
-        problem_json(k->r, 200, delivery_json(&d));
+        call_resource(k, delivery_json(&d), NULL);
     delivery_done(&d);
 }
 

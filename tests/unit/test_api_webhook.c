@@ -59,6 +59,32 @@ static void a_secret_is_shown_once(void **state)
     remove_at(path);
 }
 
+static void the_list_comes_in_pages(void **state)
+{
+    char paths[3][128], second[256];
+    for (size_t i = 0; i < ARRAY_LEN(paths); i++)
+        make(BODY, paths[i]);
+    struct reply r = get(&f.s, "/v1/webhooks?limit=2", f.acme);
+    json_t *items = json_object_get(r.json, "items");
+    assert_int_equal(json_array_size(items), 2);
+    char *last = strdup(json_string_value(json_object_get(json_array_get(items, 1), "id")));
+    assert_non_null(last);
+    snprintf(second, sizeof second, "/v1/webhooks?cursor=%s", reply_text(&r, "next"));
+    reply_done(&r);
+    r = get(&f.s, second, f.acme);
+    assert_int_equal(json_array_size(json_object_get(r.json, "items")), 1);
+    assert_true(json_is_null(json_object_get(r.json, "next")));
+    assert_string_not_equal(
+        json_string_value(json_object_get(json_array_get(json_object_get(r.json, "items"), 0), "id")), last);
+    reply_done(&r);
+    remove_at(path_of("/v1/webhooks/%s", last));
+    expect(get(&f.s, second, f.acme), 400, "bad-cursor");
+    for (size_t i = 0; i < ARRAY_LEN(paths); i++)
+        if (!strstr(paths[i], last))
+            remove_at(paths[i]);
+    free(last);
+}
+
 static void another_company_sees_nothing(void **state)
 {
     static const char *const methods[] = {"GET", "PATCH", "DELETE"};
@@ -427,6 +453,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_secret_is_shown_once),
+        cmocka_unit_test(the_list_comes_in_pages),
         cmocka_unit_test(another_company_sees_nothing),
         cmocka_unit_test(changes_need_the_tag_they_saw),
         cmocka_unit_test(bad_addresses_are_refused_when_they_are_written),
