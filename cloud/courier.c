@@ -156,11 +156,11 @@ static const char *take_apart(const char *url, struct parts *ret)
         return "it does not begin with https://";
     if (url[8] == '/') /* which curl passes over */
         return "it has no host";
-    if (has_part(ret->url, CURLUPART_USER) || has_part(ret->url, CURLUPART_PASSWORD))
+    if (memchr(url + 8, '@', strcspn(url + 8, "/?#"))) /* curl knows no empty one, and no empty fragment */
         return "it holds a user or a password; what it is signed with shows who sends it";
     if (has_part(ret->url, CURLUPART_ZONEID))
         return "it has an address of one network alone";
-    if (has_part(ret->url, CURLUPART_FRAGMENT))
+    if (strchr(url, '#'))
         return "it has a fragment (#), which is never sent";
     if (curl_url_get(ret->url, CURLUPART_HOST, &ret->host, 0) != CURLUE_OK || !ret->host[0] ||
         ret->host[strlen(ret->host) - 1] == '.')
