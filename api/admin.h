@@ -78,6 +78,8 @@ const char *admin_opt(const struct admin_call *a, const char *name); /* NULL: no
 int admin_tenant_add(struct admin_call *a);
 int admin_tenant_list(struct admin_call *a);
 int admin_tenant_show(struct admin_call *a);
+int admin_tenant_archive(struct admin_call *a);
+int admin_tenant_restore(struct admin_call *a);
 int admin_token_add(struct admin_call *a);
 int admin_token_list(struct admin_call *a);
 int admin_token_revoke(struct admin_call *a);

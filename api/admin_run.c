@@ -188,14 +188,40 @@ int admin_tenant_show(struct admin_call *a)
         r = tenant_gateways(a->db, name, &gateways);
     if (r != 0)
         return admin_failed(a, r, "customer");
-    return admin_object(a, json_pack("{s:s, s:o, s:I, s:I, s:I}", "tenant", t.id, "created", time_json(t.created),
-                                     "owners", (json_int_t)owners, "accounts", (json_int_t)accounts, "gateways",
-                                     (json_int_t)gateways));
+    return admin_object(a, json_pack("{s:s, s:o, s:o, s:I, s:I, s:I}", "tenant", t.id, "created", time_json(t.created),
+                                     "archived", time_json(t.archived), "owners", (json_int_t)owners, "accounts",
+                                     (json_int_t)accounts, "gateways", (json_int_t)gateways));
+}
+
+static int archive_tenant(struct admin_call *a, bool yes)
+{
+    const char *name = a->args->operand;
+    if (!admin_customer(a, name))
+        return EXIT_FAILED;
+    int r = cloud_begin(a->cloud, a->db);
+    if (r == 0) {
+        r = tenant_archive(a->db, name, yes, clock_real());
+        if (r == 0)
+            r = cloud_commit(a->cloud, a->db);
+        else
+            cloud_rollback(a->cloud, a->db);
+    }
+    return r == 0 ? admin_tenant_show(a) : admin_failed(a, r, "customer");
+}
+
+int admin_tenant_archive(struct admin_call *a)
+{
+    return archive_tenant(a, true);
+}
+
+int admin_tenant_restore(struct admin_call *a)
+{
+    return archive_tenant(a, false);
 }
 
 int admin_tenant_list(struct admin_call *a)
 {
-    static const char *const columns[] = {"tenant", "created"};
+    static const char *const columns[] = {"tenant", "created", "archived"};
     struct tenant_list list = {0};
     int r = tenant_list(a->db, &list);
     if (r != 0)
@@ -203,8 +229,9 @@ int admin_tenant_list(struct admin_call *a)
     json_t *rows = json_array();
     for (size_t i = 0; i < list.n; i++)
         if (tenant_is_customer(list.items[i].id))
-            whole_append(&rows, json_pack("{s:s, s:o}", "tenant", list.items[i].id, "created",
-                                          time_json(list.items[i].created)));
+            whole_append(&rows,
+                         json_pack("{s:s, s:o, s:o}", "tenant", list.items[i].id, "created",
+                                   time_json(list.items[i].created), "archived", time_json(list.items[i].archived)));
     tenant_list_done(&list);
     return admin_rows(a, columns, ARRAY_LEN(columns), rows);
 }

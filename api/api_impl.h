@@ -424,6 +424,7 @@ void api_deliveries_again(struct api_call *k);
 void api_tenants_list(struct api_call *k);
 void api_tenants_create(struct api_call *k);
 void api_tenants_get(struct api_call *k);
+void api_tenants_patch(struct api_call *k);
 
 void api_changes_list(struct api_call *k);
 void api_stream(struct api_call *k);

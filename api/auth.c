@@ -15,6 +15,7 @@
 #include "cloud/unit.h"
 #include "cloud/used.h"
 
+#define CLOSED "this company is archived"
 #define STEP_UP_US (INT64_C(5) * 60 * 1000000)
 
 static void unauthorised(struct api_call *k, enum problem p, const char *detail)
@@ -37,11 +38,14 @@ int api_rights_of(struct api_call *k, struct rights *ret)
 {
     struct who *w = &k->who;
     int64_t now = clock_real();
+    int r = tenant_open(k->db, k->tenant);
+    if (r != 0)
+        return r;
     if (strcmp(k->tenant, w->home) == 0)
         return granted_rights(k->db, k->tenant, w->account, now, now, ret);
     if (tenant_is_customer(w->home) || !tenant_is_customer(k->tenant))
         return CLOUD_ABSENT;
-    int r = support_rights(k->db, k->tenant, w->account, now, ret, w->support);
+    r = support_rights(k->db, k->tenant, w->account, now, ret, w->support);
     w->has_support = r == 0 && ret->n > 0;
     return r == 0 && ret->n == 0 ? CLOUD_ABSENT : r;
 }
@@ -52,7 +56,8 @@ bool api_enter(struct api_call *k, uint64_t perms)
     k->tenant = k->q->tenant ? k->q->tenant : w->home;
     int r = api_rights_of(k, &w->rights);
     if (r == CLOUD_ABSENT) /* also where there is no such customer */
-        return refused(k, PROBLEM_FORBIDDEN, "nobody of that company has let you in");
+        return refused(k, PROBLEM_FORBIDDEN,
+                       strcmp(k->tenant, w->home) == 0 ? CLOSED : "nobody of that company has let you in");
     if (r != 0)
         call_outcome(k, r, "rights");
     for (size_t i = 0; i < w->rights.n; i++)
@@ -117,9 +122,14 @@ static bool by_token(struct api_call *k, const char *text)
     used_note(cloud_used(k->cloud), &t, now);
     if (!token_from(&t, k->who.address))
         return refused(k, PROBLEM_FORBIDDEN, "this token is not for use from this address");
-    if (k->who.is == WHO_BOOTSTRAP)
+    r = k->who.is == WHO_BOOTSTRAP ? tenant_open(k->db, k->tenant) : 0;
+    if (r == CLOUD_ABSENT)
+        return refused(k, PROBLEM_FORBIDDEN, CLOSED);
+    if (r != 0)
+        call_outcome(k, r, "tenant");
+    else if (k->who.is == WHO_BOOTSTRAP)
         rights_add(&k->who.rights, role_perms_of_tenant(k->tenant), REACH_TENANT, NULL);
-    return k->who.is != WHO_ACCOUNT || api_enter(k, t.perms);
+    return r == 0 && (k->who.is != WHO_ACCOUNT || api_enter(k, t.perms));
 }
 
 /* The class of who asks fits the route's. */

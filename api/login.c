@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "cloud/people_impl.h"
+#include "cloud/tenant.h"
 
 struct login {
     const char *tenant, *typed, *password;
@@ -33,7 +34,9 @@ static bool look(struct api_call *k, struct login *l)
     int r = attempt_init(k->cloud, k->db, ATTEMPT_PASSWORD, l->tenant, sound ? l->canonical : l->typed,
                          has_device ? device : NULL, k->q->address ? k->q->address : "", &l->attempt);
     if (r == 0) {
-        r = scope_init(k->cloud, k->db, l->tenant, &l->s);
+        r = tenant_open(k->db, l->tenant); /* who is archived is as unknown as who never was */
+        if (r == 0)
+            r = scope_init(k->cloud, k->db, l->tenant, &l->s);
         l->has_scope = r == 0;
         if (r == 0) /* a delay is told there */
             str_copy(k->refused_in, sizeof k->refused_in, l->tenant);

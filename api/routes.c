@@ -156,6 +156,7 @@ static const struct api_route routes[] = {
     {"GET", "/v1/tenants", SCOPE_OPERATOR, READS, api_tenants_list, page_query, PERM_NONE, 0},
     {"POST", "/v1/tenants", SCOPE_OPERATOR, WRITES, api_tenants_create, NULL, PERM_NONE, BODY},
     {"GET", "/v1/tenants/{id}", SCOPE_OPERATOR, READS, api_tenants_get, NULL, PERM_NONE, 0},
+    {"PATCH", "/v1/tenants/{id}", SCOPE_OPERATOR, WRITES, api_tenants_patch, NULL, PERM_NONE, BODY},
     {"GET", "/v1/punches", SCOPE_TENANT, READS, api_punches_list, punches_query, PERM_PUNCHES_READ, PERSONAL | REACHES},
     {"POST", "/v1/imports", SCOPE_TENANT, WRITES_ALONE, api_imports_run, imports_query, PERM_PEOPLE_CHANGE,
      LONG | REHEARSES | BODY},

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "api/api_impl.h"
+#include "base/clock.h"
 #include "base/str.h"
 #include "base/whole.h"
 #include "cloud/tenant.h"
@@ -17,8 +18,8 @@ static json_t *tenant_json(struct api_call *k, const struct tenant *t)
         call_outcome(k, r, "tenant");
         return NULL;
     }
-    return json_pack("{s:s, s:I, s:o}", "id", t->id, "gateways", (json_int_t)gateways, "created",
-                     json_time(t->created));
+    return json_pack("{s:s, s:I, s:o, s:o}", "id", t->id, "gateways", (json_int_t)gateways, "created",
+                     json_time(t->created), "archived", json_time_or_null(t->archived, 0));
 }
 
 /* Those behind `after` by name; *ret_last: where the next page begins, NULL when there is none. */
@@ -65,11 +66,39 @@ void api_tenants_list(struct api_call *k)
     tenant_list_done(&list);
 }
 
+/* NULL: answered. */
+static json_t *named(struct api_call *k, struct tenant *ret)
+{
+    int r = tenant_is_customer(k->param) ? tenant_get(k->db, k->param, ret) : CLOUD_ABSENT;
+    if (r != 0)
+        call_outcome(k, r, "tenant");
+    return r == 0 ? tenant_json(k, ret) : NULL;
+}
+
 void api_tenants_get(struct api_call *k)
 {
     struct tenant t;
-    int r = tenant_is_customer(k->param) ? tenant_get(k->db, k->param, &t) : CLOUD_ABSENT;
-    json_t *o = r == 0 ? tenant_json(k, &t) : NULL;
+    json_t *o = named(k, &t);
+    if (o)
+        call_resource(k, o, live);
+}
+
+void api_tenants_patch(struct api_call *k)
+{
+    static const struct body_field fields[] = {{.name = "archived", .type = BODY_BOOL, .required = true}};
+    struct body_value v[ARRAY_LEN(fields)];
+    struct tenant t;
+    json_t *body = NULL;
+    if (!body_read(k->q, fields, ARRAY_LEN(fields), v, &body, k->r))
+        return;
+    json_decref(body);
+    json_t *before = named(k, &t);
+    bool fits = before && call_match(k, before, live);
+    json_decref(before);
+    if (!fits)
+        return;
+    int r = tenant_archive(k->db, t.id, v[0].i != 0, clock_real());
+    json_t *o = r == 0 ? named(k, &t) : NULL;
     if (r != 0)
         call_outcome(k, r, "tenant");
     else if (o)

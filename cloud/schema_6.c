@@ -58,6 +58,9 @@ static const char *const rights_6 =
     "CREATE TABLE approval_part(tenant_id TEXT NOT NULL, id BLOB NOT NULL, n INTEGER NOT NULL, sealed BLOB NOT NULL,"
     " PRIMARY KEY(tenant_id, id, n)) WITHOUT ROWID;"
 
+    /* when its people were shut out; 0: they are not */
+    "ALTER TABLE tenant ADD COLUMN archived INTEGER NOT NULL DEFAULT 0;"
+
     /* sealed: the contact of the data-protection officer */
     "CREATE TABLE tenant_setting(tenant_id TEXT NOT NULL PRIMARY KEY, time_zone TEXT NOT NULL,"
     " week_start INTEGER NOT NULL, retention_days INTEGER NOT NULL, second_factor INTEGER NOT NULL,"

@@ -6,7 +6,7 @@
 
 const struct schema_columns schema_columns[] = {
     {"meta", "name value", COLUMN_MACHINE, NULL},
-    {"tenant", "tenant_id created changes key_gen", COLUMN_MACHINE, NULL},
+    {"tenant", "tenant_id created changes key_gen archived", COLUMN_MACHINE, NULL},
     {"tenant", "overflow", COLUMN_KEYED, NULL},
     {"recipient", "tenant_id rkid key_id point created", COLUMN_MACHINE, NULL},
     {"gateway", "tenant_id gw gen site_id sign_point serial added revoked last_upload expires version version_gseq",

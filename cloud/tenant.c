@@ -141,7 +141,7 @@ int tenant_get(struct db *db, const char *id, struct tenant *ret_tenant)
     struct tenant t = {0};
     if (str_copy(t.id, sizeof t.id, id) != 0)
         return CLOUD_ABSENT;
-    int r = db_stmt(db, "SELECT created, key_gen FROM tenant WHERE tenant_id = ?1", &s);
+    int r = db_stmt(db, "SELECT created, key_gen, archived FROM tenant WHERE tenant_id = ?1", &s);
     if (r != 0)
         return r;
     db_bind_text(s, 1, id);
@@ -149,6 +149,7 @@ int tenant_get(struct db *db, const char *id, struct tenant *ret_tenant)
     if (r == DB_ROW) {
         t.created = db_int(s, 0);
         t.key_gen = (uint64_t)db_int(s, 1);
+        t.archived = db_int(s, 2);
         *ret_tenant = t;
     }
     db_done(s);
@@ -160,6 +161,7 @@ static int from_row(struct db_stmt *s, void *arg, void *item)
     struct tenant *t = item;
     t->created = db_int(s, 1);
     t->key_gen = (uint64_t)db_int(s, 2);
+    t->archived = db_int(s, 3);
     return str_copy(t->id, sizeof t->id, db_text(s, 0)) == 0 ? 0 : -EBADMSG;
 }
 
@@ -167,12 +169,35 @@ int tenant_list(struct db *db, struct tenant_list *ret_list)
 {
     struct db_stmt *s;
     struct rows l;
-    int r = db_stmt(db, "SELECT tenant_id, created, key_gen FROM tenant ORDER BY tenant_id", &s);
+    int r = db_stmt(db, "SELECT tenant_id, created, key_gen, archived FROM tenant ORDER BY tenant_id", &s);
     if (r == 0)
         r = rows_collect(s, 0, sizeof(struct tenant), from_row, NULL, &l);
     if (r == 0)
         *ret_list = (struct tenant_list){.items = l.items, .n = l.n};
     return r;
+}
+
+int tenant_open(struct db *db, const char *id)
+{
+    struct tenant t;
+    int r = tenant_get(db, id, &t);
+    return r == 0 && t.archived != 0 ? CLOUD_ABSENT : r;
+}
+
+int tenant_archive(struct db *db, const char *id, bool yes, int64_t now)
+{
+    struct db_stmt *s;
+    int r = db_stmt(db,
+                    "UPDATE tenant SET archived = CASE WHEN ?2 = 0 THEN 0 WHEN archived <> 0 THEN archived ELSE ?3 END"
+                    " WHERE tenant_id = ?1",
+                    &s);
+    if (r != 0)
+        return r;
+    db_bind_text(s, 1, id);
+    db_bind_int(s, 2, yes);
+    db_bind_int(s, 3, now);
+    r = db_must(s);
+    return r == 0 && db_changes(db) == 0 ? CLOUD_ABSENT : r;
 }
 
 int tenant_gateways(struct db *db, const char *id, uint64_t *ret_n)

@@ -7,6 +7,7 @@
 struct tenant {
     char id[TENANT_MAX + 1];
     int64_t created;  /* us */
+    int64_t archived; /* us; 0: it is not. Its people and tokens are shut out, its gateways are not */
     uint64_t key_gen; /* of the keyring that the store goes with */
 };
 struct tenant_list {
@@ -24,7 +25,11 @@ int tenant_ensure_vendor(struct cloud *c, struct db *db);
 int tenant_add(struct cloud *c, struct db *db, const char *id, struct tenant *ret_tenant);
 int tenant_get(struct db *db, const char *id, struct tenant *ret_tenant); /* CLOUD_ABSENT */
 int tenant_list(struct db *db, struct tenant_list *ret_list);             /* by id; the vendor's, too */
-int tenant_gateways(struct db *db, const char *id, uint64_t *ret_n);      /* how many it has or had */
+/* It is there and not archived; 0, CLOUD_ABSENT. */
+int tenant_open(struct db *db, const char *id);
+/* Shuts it out, or lets it in again; CLOUD_ABSENT. Inside the caller's transaction. */
+int tenant_archive(struct db *db, const char *id, bool yes, int64_t now);
+int tenant_gateways(struct db *db, const char *id, uint64_t *ret_n); /* how many it has or had */
 void tenant_list_done(struct tenant_list *l);
 /* Whose a row is that is found by its id alone: "SELECT tenant_id ..." with ?1 for it. CLOUD_ABSENT. */
 int tenant_whose(struct db *db, const char *sql, struct bytes id, char ret_tenant[TENANT_MAX + 1]);

@@ -65,6 +65,7 @@ SAMPLES = {
     "GET /v1/tenants": LIST,
     "POST /v1/tenants": S(400, body=wrong),
     "GET /v1/tenants/{id}": S(200, thing="company"),
+    "PATCH /v1/tenants/{id}": S(400, thing="company", body=wrong),
 
     "GET /v1/people": LIST,
     "POST /v1/people": S(201, about="unit",

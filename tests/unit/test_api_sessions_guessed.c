@@ -29,6 +29,13 @@ static void test_unknown_logins(void **state)
         reply_done(&r);
         forget_delays();
     }
+    assert_int_equal(tenant_archive(f.db, "acme", true, clock_real()), 0); /* now it is as unknown as any */
+    struct reply shut = log_in(&b, "acme", "known", PASSWORD_1);
+    assert_int_equal(shut.status, 401);
+    assert_string_equal(shut.body, first);
+    reply_done(&shut);
+    assert_int_equal(tenant_archive(f.db, "acme", false, clock_real()), 0);
+    forget_delays();
     static const char *const resets[] = {"{\"tenant\":\"acme\",\"login\":\"known\"}",
                                          "{\"tenant\":\"acme\",\"login\":\"unknown\"}",
                                          "{\"tenant\":\"nowhere\",\"login\":\"known\"}"};

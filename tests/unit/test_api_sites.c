@@ -1,6 +1,6 @@
 /* Sites, readers and tenants, as users of the API meet them. */
 #include "cloud/reader.h"
-#include "tests/unit/api_fixture.h"
+#include "tests/unit/api_human.h"
 
 static struct reply send_if(const char *method, const char *path, const char *body, const char *tag)
 {
@@ -331,6 +331,38 @@ static void test_tenants(void **state)
     reply_done(&r);
 }
 
+/* Whoever is of an archived customer is shut out; nothing of it is lost. */
+static void test_archived_tenant(void **state)
+{
+    struct human h = human_with("globex", "greta", ROLE_OWNER);
+    struct reply r;
+    expect(as(&h, "GET", "/v1/people", NULL), 200, NULL);
+    expect(call("GET", "/v1/people", f.globex, NULL), 200, NULL);
+    expect(call("PATCH", "/v1/tenants/globex", f.operator_token, "{}"), 400, "invalid");
+    expect(call("PATCH", "/v1/tenants/nobody", f.operator_token, "{\"archived\":true}"), 404, "not-found");
+    expect(call("PATCH", "/v1/tenants/_vendor", f.operator_token, "{\"archived\":true}"), 404, "not-found");
+    expect(call("PATCH", "/v1/tenants/globex", f.globex, "{\"archived\":true}"), 403, "forbidden");
+
+    for (int i = 0; i < 2; i++) { /* twice is once */
+        r = call("PATCH", "/v1/tenants/globex", f.operator_token, "{\"archived\":true}");
+        assert_int_equal(r.status, 200);
+        assert_true(json_is_string(json_object_get(r.json, "archived")));
+        reply_done(&r);
+    }
+    expect(as(&h, "GET", "/v1/people", NULL), 403, "forbidden");
+    expect(as(&h, "GET", "/v1/me", NULL), 403, "forbidden");
+    expect(call("GET", "/v1/people", f.globex, NULL), 403, "forbidden");
+    expect(call("GET", "/v1/people", f.acme, NULL), 200, NULL); /* others notice nothing */
+    expect(call("GET", "/v1/tenants/globex", f.operator_token, NULL), 200, NULL);
+
+    r = call("PATCH", "/v1/tenants/globex", f.operator_token, "{\"archived\":false}");
+    assert_int_equal(r.status, 200);
+    assert_true(json_is_null(json_object_get(r.json, "archived")));
+    reply_done(&r);
+    expect(as(&h, "GET", "/v1/people", NULL), 200, NULL);
+    expect(call("GET", "/v1/people", f.globex, NULL), 200, NULL);
+}
+
 /* A tenant that was made under a key is there, with its keys, and made once; the operator's keys are nobody else's. */
 static void test_tenant_is_made_once(void **state)
 {
@@ -365,6 +397,7 @@ int main(void)
         cmocka_unit_test(test_readers),
         cmocka_unit_test(test_a_reader_has_a_direction),
         cmocka_unit_test(test_tenants),
+        cmocka_unit_test(test_archived_tenant),
         cmocka_unit_test(test_tenant_is_made_once),
     };
     return cmocka_run_group_tests(tests, api_setup, api_teardown);
