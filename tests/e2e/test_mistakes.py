@@ -301,7 +301,7 @@ def commands(lab):
     out = cloud.ctl(*invite, "--login", "jan", "--emergency", "Ines is ill", "--json").stdout
     check(json.loads(out)["link"].endswith("#invitation=" + json.loads(out)["invitation"]), out)
     check(json.loads(cloud.ctl("tenant", "show", "acme", "--json").stdout) | {"created": 0} ==
-          {"tenant": "acme", "created": 0, "owners": 1, "accounts": 2, "gateways": 0}, "what acme is")
+          {"tenant": "acme", "created": 0, "archived": None, "owners": 1, "accounts": 2, "gateways": 0}, "what acme is")
     print(f"{len(asked + owner)} mistaken commands refused, with and without the daemon", flush=True)
 
 
