@@ -42,8 +42,10 @@ static struct line_item *wait_for_item(struct line *l)
 static void *run(void *arg)
 {
     struct line *l = arg;
-    if (l->o.nice > 0) /* on Linux a thread's own; to be nicer is never refused */
-        setpriority(PRIO_PROCESS, (id_t)gettid(), l->o.nice);
+    if (l->o.nice > 0) { /* on Linux a thread's own; to be nicer is never refused, and 19 is the nicest */
+        const id_t me = (id_t)gettid();
+        setpriority(PRIO_PROCESS, me, getpriority(PRIO_PROCESS, me) + l->o.nice);
+    }
     pthread_mutex_lock(&l->lock);
     for (struct line_item *item; (item = wait_for_item(l));) {
         bool closing = l->closing;

@@ -16,7 +16,7 @@ struct line_options {
     unsigned waiting;      /* at most; those that are being done do not count */
     unsigned waiting_each; /* at most, of one address; 0: no limit */
     unsigned kept;         /* places beside `waiting`, for who is known */
-    int nice;              /* of its threads, 0 .. 19 */
+    int nice;              /* so much nicer are its threads than who starts them, 0 .. 19 */
     /* Does one, on a thread of the line. `closing`: it is not to be done, only to be sent away. */
     void (*fn)(void *arg, struct line_item *item, bool closing);
     void *arg;

@@ -139,7 +139,8 @@ static void test_from_line_to_line(void **state)
         send_text(fd, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
         expect(fd, 200, "read");
     }
-    assert_int_equal(atomic_load(&g.nice_password) - atomic_load(&g.nice_write), 10);
+    int nice = atomic_load(&g.nice_write) + 10; /* 19 is the nicest */
+    assert_int_equal(atomic_load(&g.nice_password), nice < 19 ? nice : 19);
     close(fd);
     http_stop(g.h);
 }
