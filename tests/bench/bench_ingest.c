@@ -138,7 +138,7 @@ static sqlite3_stmt *prepare(sqlite3 *h, const char *sql)
 
 static void same_schema(sqlite3 *from, sqlite3 *to)
 {
-    sqlite3_stmt *s = prepare(from, "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL");
+    sqlite3_stmt *s = prepare(from, "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'");
     while (sqlite3_step(s) == SQLITE_ROW)
         if (sqlite3_exec(to, (const char *)sqlite3_column_text(s, 0), NULL, NULL, NULL) != 0)
             DIE_SQL(to);
